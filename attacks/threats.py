@@ -1,0 +1,30 @@
+"""Threat models: what the adversary knows, and how far an input may be moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Knowledge", "Norm", "ThreatModel"]
+
+Norm = Literal["linf", "l2", "l1", "l0"]
+Knowledge = Literal["white", "score", "label"]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreatModel:
+    """A ball of radius `eps` in `norm` around the clean input, in the units of the input space.
+
+    For text `eps` is the fraction of words that may change (norm "l0"); for tables it is the summed
+    cost of the changed columns (norm "l1") or the largest change in units of each column's range
+    ("linf"). `budget` caps the queries per example (None: the attack's own schedule).
+    """
+
+    norm: Norm
+    eps: float
+    knowledge: Knowledge = "white"
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.eps >= 0:
+            raise ValueError(f"eps must be a number ≥ 0, got {self.eps!r}")

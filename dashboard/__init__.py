@@ -1,0 +1,1 @@
+"""Streamlit pages over finished and running runs. Never touches a model."""

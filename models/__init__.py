@@ -1,0 +1,1 @@
+"""What is audited: data sets, architectures, training recipes, the registry, outside models."""

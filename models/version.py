@@ -1,0 +1,71 @@
+"""A trained model and the record of how it came to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from raiaudit.models.recipe import Recipe  # noqa: TC001 - pydantic reads it at run time
+
+if TYPE_CHECKING:
+    from raiaudit.models.architectures.classifier import Classifier
+
+__all__ = ["ModelVersion", "PrivacyRecord", "TrainingRecord"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrivacyRecord(_Frozen):
+    """What an accountant needs, and what it said.
+
+    `sample_rate` is the Poisson inclusion probability q, `noise_multiplier` σ in units of `clip`,
+    `steps` the optimiser steps taken. `epsilon_pld` is dp-accounting's privacy-loss-distribution
+    bound, `epsilon_prv` Opacus' PRV accountant as a cross-check. `certified` is false when an
+    assumption (Poisson sampling, per-example clipping, a public divisor) was not met; `why` says which.
+    """
+
+    sample_rate: float
+    noise_multiplier: float
+    steps: int
+    clip: float
+    delta: float
+    epsilon_pld: float
+    epsilon_prv: float | None
+    target_epsilon: float
+    poisson_sampling: bool
+    public_divisor: float
+    max_clipped_norm: float
+    certified: bool
+    why: str = ""
+
+
+class TrainingRecord(_Frozen):
+    """Lineage of a model version: what was trained, on what, with which seed and code, and how it did."""
+
+    architecture: str
+    config: dict[str, Any]
+    data_name: str | None = None
+    data_digest: str | None = None
+    recipe: Recipe | None = None
+    seed: int | None = None
+    code_version: str
+    metrics: dict[str, float] = {}
+    privacy: PrivacyRecord | None = None
+    parameters: int
+    weights_digest: str
+    seconds: float | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A classifier with its name, its version in the registry (0: not registered) and its record."""
+
+    name: str
+    version: int
+    classifier: Classifier
+    record: TrainingRecord

@@ -1,0 +1,5 @@
+"""`python -m raiaudit` is the `raiaudit` command."""
+
+from raiaudit.cli import main
+
+main()

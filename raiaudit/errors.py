@@ -1,0 +1,84 @@
+"""The one vocabulary of errors, and the exit code each stands for.
+
+    RaiauditError            3   the audit could not reach a verdict
+    ├── UsageError           2   the caller asked for something that cannot be
+    │   ├── SpecError            a spec is unreadable or wrong (file, line, key)
+    │   ├── DataError            a data set is damaged or does not fit (file, row, column)
+    │   └── UnknownNameError     no such model, check, attack, data set…
+    ├── ArtifactRefusedError 4   a model file that could run code, or does not fit its claim
+    ├── CapabilityError      3   the model cannot be asked what a check needs
+    └── StorageError         3   a file of ours is damaged or cannot be written
+
+A message says what was wrong, where, and what to do; `str(error)` is meant for a person.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ArtifactRefusedError",
+    "CapabilityError",
+    "DataError",
+    "RaiauditError",
+    "SpecError",
+    "StorageError",
+    "UnknownNameError",
+    "UsageError",
+]
+
+
+class RaiauditError(Exception):
+    """Root of the tree. `problem` is one sentence, `where` a place, `remedy` what to do next."""
+
+    exit_code = 3
+
+    def __init__(self, problem: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.problem}" if self.where else self.problem]
+        if self.remedy:
+            parts.append(f"→ {self.remedy}")
+        return "\n".join(parts)
+
+
+class UsageError(RaiauditError):
+    """The caller asked for something that cannot be done."""
+
+    exit_code = 2
+
+
+class SpecError(UsageError):
+    """A spec is unreadable or wrong; `where` is `file:line (key)`."""
+
+
+class DataError(UsageError):
+    """A data set is damaged or does not fit; `where` is a file, row or column."""
+
+
+class UnknownNameError(UsageError):
+    """A name that no catalogue holds; the message lists the choices and the nearest one."""
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str], *, where: str | None = None) -> None:
+        names = sorted(choices)
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        listed = ", ".join(names) if names else "there are none yet"
+        super().__init__(f"unknown {kind} {name!r}", where=where, remedy=f"{hint}choices: {listed}")
+
+
+class ArtifactRefusedError(RaiauditError):
+    """A model file that could run code when loaded, or does not fit what it is said to be."""
+
+    exit_code = 4
+
+
+class CapabilityError(RaiauditError):
+    """The model under audit cannot be asked what is needed (no gradients, no training data, …)."""
+
+
+class StorageError(RaiauditError):
+    """A file of ours is damaged or cannot be written."""

@@ -1,0 +1,1 @@
+"""Documents made from a finished run: PDF, Markdown, JUnit. Never touches a model."""
