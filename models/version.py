@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from raiaudit.models.recipe import Recipe  # noqa: TC001 - pydantic reads it at run time
+from raiaudit.models.recipe import Recipe
 
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier

@@ -1,0 +1,1 @@
+"""Nature as the adversary: noise and blur at graded severities."""

@@ -1,0 +1,1 @@
+"""Evasion: inputs changed within a threat model until the classifier errs."""

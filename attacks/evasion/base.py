@@ -59,7 +59,9 @@ class EvasionAttack(Protocol):
         space: InputSpace,
         seed: int,
         ids: Sequence[int] | Tensor | None = None,
-    ) -> AttackResult: ...
+    ) -> AttackResult:
+        """Attack every example; never raises for one that cannot be broken."""
+        ...
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Checks of group fairness, and the counting engine behind them."""

@@ -1,0 +1,1 @@
+"""Checks of privacy: membership inference, and the accountant's claim."""

@@ -1,0 +1,1 @@
+"""Valid intervals and tests."""
