@@ -1,0 +1,119 @@
+"""Gates and verdicts: a threshold, the measurement it selects, and what the interval allows to say.
+
+A gate passes only if the confidence bound clears the threshold; an interval that spans the threshold
+is inconclusive, whatever the point estimate says. `min` and `max` are inclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from raiaudit.audit.measurement import Measurement, Scalar, matches
+from raiaudit.audit.numbers import Fraction
+
+__all__ = ["Baseline", "Gate", "Status", "Verdict", "decide", "overall"]
+
+Status = Literal["pass", "fail", "inconclusive", "not_run", "error"]
+
+_SEVERITY: dict[Status, int] = {"pass": 0, "not_run": 1, "inconclusive": 2, "error": 3, "fail": 4}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Baseline(_Frozen):
+    """How far the audited model may fall behind a baseline run on the same examples."""
+
+    run: str = Field(description="id of the baseline run")
+    max_drop: Fraction = Field(ge=0)
+
+
+class Gate(_Frozen):
+    """`metric` in the slice `where` must be at least `min` or at most `max` (or both)."""
+
+    metric: str
+    where: dict[str, Fraction | Scalar] = Field(default_factory=dict)
+    min: Fraction | None = None
+    max: Fraction | None = None
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    vs_baseline: Baseline | None = None
+
+    @model_validator(mode="after")
+    def _has_a_threshold(self) -> Gate:
+        if self.min is None and self.max is None and self.vs_baseline is None:
+            raise ValueError("a gate needs `min`, `max` or `vs_baseline`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}: no value can pass")
+        return self
+
+    def threshold(self) -> str:
+        """For people: `≥ 0.4`, `≤ 0.1`, `in [0.8, 1.25]`."""
+        if self.min is not None and self.max is not None:
+            return f"in [{self.min:g}, {self.max:g}]"
+        if self.min is not None:
+            return f"≥ {self.min:g}"
+        if self.max is not None:
+            return f"≤ {self.max:g}"
+        assert self.vs_baseline is not None
+        return f"drop ≤ {self.vs_baseline.max_drop:g} vs {self.vs_baseline.run}"
+
+
+class Verdict(_Frozen):
+    """What a gate says, about which measurement, and why in one sentence."""
+
+    status: Status
+    check: str
+    gate: Gate | None
+    measurement: Measurement | None
+    explanation: str
+
+
+def decide(check: str, gate: Gate, measurements: Sequence[Measurement]) -> Verdict:
+    """The verdict of one gate over the measurements of its check.
+
+    When `where` leaves several measurements (say one per group) each must clear the gate; the
+    worst one decides and is the one shown.
+    """
+    selected = [m for m in measurements if m.check == check and matches(m, gate.metric, dict(gate.where))]
+    if not selected:
+        known = sorted({m.label() for m in measurements if m.check == check})
+        listed = "; ".join(known[:12]) if known else "none"
+        text = f"no measurement matches {gate.metric} {dict(gate.where) or ''} (measured: {listed})"
+        return Verdict(status="not_run", check=check, gate=gate, measurement=None, explanation=text)
+    verdicts = [_decide_one(check, gate, measurement) for measurement in selected]
+    return max(verdicts, key=lambda verdict: _SEVERITY[verdict.status])
+
+
+def _decide_one(check: str, gate: Gate, measurement: Measurement) -> Verdict:
+    status, text = _compare(gate, measurement)
+    return Verdict(status=status, check=check, gate=gate, measurement=measurement, explanation=text)
+
+
+def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
+    if m.value is None:
+        return "inconclusive", f"{m.label()} is undefined: {m.reason}"
+    if m.low is not None and m.confidence < gate.confidence - 1e-9:
+        asked, had = f"{gate.confidence:.0%}", f"{m.confidence:.0%}"
+        return "inconclusive", f"{m.label()} has a {had} interval where the gate asks for {asked}"
+    low = m.value if m.low is None else m.low
+    high = m.value if m.high is None else m.high
+    span = f"{m.value:.4g}" if m.low is None else f"{m.value:.4g} [{low:.4g}, {high:.4g}]"
+    below = gate.min is not None and high < gate.min
+    above = gate.max is not None and low > gate.max
+    if below or above:
+        return "fail", f"{m.label()} = {span} misses {gate.threshold()}"
+    clears = (gate.min is None or low >= gate.min) and (gate.max is None or high <= gate.max)
+    if clears:
+        return "pass", f"{m.label()} = {span} clears {gate.threshold()}"
+    return "inconclusive", f"{m.label()} = {span} spans the threshold {gate.threshold()} (n = {m.n})"
+
+
+def overall(verdicts: Sequence[Verdict]) -> Status:
+    """The verdict of a run: a failed gate decides; without any gate nothing was decided."""
+    if not verdicts:
+        return "inconclusive"
+    return max((verdict.status for verdict in verdicts), key=_SEVERITY.__getitem__)

@@ -1,0 +1,77 @@
+"""A measurement: one quantity with its uncertainty, where it was taken, and by which method.
+
+Undefined is `value=None` with a `reason`, never 0. `low`/`high` bound the value at `confidence`;
+both are None where the quantity is deterministic (an accountant's ε) or no interval is defined.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Measurement", "Scalar", "matches"]
+
+Scalar = str | float | int | bool
+
+
+class Measurement(BaseModel):
+    """`metric` of `check` in the slice `where` ({"eps": 0.15}, {"group": "race=Other"}, …).
+
+    `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a
+    citation id of the report's bibliography; `evidence` names the ledger columns it was computed from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    check: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    n: int = Field(ge=0)
+    unit: str = ""
+    better: Literal["higher", "lower", "neither"]
+    where: dict[str, Scalar] = Field(default_factory=dict)
+    method: str
+    reason: str | None = None
+    evidence: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _undefined_has_a_reason(self) -> Measurement:
+        numbers = [number for number in (self.value, self.low, self.high) if number is not None]
+        if any(not math.isfinite(number) for number in numbers):
+            raise ValueError(f"{self.metric}: NaN and infinity are not values; use None with a reason")
+        if self.value is None and not self.reason:
+            raise ValueError(f"{self.metric}: an undefined value needs a reason")
+        return self
+
+    def label(self) -> str:
+        """For people: `robust_accuracy (eps=0.15, attack=pgd)`."""
+        if not self.where:
+            return self.metric
+        parts = ", ".join(f"{key}={_short(value)}" for key, value in self.where.items())
+        return f"{self.metric} ({parts})"
+
+
+def _short(value: Scalar) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> bool:
+    """Whether a gate's (metric, where) selects this measurement; numbers compare to 1e-6 relative.
+
+    Keys that `where` leaves out match anything.
+    """
+    if measurement.metric != metric:
+        return False
+    for key, wanted in where.items():
+        found = measurement.where.get(key)
+        if isinstance(wanted, float | int) and isinstance(found, float | int):
+            if not math.isclose(float(wanted), float(found), rel_tol=1e-6, abs_tol=1e-12):
+                return False
+        elif found != wanted:
+            return False
+    return True

@@ -1,0 +1,101 @@
+"""The subject of an audit: a model, what may be asked of it, and the data it is asked about.
+
+Everything heavy (weights, tensors) is loaded on first use, so that summaries and no-op runs stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from raiaudit.audit.check import Capability
+
+if TYPE_CHECKING:
+    import torch
+
+    from raiaudit.models.architectures.classifier import Classifier
+    from raiaudit.models.data.dataset import Dataset, Split
+    from raiaudit.models.version import ModelVersion, TrainingRecord
+
+__all__ = ["Subject"]
+
+
+@dataclass
+class Subject:
+    """`record` describes the model without loading it; `open_version` loads it.
+
+    `seed` keys every random choice of the audit, `device` is "auto", "cpu" or "cuda", `limit` caps the
+    number of audited test examples (a partial audit), `note` receives progress lines for people.
+    """
+
+    name: str
+    dataset: Dataset
+    record: TrainingRecord
+    open_version: Callable[[], ModelVersion]
+    seed: int
+    device_name: str = "auto"
+    limit: int | None = None
+    note: Callable[[str], None] = field(default=lambda _line: None)
+
+    @cached_property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this model can be asked. A native classifier offers gradients and weights."""
+        held = {
+            Capability.LABELS,
+            Capability.PROBABILITIES,
+            Capability.LOGITS,
+            Capability.GRADIENTS,
+            Capability.WEIGHTS,
+        }
+        trained_here = self.record.data_digest == self.dataset.digest
+        if trained_here:
+            held.add(Capability.TRAINING_DATA)
+            if self.record.recipe is not None:
+                held.add(Capability.RETRAINING)
+        if self.dataset.group_names:
+            held.add(Capability.GROUPS)
+        return frozenset(held)
+
+    @cached_property
+    def test(self) -> Split:
+        """The audited examples: the test split, or its first `limit` examples."""
+        split = self.dataset.splits["test"]
+        return split if self.limit is None else split.take(slice(0, self.limit))
+
+    @cached_property
+    def version(self) -> ModelVersion:
+        """The loaded model version."""
+        return self.open_version()
+
+    @cached_property
+    def device(self) -> torch.device:
+        """CUDA where there is one and the spec does not say otherwise, else the CPU."""
+        import torch
+
+        if self.device_name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device_name)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The model in evaluation mode on `device`."""
+        return self.version.classifier.eval().to(self.device)
+
+    def tensor(self, inputs: Any) -> torch.Tensor:
+        """Raw inputs of a split as the tensor the classifier takes, on `device`."""
+        return self.classifier.encode(inputs).to(self.device)
+
+    def logits(self, inputs: Any, *, batch_size: int = 512) -> torch.Tensor:
+        """Raw inputs → logits_NK (float32, on the CPU), without gradients."""
+        import torch
+
+        from raiaudit.models.data.dataset import take
+
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(inputs), batch_size):
+                batch = self.tensor(take(inputs, slice(start, start + batch_size)))
+                parts.append(self.classifier(batch).float().cpu())
+        return torch.cat(parts)
