@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Adversary", "PrivacyBudget", "Recipe"]
+__all__ = ["Adversary", "Augmentation", "PrivacyBudget", "Recipe"]
+
+Augmentation = Literal["none", "shift", "crop-flip"]
 
 
 class _Frozen(BaseModel):
@@ -50,7 +52,7 @@ class Recipe(_Frozen):
     weight_decay: float = Field(default=1e-2, ge=0)
     schedule: Literal["onecycle", "constant"] = "onecycle"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    augment: Literal["none", "shift", "crop-flip"] = "none"
+    augment: Augmentation = "none"
     train_limit: int | None = Field(default=None, ge=1, description="use only the first N training examples")
     adversary: Adversary | None = None
     privacy: PrivacyBudget | None = None

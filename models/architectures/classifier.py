@@ -2,20 +2,30 @@
 
 Shapes: inputs_B… as the modality has them (images B×C×H×W float in [0, 1], token ids B×L int64,
 encoded table rows B×W float32); logits_BK.
+
+A constructor's positional arguments come from the data set; its keyword-only arguments are the
+family's options, and the only names `for_dataset` accepts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from raiaudit.errors import UsageError
+
 if TYPE_CHECKING:
+    from raiaudit.attacks.spaces import InputSpace
     from raiaudit.models.data.dataset import Dataset, Inputs, Modality
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "check_options", "space_of"]
+
+Space = TypeVar("Space", bound="InputSpace")
 
 
 class Classifier(nn.Module):
@@ -26,7 +36,7 @@ class Classifier(nn.Module):
     """
 
     architecture: ClassVar[str]
-    modality: ClassVar[Modality]
+    modality: Modality
     config: dict[str, Any]
     classes: int
 
@@ -48,3 +58,42 @@ class Classifier(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """inputs_B… → logits_BK."""
         raise NotImplementedError
+
+
+def check_options(family: type[Classifier], options: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for an option the family lacks, or a value outside its type or choices."""
+    hints = get_type_hints(family.__init__)
+    known = {
+        name: hints[name]
+        for name, parameter in inspect.signature(family).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for name, value in options.items():
+        where = f"options.{name}"
+        if name not in known:
+            raise UsageError(
+                f"architecture {family.architecture!r} has no option {name!r}",
+                where=where,
+                remedy=f"choices: {', '.join(sorted(known))}",
+            )
+        hint = known[name]
+        if get_origin(hint) is Literal:
+            if value not in get_args(hint):
+                choices = ", ".join(map(str, get_args(hint)))
+                raise UsageError(f"{value!r} is not a choice", where=where, remedy=f"choices: {choices}")
+        elif hint is int and not (type(value) is int and value >= 1):
+            raise UsageError(f"{value!r} is not a whole number ≥ 1", where=where)
+        elif hint is float and not (type(value) in (int, float) and 0 <= value < 1):
+            raise UsageError(f"{value!r} is not a number in [0, 1)", where=where)
+
+
+def space_of(dataset: Dataset, kind: type[Space], family: type[Classifier]) -> Space:
+    """The data set's input space, or `UsageError` when the family cannot read such inputs."""
+    if not isinstance(dataset.space, kind):
+        raise UsageError(
+            f"architecture {family.architecture!r} does not take {dataset.modality} data",
+            where=dataset.name,
+            remedy="choose cnn, resnet18, vit_tiny or mlp for images, text_transformer for texts, "
+            "mlp or ft_transformer for tables",
+        )
+    return dataset.space

@@ -1,0 +1,129 @@
+"""`train`: a recipe, a data set and a seed to a model version with its lineage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+import raiaudit
+from raiaudit.errors import UsageError
+from raiaudit.models.architectures import family
+from raiaudit.models.training import precision
+from raiaudit.models.training.data import Examples, accuracy
+from raiaudit.models.training.loop import Step, TrainingProgress, fit
+from raiaudit.models.training.seeding import derived
+from raiaudit.models.training.standard import StandardStep
+from raiaudit.models.version import ModelVersion, TrainingRecord
+from raiaudit.models.weights import weights_digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from raiaudit.models.data.dataset import Dataset
+    from raiaudit.models.recipe import Recipe
+
+__all__ = ["TRAINING_VERSION", "train"]
+
+TRAINING_VERSION = 1
+"""Raised whenever the same recipe, data and seed would give other weights."""
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    name: str = "model",
+    seed: int,
+    device: str = "auto",
+    progress: Callable[[TrainingProgress], None] | None = None,
+    checkpoint: Path | None = None,
+    indices: NDArray[np.int64] | None = None,
+) -> ModelVersion:
+    """Train a fresh model on the training split (or its rows `indices`, as shadow models do).
+
+    `device` is "auto" (CUDA, else CPU) or a torch device; the model comes back on the CPU, in evaluation
+    mode. With `checkpoint` the state is saved after every epoch and a killed run resumes exactly; the
+    caller removes the file once the model is stored. The record's metrics are of the validation split.
+    Torch's global generators are left as they were.
+    """
+    where = _device(device)
+    data = _restricted(dataset, recipe, indices)
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
+        torch.manual_seed(derived(seed, "weights"))
+        classifier = family(recipe.architecture).for_dataset(data, **recipe.options).to(where)
+        examples = Examples.of(data.splits["train"], classifier, where)
+        validation = Examples.of(data.splits["validation"], classifier, where)
+        bf16 = precision.helps(classifier, where)
+        step: Step = StandardStep(classifier, recipe, examples=len(examples), device=where, bf16=bf16)
+        seconds = fit(
+            classifier,
+            examples,
+            validation,
+            recipe,
+            step,
+            seed=seed,
+            device=where,
+            run=_run_key(recipe, dataset, seed, indices, where, bf16),
+            path=checkpoint,
+            progress=progress,
+        )
+    metrics = {"validation_accuracy": accuracy(classifier, validation), "training_examples": len(examples)}
+    classifier.cpu()
+    record = TrainingRecord(
+        architecture=recipe.architecture,
+        config=classifier.config,
+        data_name=dataset.name,
+        data_digest=dataset.digest,
+        recipe=recipe,
+        seed=seed,
+        code_version=f"{raiaudit.__version__}+training.{TRAINING_VERSION}",
+        metrics=metrics,
+        parameters=sum(parameter.numel() for parameter in classifier.parameters()),
+        weights_digest=weights_digest(classifier.state_dict()),
+        seconds=seconds,
+        device=where.type,
+    )
+    return ModelVersion(name, 0, classifier, record)
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {device!r}", remedy="use auto, cpu or cuda") from error
+
+
+def _restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | None) -> Dataset:
+    """The data set whose training split holds only the rows to learn from.
+
+    Everything fitted on data (statistics, tokenizer) then sees those rows and no others.
+    """
+    split = dataset.splits["train"]
+    if indices is not None:
+        split = split.take(np.asarray(indices))
+    if recipe.train_limit is not None:
+        split = split.take(slice(recipe.train_limit))
+    return replace(dataset, splits={"train": split, "validation": dataset.splits["validation"]})
+
+
+def _run_key(
+    recipe: Recipe,
+    dataset: Dataset,
+    seed: int,
+    indices: NDArray[np.int64] | None,
+    device: torch.device,
+    bf16: bool,
+) -> str:
+    """What a checkpoint must agree on to be resumed."""
+    rows = "all" if indices is None else hashlib.sha256(np.asarray(indices, np.int64).tobytes()).hexdigest()
+    parts = [recipe.digest(), dataset.digest, seed, rows, device.type, bf16, TRAINING_VERSION]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
