@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raiaudit.errors import UnknownNameError
+from raiaudit.models.data.adult import adult
+from raiaudit.models.data.cifar import cifar10, cifar10_5k
+from raiaudit.models.data.compas import compas
 from raiaudit.models.data.dataset import Dataset
 from raiaudit.models.data.digits import digits
+from raiaudit.models.data.idx import fashion_mnist, mnist
+from raiaudit.models.data.sentiment import rt_polarity, sst2
 
 __all__ = ["DATASETS", "Loader", "load_dataset"]
 
@@ -14,6 +19,14 @@ Loader = Callable[[], Dataset]
 
 DATASETS: dict[str, Loader] = {
     "digits": digits,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar10_5k": cifar10_5k,
+    "adult": adult,
+    "compas": compas,
+    "sst2": sst2,
+    "rt_polarity": rt_polarity,
 }
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import polars as pl
 
 from raiaudit.models.data.dataset import Split
+from raiaudit.models.data.splitting import stratified
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["intensity_splits"]
+__all__ = ["intensity_splits", "official_splits"]
 
 Part = tuple[list[str], "NDArray[np.uint8] | NDArray[np.float32]", "NDArray[np.int64]"]
 """ids, images N×C×H×W and labels of one split."""
@@ -38,3 +39,23 @@ def intensity_splits(parts: Mapping[str, Part], *, group: str, levels: tuple[str
         )
         for name, (ids, images, labels) in parts.items()
     }
+
+
+def official_splits(
+    train: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    test: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    *,
+    validation: int,
+) -> dict[str, Split]:
+    """The official test set as it is; `validation` stratified examples held out of the official train set.
+
+    Ids are `train/<row>` and `test/<row>` of the official files, five digits; the group is `brightness`.
+    """
+    images, labels = train
+    index = stratified(labels, {"validation": validation}, rest="train", seed=0)
+    parts: dict[str, Part] = {
+        name: ([f"train/{row:05d}" for row in index[name]], images[index[name]], labels[index[name]])
+        for name in ("train", "validation")
+    }
+    parts["test"] = ([f"test/{row:05d}" for row in range(len(test[1]))], *test)
+    return intensity_splits(parts, group="brightness", levels=("dark", "bright"))
