@@ -1,0 +1,92 @@
+"""Norm balls: how far an input may move, and the steepest way to move it.
+
+L∞ and L2 as in arXiv:1706.06083. Everything is row-wise: B rows of any trailing shape (…), d values
+in a row, `eps` in the units of the input. No function changes its arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["BALLS", "Ball", "per_row"]
+
+Draw = Callable[[], Tensor]
+"""Random numbers of the shape of the rows, drawn only by the ball that needs them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """The geometry of one norm.
+
+    `ascent(grad)`: the direction of norm 1 that raises a linear loss most, zero where the gradient is
+    zero or NaN. `project(delta, eps)`: the nearest point (in L2) of the ball.
+    `random(uniform, normal, eps)`: a uniform point of the ball, from draws on [0, 1) and N(0, 1).
+    `distance(delta)`: the norm of each row, float64.
+    """
+
+    ascent: Callable[[Tensor], Tensor]
+    project: Callable[[Tensor, float], Tensor]
+    random: Callable[[Draw, Draw, float], Tensor]
+    distance: Callable[[Tensor], Tensor]
+
+
+def per_row(values_B: Tensor, like: Tensor) -> Tensor:
+    """One value a row, shaped so that it broadcasts against `like`."""
+    return values_B.view(-1, *(1,) * (like.dim() - 1))
+
+
+def _linf_ascent(grad: Tensor) -> Tensor:
+    return grad.sign().nan_to_num_(nan=0.0)
+
+
+def _linf_project(delta: Tensor, eps: float) -> Tensor:
+    return delta.clamp(-eps, eps)
+
+
+def _linf_random(uniform: Draw, normal: Draw, eps: float) -> Tensor:
+    return uniform().mul(2 * eps).sub_(eps)
+
+
+def _linf_distance(delta: Tensor) -> Tensor:
+    return delta.flatten(1).double().abs().amax(1)
+
+
+def _l2_norm(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows.flatten(1), dim=1)
+
+
+def _l2_ascent(grad: Tensor) -> Tensor:
+    # Divided by its largest entry first: the squares of a saturated model's 1e-25 gradient would
+    # underflow to zero and make the model look robust.
+    grad = grad.nan_to_num(nan=0.0)
+    peak = per_row(grad.flatten(1).abs().amax(1), grad)
+    scaled = grad / peak.clamp_min(torch.finfo(grad.dtype).tiny)
+    return scaled / per_row(_l2_norm(scaled), grad).clamp_min(0.5)
+
+
+def _l2_project(delta: Tensor, eps: float) -> Tensor:
+    norm = per_row(_l2_norm(delta), delta).clamp_min(torch.finfo(delta.dtype).tiny)
+    return delta * (eps / norm).clamp_max(1.0)
+
+
+def _l2_random(uniform: Draw, normal: Draw, eps: float) -> Tensor:
+    # A Gaussian gives the direction; the radius of a uniform point of the d-ball is eps·U^(1/d).
+    direction = normal()
+    radius_B = eps * uniform().flatten(1)[:, 0] ** (1 / math.prod(direction.shape[1:]))
+    norm_B = _l2_norm(direction).clamp_min(torch.finfo(direction.dtype).tiny)
+    return direction * per_row(radius_B / norm_B, direction)
+
+
+def _l2_distance(delta: Tensor) -> Tensor:
+    return _l2_norm(delta.double())
+
+
+BALLS: dict[str, Ball] = {
+    "linf": Ball(_linf_ascent, _linf_project, _linf_random, _linf_distance),
+    "l2": Ball(_l2_ascent, _l2_project, _l2_random, _l2_distance),
+}
