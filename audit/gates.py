@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from raiaudit.audit.measurement import Measurement, Scalar, matches
-from raiaudit.audit.numbers import Fraction
+from raiaudit.audit.measurement import Measurement, matches
+from raiaudit.audit.numbers import Fraction, SliceValue
 
 __all__ = ["Baseline", "Gate", "Status", "Verdict", "decide", "overall"]
 
@@ -36,7 +36,7 @@ class Gate(_Frozen):
     """`metric` in the slice `where` must be at least `min` or at most `max` (or both)."""
 
     metric: str
-    where: dict[str, Fraction | Scalar] = Field(default_factory=dict)
+    where: dict[str, SliceValue] = Field(default_factory=dict)
     min: Fraction | None = None
     max: Fraction | None = None
     confidence: float = Field(default=0.95, gt=0, lt=1)

@@ -1,0 +1,175 @@
+"""Where runs live: `RAIAUDIT_HOME/runs/<id>/`, and how they are found and read.
+
+A run directory: `spec.lock.yaml header.json journal.jsonl ledger/ evidence/ results.json report.pdf
+junit.xml summary.md manifest.sha256`. Lists read headers only. Readers never write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from raiaudit.audit.files import write_atomically
+from raiaudit.audit.results import Results, RunHeader
+from raiaudit.errors import StorageError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from raiaudit.audit.ledger import Ledger
+
+__all__ = ["Home", "Run"]
+
+MANIFEST = "manifest.sha256"
+_Model = TypeVar("_Model", bound=BaseModel)
+_UNSEALED = frozenset({MANIFEST, "header.json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The state folder. Default: `$RAIAUDIT_HOME`, else `./.raiaudit`."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: Path | str | None = None) -> Home:
+        """The folder named by `path`, by the environment, or the default."""
+        chosen = path or os.environ.get("RAIAUDIT_HOME") or ".raiaudit"
+        return cls(Path(chosen).expanduser().resolve())
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where run directories are."""
+        return self.root / "runs"
+
+    def runs(self) -> list[Run]:
+        """Every readable run, newest first."""
+        found = [Run(folder) for folder in self.runs_folder.glob("*") if (folder / "header.json").is_file()]
+        return sorted(found, key=lambda run: (run.header.started, run.id), reverse=True)
+
+    def run(self, name: str) -> Run:
+        """The run called `name`, or a unique prefix of its id, or "latest"."""
+        runs = self.runs()
+        if name == "latest" and runs:
+            return runs[0]
+        exact = [run for run in runs if run.id == name]
+        found = exact or [run for run in runs if run.id.startswith(name)]
+        if len(found) != 1:
+            raise UnknownNameError("run", name, [run.id for run in runs], where=str(self.runs_folder))
+        return found[0]
+
+    def suite(self, name: str) -> list[Run]:
+        """All runs that the spec of run `name` started, in the order of the spec."""
+        chosen = self.run(name)
+        siblings = [run for run in self.runs() if run.header.suite == chosen.header.suite]
+        return sorted(siblings, key=lambda run: (run.header.started, run.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run directory."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def header(self) -> RunHeader:
+        """`header.json`."""
+        return _read(self.folder / "header.json", RunHeader)
+
+    @property
+    def results(self) -> Results:
+        """`results.json`; raises `StorageError` while the run is unfinished."""
+        return _read(self.folder / "results.json", Results)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its end and left results."""
+        return self.header.status == "finished" and (self.folder / "results.json").is_file()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The example ledger."""
+        from raiaudit.audit.ledger import Ledger
+
+        return Ledger(self.folder / "ledger")
+
+    @property
+    def spec_lock(self) -> str:
+        """`spec.lock.yaml` as text: the spec with every default written out."""
+        return (self.folder / "spec.lock.yaml").read_text()
+
+    def evidence(self, check: str, name: str) -> pl.DataFrame | None:
+        """The table `evidence/<check>/<name>.parquet`, or None if the check left none."""
+        import polars as pl
+
+        path = self.folder / "evidence" / check / f"{name}.parquet"
+        return pl.read_parquet(path) if path.is_file() else None
+
+    def journal(self) -> Iterator[dict[str, Any]]:
+        """Events in order; a last line cut off by a crash is left out."""
+        path = self.folder / "journal.jsonl"
+        if not path.is_file():
+            return
+        for line in path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+    def write_header(self, header: RunHeader) -> None:
+        """Replace `header.json` atomically."""
+        write_atomically(self.folder / "header.json", header.model_dump_json(indent=2) + "\n")
+
+    def seal(self) -> None:
+        """Write `manifest.sha256` over every file but itself and the header (`sha256sum -c` reads it)."""
+        lines = []
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder).as_posix()
+            if path.is_file() and name not in _UNSEALED and not path.name.startswith(".part-"):
+                lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}")
+        write_atomically(self.folder / MANIFEST, "\n".join(lines) + "\n")
+
+    def broken_seals(self) -> list[str]:
+        """Files that are missing or differ from the manifest; raises if there is no manifest."""
+        path = self.folder / MANIFEST
+        if not path.is_file():
+            raise StorageError(
+                "this run was never sealed", where=str(self.folder), remedy="finish it: `raiaudit run SPEC`"
+            )
+        broken = []
+        for line in path.read_text().splitlines():
+            digest, name = line.split("  ", 1)
+            file = self.folder / name
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+                broken.append(name)
+        return broken
+
+
+def _read(path: Path, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise StorageError(
+            "no such file: the run has not finished", where=str(path), remedy="`raiaudit run SPEC` resumes it"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StorageError(
+            f"is damaged or of another version ({place}: {first['msg']})",
+            where=str(path),
+            remedy="run the same spec again; finished tasks are kept in the ledger",
+        ) from None
