@@ -12,8 +12,10 @@ from raiaudit.models.data.dataset import Dataset
 from raiaudit.models.data.digits import digits
 from raiaudit.models.data.idx import fashion_mnist, mnist
 from raiaudit.models.data.sentiment import rt_polarity, sst2
+from raiaudit.models.data.user import UserData
+from raiaudit.models.data.user_dataset import load_user_dataset
 
-__all__ = ["DATASETS", "Loader", "load_dataset"]
+__all__ = ["DATASETS", "Loader", "UserData", "load_dataset", "load_user_dataset"]
 
 Loader = Callable[[], Dataset]
 

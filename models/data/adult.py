@@ -85,7 +85,7 @@ def adult() -> Dataset:
     parts = _frames(*paths)
     features = {name: frame.drop("fnlwgt", "income") for name, (_, frame) in parts.items()}
     where = {"train": str(paths[0]), "validation": str(paths[0]), "test": str(paths[1])}
-    schema = fit_schema(features, immutable=_IMMUTABLE, where=where)
+    schema = fit_schema(features, immutable=_IMMUTABLE)
 
     def load() -> dict[str, Split]:
         return {

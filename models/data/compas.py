@@ -66,7 +66,7 @@ def compas() -> Dataset:
     index = stratified(labels_N, sizes, rest="train", seed=0)
     parts = {name: frame[index[name]] for name in ("train", "validation", "test")}
     features = {name: part.select(*_FEATURES) for name, part in parts.items()}
-    schema = fit_schema(features, immutable=_IMMUTABLE, where=dict.fromkeys(parts, str(path)))
+    schema = fit_schema(features, immutable=_IMMUTABLE)
 
     def load() -> dict[str, Split]:
         return {

@@ -22,7 +22,7 @@ from raiaudit.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["UNKNOWN", "as_levels", "encode", "fit_schema", "group_frame"]
+__all__ = ["UNKNOWN", "as_levels", "check_features", "encode", "fit_schema", "group_frame"]
 
 UNKNOWN = "unknown"
 _MAX_LEVELS = 100
@@ -54,59 +54,77 @@ def group_frame(frame: pl.DataFrame, names: Sequence[str], *, where: str) -> pl.
     return groups
 
 
-def fit_schema(
-    frames: Mapping[str, pl.DataFrame], *, immutable: Collection[str], where: Mapping[str, str]
-) -> TableSchema:
-    """The schema of the feature frames of all splits; `where` names the file of each split.
+def check_features(frames: Mapping[str, pl.DataFrame]) -> None:
+    """Refuse what cannot be encoded, in whole files in their own order; the keys name the files.
+
+    Raises `DataError` for a missing or infinite number, a column that is text in one file and a number
+    in another, a type that is neither, and a text column with too many levels for a category.
+    """
+    first, reference = next(iter(frames.items()))
+    for where, frame in frames.items():
+        for column in frame.iter_columns():
+            place = f"{where}, column {column.name!r}"
+            if column.null_count() == len(column):
+                raise DataError(
+                    "the column is empty in every row", where=place, remedy="list it under `drop`"
+                )
+            if column.dtype.is_numeric() != reference[column.name].dtype.is_numeric():
+                raise DataError(
+                    f"{column.dtype} here but {reference[column.name].dtype} in {first}",
+                    where=place,
+                    remedy="make it a number in both files, or list it under `categorical`",
+                )
+            if column.dtype.is_numeric():
+                _require_finite(column, where)
+            elif column.dtype.is_nested() or column.dtype.is_temporal() or column.dtype == pl.Binary:
+                raise DataError(
+                    f"{column.dtype} is neither a number nor a category",
+                    where=place,
+                    remedy="turn it into a number, or list it under `drop`",
+                )
+            elif (levels := as_levels(column).n_unique()) > _MAX_LEVELS:
+                raise DataError(
+                    f"{levels} different texts; a category has at most {_MAX_LEVELS}",
+                    where=place,
+                    remedy="list it under `drop`, or name it as `text`",
+                )
+
+
+def _require_finite(column: pl.Series, where: str) -> None:
+    with np.errstate(over="ignore"):  # beyond float32 is infinite in the encoded row
+        values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise DataError(
+            f"a number is missing (empty or NaN) or infinite, here and in {len(bad) - 1} more rows",
+            where=f"{where}, row {bad[0] + 1}, column {column.name!r}",
+            remedy="fill it in the file, remove those rows, or list the column under `drop`",
+        )
+
+
+def fit_schema(frames: Mapping[str, pl.DataFrame], *, immutable: Collection[str]) -> TableSchema:
+    """The schema of the checked feature frames of all splits.
 
     A column that is constant in the training split cannot move within its bounds and is not mutable.
     """
-    train = frames["train"]
     return TableSchema(
         tuple(
-            _column(
-                name, {split: frame[name] for split, frame in frames.items()}, name not in immutable, where
-            )
-            for name in train.columns
+            _column(name, {split: frame[name] for split, frame in frames.items()}, name not in immutable)
+            for name in frames["train"].columns
         )
     )
 
 
-def _column(name: str, parts: Mapping[str, pl.Series], mutable: bool, where: Mapping[str, str]) -> Column:
+def _column(name: str, parts: Mapping[str, pl.Series], mutable: bool) -> Column:
     train = parts["train"]
-    if all(part.dtype.is_numeric() for part in parts.values()):
-        for split, part in parts.items():
-            _require_finite(part, f"{where[split]}", name)
+    if train.dtype.is_numeric():
         integer = all(part.dtype.is_integer() for part in parts.values())
         values = train.cast(pl.Float64).to_numpy()
         low, high = float(values.min()), float(values.max())
         return Column(name, "integer" if integer else "real", low, high, mutable=mutable and low < high)
-    for split, part in parts.items():
-        if part.dtype.is_nested() or part.dtype.is_temporal() or part.dtype == pl.Binary:
-            raise DataError(
-                f"{part.dtype} is neither a number nor a category",
-                where=f"{where[split]}, column {name!r}",
-                remedy="turn it into a number, or list it under `drop`",
-            )
     levels = sorted(set().union(*(as_levels(part).unique().to_list() for part in parts.values())))
-    if len(levels) > _MAX_LEVELS:
-        raise DataError(
-            f"{len(levels)} different texts; a category has at most {_MAX_LEVELS}",
-            where=f"{where['train']}, column {name!r}",
-            remedy="list it under `drop`, name it as `text`, or make it a number (is one cell not a number?)",
-        )
     constant = as_levels(train).n_unique() == 1
     return Column(name, "category", categories=tuple(levels), mutable=mutable and not constant)
-
-
-def _require_finite(column: pl.Series, where: str, name: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(column.cast(pl.Float64).fill_null(float("nan")).to_numpy()))
-    if len(bad):
-        raise DataError(
-            f"a number is missing (empty, NaN or infinite) in {len(bad)} rows",
-            where=f"{where}, row {bad[0] + 1}, column {name!r}",
-            remedy="fill it in the file, remove those rows, or list the column under `drop`",
-        )
 
 
 def encode(frame: pl.DataFrame, schema: TableSchema) -> NDArray[np.float32]:
