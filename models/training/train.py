@@ -16,8 +16,10 @@ import raiaudit
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures import family
 from raiaudit.models.training import precision
+from raiaudit.models.training.adversarial import AdversarialStep
 from raiaudit.models.training.data import Examples, accuracy
 from raiaudit.models.training.loop import Step, TrainingProgress, fit
+from raiaudit.models.training.private import PrivateStep
 from raiaudit.models.training.seeding import derived
 from raiaudit.models.training.standard import StandardStep
 from raiaudit.models.version import ModelVersion, TrainingRecord
@@ -26,6 +28,7 @@ from raiaudit.models.weights import weights_digest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
 
@@ -33,6 +36,9 @@ __all__ = ["TRAINING_VERSION", "train"]
 
 TRAINING_VERSION = 1
 """Raised whenever the same recipe, data and seed would give other weights."""
+
+
+_STANDARDISING = frozenset({"cnn", "resnet18", "vit_tiny", "mlp", "ft_transformer"})
 
 
 def train(
@@ -57,11 +63,11 @@ def train(
     data = _restricted(dataset, recipe, indices)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(derived(seed, "weights"))
-        classifier = family(recipe.architecture).for_dataset(data, **recipe.options).to(where)
+        classifier = _fresh(recipe, data).to(where)
         examples = Examples.of(data.splits["train"], classifier, where)
         validation = Examples.of(data.splits["validation"], classifier, where)
-        bf16 = precision.helps(classifier, where)
-        step: Step = StandardStep(classifier, recipe, examples=len(examples), device=where, bf16=bf16)
+        bf16 = recipe.kind != "private" and precision.helps(classifier, where)
+        step = _step(classifier, recipe, data, len(examples), where, bf16)
         seconds = fit(
             classifier,
             examples,
@@ -75,6 +81,7 @@ def train(
             progress=progress,
         )
     metrics = {"validation_accuracy": accuracy(classifier, validation), "training_examples": len(examples)}
+    privacy = step.record(unaccounted=_unaccounted(classifier)) if isinstance(step, PrivateStep) else None
     classifier.cpu()
     record = TrainingRecord(
         architecture=recipe.architecture,
@@ -85,12 +92,44 @@ def train(
         seed=seed,
         code_version=f"{raiaudit.__version__}+training.{TRAINING_VERSION}",
         metrics=metrics,
+        privacy=privacy,
         parameters=sum(parameter.numel() for parameter in classifier.parameters()),
         weights_digest=weights_digest(classifier.state_dict()),
         seconds=seconds,
         device=where.type,
     )
     return ModelVersion(name, 0, classifier, record)
+
+
+def _fresh(recipe: Recipe, data: Dataset) -> Classifier:
+    """A model with fresh weights; a private one looks at no example to standardise, unless told to."""
+    options = recipe.options
+    if recipe.kind == "private" and recipe.architecture in _STANDARDISING:
+        options = {"normalization": "fixed", **options}
+    return family(recipe.architecture).for_dataset(data, **options)
+
+
+def _unaccounted(classifier: Classifier) -> str:
+    """How the training rows were used outside the noisy steps; "" if they were not."""
+    if classifier.modality == "text":
+        return "the tokenizer was trained on the training texts"
+    if classifier.modality == "tabular":
+        return "column ranges and categories were read from the training rows"
+    if classifier.config["normalization"] == "train":
+        return "normalisation statistics come from the training images"
+    return ""
+
+
+def _step(
+    classifier: Classifier, recipe: Recipe, data: Dataset, examples: int, device: torch.device, bf16: bool
+) -> Step:
+    if recipe.kind == "adversarial":
+        return AdversarialStep(
+            classifier, recipe, examples=examples, space=data.space, device=device, bf16=bf16
+        )
+    if recipe.kind == "private":
+        return PrivateStep(classifier, recipe, examples=examples, device=device)
+    return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
 
 
 def _device(device: str) -> torch.device:
