@@ -26,13 +26,14 @@ class Ball:
     `ascent(grad)`: the direction of norm 1 that raises a linear loss most, zero where the gradient is
     zero or NaN. `project(delta, eps)`: the nearest point (in L2) of the ball.
     `random(uniform, normal, eps)`: a uniform point of the ball, from draws on [0, 1) and N(0, 1).
-    `distance(delta)`: the norm of each row, float64.
+    `distance(delta)`: the norm of each row, float64. `ones(d)`: the norm of d ones.
     """
 
     ascent: Callable[[Tensor], Tensor]
     project: Callable[[Tensor, float], Tensor]
     random: Callable[[Draw, Draw, float], Tensor]
     distance: Callable[[Tensor], Tensor]
+    ones: Callable[[int], float]
 
 
 def per_row(values_B: Tensor, like: Tensor) -> Tensor:
@@ -53,11 +54,13 @@ def _linf_random(uniform: Draw, normal: Draw, eps: float) -> Tensor:
 
 
 def _linf_distance(delta: Tensor) -> Tensor:
-    return delta.flatten(1).double().abs().amax(1)
+    norm_B: Tensor = torch.linalg.vector_norm(delta.flatten(1).to(torch.float64), ord=math.inf, dim=1)
+    return norm_B
 
 
 def _l2_norm(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    norm_B: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    return norm_B
 
 
 def _l2_ascent(grad: Tensor) -> Tensor:
@@ -83,10 +86,10 @@ def _l2_random(uniform: Draw, normal: Draw, eps: float) -> Tensor:
 
 
 def _l2_distance(delta: Tensor) -> Tensor:
-    return _l2_norm(delta.double())
+    return _l2_norm(delta.to(torch.float64))
 
 
 BALLS: dict[str, Ball] = {
-    "linf": Ball(_linf_ascent, _linf_project, _linf_random, _linf_distance),
-    "l2": Ball(_l2_ascent, _l2_project, _l2_random, _l2_distance),
+    "linf": Ball(_linf_ascent, _linf_project, _linf_random, _linf_distance, lambda d: 1.0),
+    "l2": Ball(_l2_ascent, _l2_project, _l2_random, _l2_distance, math.sqrt),
 }

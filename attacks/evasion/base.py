@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from raiaudit.attacks.spaces import InputSpace
-    from raiaudit.attacks.threats import Norm, ThreatModel
+    from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 
-__all__ = ["AttackResult", "EvasionAttack", "LogitsOf", "prepared"]
+__all__ = ["AttackResult", "EvasionAttack", "LogitsOf", "Modality", "prepared"]
 
+Modality = Literal["image", "text", "tabular"]
 LogitsOf = Callable[[Any], Tensor]
 """inputs_B… → logits_BK: an `nn.Module`, or any callable for black-box attacks."""
 
@@ -46,8 +47,25 @@ class EvasionAttack(Protocol):
     does not depend on batch size, order or shard. Default: 0…B−1.
     """
 
-    name: str
-    norms: frozenset[Norm]
+    @property
+    def name(self) -> str:
+        """Its name in the catalogue; part of the key of its random numbers."""
+        ...
+
+    @property
+    def norms(self) -> frozenset[Norm]:
+        """The norms a threat model may ask of it."""
+        ...
+
+    @property
+    def modality(self) -> Modality:
+        """What an input is: an image, a text, an encoded table row."""
+        ...
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The least it must know of the model: gradients (white), scores or labels."""
+        ...
 
     def __call__(
         self,
