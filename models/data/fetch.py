@@ -125,6 +125,8 @@ def _partial(target: Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
+    except OSError as error:
+        raise StorageError(f"cannot write the cache: {error.strerror}", where=str(target)) from error
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -166,8 +168,6 @@ def _transfer(url: str, target: Path) -> None:
             where=url,
             remedy="check the connection, or set RAIAUDIT_DATA to a folder that holds the official files",
         ) from error
-    except OSError as error:
-        raise StorageError(f"cannot write the download: {error.strerror}", where=str(target)) from error
 
 
 def _member(archive: Path, name: str) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raiaudit.errors import DataError
+from raiaudit.errors import DataError, StorageError
 from raiaudit.models.data.fetch import OfficialFile, fingerprint
 
 CONTENT = gzip.compress(bytes(range(256)) * 400)
@@ -123,6 +123,23 @@ def test_a_damaged_cache_says_to_delete_it(server: str, home: Path) -> None:
     official(server).obtain().write_bytes(b"bit rot")
     with pytest.raises(DataError, match="delete it"):
         official(server).obtain()
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    server: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match="cannot write the cache: Not a directory"):
+        official(server).obtain()
+    home.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        official(server).obtain()
+    assert leftovers(home) == []
 
 
 def test_a_member_is_taken_out_of_its_archive_and_made_utf8(server: str, home: Path) -> None:

@@ -53,24 +53,46 @@ def test_a_damaged_idx_file_is_named(content: bytes, problem: str, tmp_path: Pat
     assert caught.value.where == str(path)
 
 
-class _Python2Pickler(pickle._Pickler):
-    """Writes `bytes` as the `str` of Python 2, as the official batches have it."""
-
-    dispatch = dict(pickle._Pickler.dispatch)
-
-    def save_bytes(self, text: bytes) -> None:
-        self.write(pickle.BINSTRING + struct.pack("<i", len(text)) + text)  # type: ignore[attr-defined]
-        self.memoize(text)  # type: ignore[attr-defined]
-
-    dispatch[bytes] = save_bytes
+def text(content: bytes) -> bytes:
+    return pickle.BINSTRING + struct.pack("<i", len(content)) + content
 
 
-def batch(content: Any) -> bytes:
-    buffer = io.BytesIO()
-    _Python2Pickler(buffer, protocol=2).dump(content)
-    # what NumPy was when the batches were made: its module name, and type codes as str
-    old = buffer.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    return old.replace(b"X\x02\x00\x00\x00u1", b"U\x02u1").replace(b"X\x01\x00\x00\x00|", b"U\x01|")
+def integers(*values: int) -> bytes:
+    return b"".join(pickle.BININT + struct.pack("<i", value) for value in values)
+
+
+def batch(data: np.ndarray[Any, Any], labels: list[int]) -> bytes:
+    """A batch as Python 2 pickled it (protocol 2), opcode by opcode."""
+    code = data.dtype.str.lstrip("|<").encode()
+    dtype = b"cnumpy\ndtype\n" + text(code) + integers(0, 1) + b"\x87R"
+    dtype += b"(" + integers(3) + text(b"|") + b"NNN" + integers(-1, -1, 0) + b"tb"
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+        + integers(0)
+        + b"\x85"
+        + text(b"b")
+        + b"\x87R"
+    )
+    array += (
+        b"("
+        + integers(1)
+        + b"("
+        + integers(*data.shape)
+        + b"t"
+        + dtype
+        + b"\x89"
+        + text(data.tobytes())
+        + b"tb"
+    )
+    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + b"](" + integers(*labels) + b"eu."
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_hand_written_batch_is_one_to_numpy_too() -> None:
+    data = np.random.default_rng(1).integers(0, 256, (4, 3072), dtype=np.uint8)
+    found = pickle.loads(batch(data, [1, 2, 3, 4]), encoding="bytes")
+    np.testing.assert_array_equal(found[b"data"], data)
+    assert found[b"labels"] == [1, 2, 3, 4]
 
 
 def cifar_archive(path: Path, **replaced: bytes) -> dict[str, np.ndarray[Any, Any]]:
@@ -79,8 +101,7 @@ def cifar_archive(path: Path, **replaced: bytes) -> dict[str, np.ndarray[Any, An
     with tarfile.open(path, "w:gz") as tar:
         for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
             data[name] = rng.integers(0, 256, (4, 3072), dtype=np.uint8)
-            content = batch({b"data": data[name], b"labels": [0, 9, 3, 4], b"batch_label": b"x"})
-            content = replaced.get(name, content)
+            content = replaced.get(name, batch(data[name], [0, 9, 3, 4]))
             entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
@@ -107,7 +128,7 @@ class _Hostile:
 
 def test_a_cifar_batch_that_would_run_code_is_refused(tmp_path: Path) -> None:
     target = tmp_path / "proof"
-    hostile = pickle.dumps({b"data": _Hostile(target)}, protocol=2)
+    hostile = pickle.dumps({"data": _Hostile(target)}, protocol=2)
     cifar_archive(tmp_path / "cifar.tar.gz", data_batch_3=hostile)
     with pytest.raises(ArtifactRefusedError, match=r"mkdir") as caught:
         read_batches(tmp_path / "cifar.tar.gz")
@@ -122,9 +143,9 @@ def test_a_cifar_batch_that_would_run_code_is_refused(tmp_path: Path) -> None:
         b"",
         b"\x80\x02",
         pickle.dumps([1, 2], protocol=2),
-        batch({b"data": np.zeros((4, 3072), np.uint16), b"labels": [0] * 4}),
-        batch({b"data": np.zeros((4, 3072), np.uint8), b"labels": [0, 1, 2, 10]}),
-        batch({b"data": np.zeros((4, 3072), np.uint8), b"labels": [0, 1]}),
+        batch(np.zeros((4, 3072), np.uint16), [0] * 4),
+        batch(np.zeros((4, 3072), np.uint8), [0, 1, 2, 10]),
+        batch(np.zeros((4, 3072), np.uint8), [0, 1]),
     ],
 )
 def test_a_damaged_cifar_batch_is_named(content: bytes, tmp_path: Path) -> None:
