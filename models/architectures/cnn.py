@@ -9,6 +9,7 @@ Shapes: x_BCHW in [0, 1] → logits_BK.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
@@ -26,9 +27,9 @@ _POOLED = 4  # side of the last feature map
 
 
 class ConvNet(Classifier):
-    """conv w → conv 2w → pool → conv 2w → 4×4 → linear `hidden` → linear K.
+    """conv w → conv 2w (stride 2) → conv 2w → mean to 4×4 → linear `hidden` → linear K.
 
-    Images wider than 16 pixels are also pooled after the first convolution.
+    Images wider than 16 pixels are max-pooled after the first convolution.
     """
 
     architecture = "cnn"
@@ -59,8 +60,7 @@ class ConvNet(Classifier):
         self.features = nn.Sequential(
             *_convolution(channels, width, norm),
             *([nn.MaxPool2d(2)] if height > 16 else []),
-            *_convolution(width, 2 * width, norm),
-            nn.MaxPool2d(2),
+            *_convolution(width, 2 * width, norm, stride=2),
             *_convolution(2 * width, 2 * width, norm),
             nn.AdaptiveAvgPool2d(_POOLED),
         )
@@ -86,9 +86,9 @@ class ConvNet(Classifier):
         return logits
 
 
-def _convolution(channels_in: int, channels_out: int, norm: str) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=norm == "none")
+def _convolution(channels_in: int, channels_out: int, norm: str, *, stride: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=norm == "none")
     if norm == "none":
         return [convolution, nn.ReLU()]
     groups = max(1, channels_out // 4)
-    return [convolution, nn.GroupNorm(groups, channels_out), nn.ReLU()]
+    return [convolution, nn.GroupNorm(math.gcd(groups, channels_out), channels_out), nn.ReLU()]

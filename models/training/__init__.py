@@ -1,6 +1,6 @@
 """Training: one loop, three steps (standard, adversarial, private)."""
 
 from raiaudit.models.training.loop import TrainingProgress
-from raiaudit.models.training.train import TRAINING_VERSION, train
+from raiaudit.models.training.train import train
 
-__all__ = ["TRAINING_VERSION", "TrainingProgress", "train"]
+__all__ = ["TrainingProgress", "train"]

@@ -9,46 +9,60 @@ the clipping norm, T steps, at δ):
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["epsilon_pld", "epsilon_prv", "epsilon_rdp", "noise_multiplier"]
+__all__ = ["Mechanism", "epsilon_pld", "epsilon_prv", "epsilon_rdp", "noise_multiplier"]
 
 _COARSE, _FINE = 1e-3, 1e-4  # discretisation of the privacy loss; the coarse one serves the search
 _LARGEST_NOISE = 1e4
 _TOLERANCE = 1e-3  # of σ, relative
 
 
-def epsilon_rdp(*, sigma: float, sample_rate: float, steps: int, delta: float) -> float:
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """`steps` Poisson-subsampled Gaussian steps, looked at for `delta`."""
+
+    sigma: float
+    sample_rate: float
+    steps: int
+    delta: float
+
+
+def epsilon_rdp(mechanism: Mechanism) -> float:
     """ε by Rényi accounting."""
     from opacus.accountants.analysis import rdp
 
     orders = [1 + step / 10 for step in range(1, 100)] + list(range(11, 64)) + [128, 256, 512]
-    curve = rdp.compute_rdp(q=sample_rate, noise_multiplier=sigma, steps=steps, orders=orders)
-    epsilon, _ = rdp.get_privacy_spent(orders=orders, rdp=curve, delta=delta)
+    curve = rdp.compute_rdp(
+        q=mechanism.sample_rate,
+        noise_multiplier=mechanism.sigma,
+        steps=mechanism.steps,
+        orders=orders,
+    )
+    epsilon, _ = rdp.get_privacy_spent(orders=orders, rdp=curve, delta=mechanism.delta)
     return float(epsilon)
 
 
-def epsilon_pld(
-    *, sigma: float, sample_rate: float, steps: int, delta: float, interval: float = _FINE
-) -> float:
+def epsilon_pld(mechanism: Mechanism, *, interval: float = _FINE) -> float:
     """ε by the privacy-loss distribution, an upper bound at any `interval`."""
     from dp_accounting import dp_event
     from dp_accounting.pld import PLDAccountant
 
     accountant = PLDAccountant(value_discretization_interval=interval)
-    step = dp_event.PoissonSampledDpEvent(sample_rate, dp_event.GaussianDpEvent(sigma))
-    accountant.compose(step, steps)
-    return float(accountant.get_epsilon(delta))
+    gaussian = dp_event.GaussianDpEvent(mechanism.sigma)
+    accountant.compose(dp_event.PoissonSampledDpEvent(mechanism.sample_rate, gaussian), mechanism.steps)
+    return float(accountant.get_epsilon(mechanism.delta))
 
 
-def epsilon_prv(*, sigma: float, sample_rate: float, steps: int, delta: float) -> tuple[float | None, str]:
+def epsilon_prv(mechanism: Mechanism) -> tuple[float | None, str]:
     """(ε, "") by privacy-loss random variables, or (None, why it could not be computed)."""
     from opacus.accountants import PRVAccountant
 
     accountant = PRVAccountant()
-    accountant.history = [(sigma, sample_rate, steps)]
+    accountant.history = [(mechanism.sigma, mechanism.sample_rate, mechanism.steps)]
     try:
-        return float(accountant.get_epsilon(delta=delta)), ""
+        return float(accountant.get_epsilon(delta=mechanism.delta)), ""
     except (ArithmeticError, RuntimeError, ValueError) as error:
         return None, f"PRV cross-check failed: {error}"
 
@@ -57,14 +71,15 @@ def epsilon_prv(*, sigma: float, sample_rate: float, steps: int, delta: float) -
 def noise_multiplier(*, epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
     """The least σ (to 0.1 %) whose PLD ε at δ is at most `epsilon`.
 
-    RDP never underestimates ε, so its σ is an upper end; PLD then bisects below it.
+    RDP never underestimates ε, so its σ is an upper end; PLD then bisects below it. Raises `ValueError`
+    when no σ is large enough.
     """
 
     def spent(sigma: float) -> float:
-        return epsilon_pld(sigma=sigma, sample_rate=sample_rate, steps=steps, delta=delta, interval=_COARSE)
+        return epsilon_pld(Mechanism(sigma, sample_rate, steps, delta), interval=_COARSE)
 
     high = 1.0
-    while epsilon_rdp(sigma=high, sample_rate=sample_rate, steps=steps, delta=delta) > epsilon:
+    while epsilon_rdp(Mechanism(high, sample_rate, steps, delta)) > epsilon:
         high *= 1.25
         if high > _LARGEST_NOISE:
             raise ValueError(f"no noise multiplier below {_LARGEST_NOISE:g} reaches ε = {epsilon:g}")

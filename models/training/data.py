@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raiaudit.models.architectures.text_transformer import PADDING
+
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Split
@@ -42,9 +44,13 @@ class Examples:
         return len(self.labels_N)
 
     def batch(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs as `forward` takes them, and labels."""
-        x = self.inputs[index_B]
-        return (x.float().div_(255) if x.dtype == torch.uint8 else x), self.labels_N[index_B]
+        """Inputs as `forward` takes them, and labels; token ids lose the columns that are all padding."""
+        x, y_B = self.inputs[index_B], self.labels_N[index_B]
+        if x.dtype == torch.uint8:
+            return x.float().div_(255), y_B
+        if x.dtype == torch.int64:
+            return x[:, : max(1, int((x != PADDING).sum(1).amax()) if len(x) else 1)], y_B
+        return x, y_B
 
     def spread(self, most: int) -> Examples:
         """At most `most` examples, evenly spaced over the split."""

@@ -29,7 +29,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raiaudit.errors import UsageError
-from raiaudit.models.training.accounting import epsilon_pld, epsilon_prv, noise_multiplier
+from raiaudit.models.training.accounting import Mechanism, epsilon_pld, epsilon_prv, noise_multiplier
 from raiaudit.models.version import PrivacyRecord
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def clipped_sum(gradients: dict[str, Tensor], clip: float) -> tuple[dict[str, Te
 
 
 def _norms(gradients: dict[str, Tensor]) -> Tensor:
-    return torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]).norm(dim=0)
+    per_parameter_PB = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients.values()])
+    norms_B: Tensor = torch.linalg.vector_norm(per_parameter_PB, dim=0)
+    return norms_B
 
 
 class PrivateStep:
@@ -152,14 +154,9 @@ class PrivateStep:
         return gradients, losses_B
 
     def record(self, *, unaccounted: str) -> PrivacyRecord:
-        """What was spent. `unaccounted` names a use of the training rows outside the noisy steps, or is ""."""
-        spent = {
-            "sigma": self.sigma,
-            "sample_rate": self.sample_rate,
-            "steps": self.steps,
-            "delta": self.budget.delta,
-        }
-        prv, why_no_prv = epsilon_prv(**spent)
+        """What was spent. `unaccounted`: a use of the training rows outside the noisy steps, or ""."""
+        mechanism = Mechanism(self.sigma, self.sample_rate, self.steps, self.budget.delta)
+        prv, why_no_prv = epsilon_prv(mechanism)
         largest = self.state["max_clipped_norm"]
         clipped = largest <= self.budget.clip * (1 + 1e-4)  # float32 rounding of a norm
         reasons = [
@@ -172,7 +169,7 @@ class PrivateStep:
             steps=self.steps,
             clip=self.budget.clip,
             delta=self.budget.delta,
-            epsilon_pld=epsilon_pld(**spent),
+            epsilon_pld=epsilon_pld(mechanism),
             epsilon_prv=prv,
             target_epsilon=self.budget.epsilon,
             poisson_sampling=True,

@@ -15,6 +15,7 @@ import torch
 import raiaudit
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures import family
+from raiaudit.models.recipe import TRAINING_VERSION
 from raiaudit.models.training import precision
 from raiaudit.models.training.adversarial import AdversarialStep
 from raiaudit.models.training.data import Examples, accuracy
@@ -32,11 +33,7 @@ if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
 
-__all__ = ["TRAINING_VERSION", "train"]
-
-TRAINING_VERSION = 1
-"""Raised whenever the same recipe, data and seed would give other weights."""
-
+__all__ = ["train"]
 
 _STANDARDISING = frozenset({"cnn", "resnet18", "vit_tiny", "mlp", "ft_transformer"})
 
