@@ -14,7 +14,7 @@ Errors: `ValueError` for counts that cannot be (k > n, negative) and confidences
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "AucEstimate",
     "Interval",
     "auc_delong",
+    "average",
     "clopper_pearson",
     "difference",
     "mean_bootstrap",
@@ -97,6 +98,15 @@ def difference(a: float, interval_a: Interval, b: float, interval_b: Interval) -
         a - b - math.hypot(a - interval_a.low, interval_b.high - b),
         a - b + math.hypot(interval_a.high - a, b - interval_b.low),
     )
+
+
+def average(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """The mean of independent estimates, by the same squares (Zou and Donner, doi:10.1002/sim.3095)."""
+    mean = sum(values) / len(values)
+    pairs = list(zip(values, intervals, strict=True))
+    below = math.hypot(*(value - interval.low for value, interval in pairs)) / len(pairs)
+    above = math.hypot(*(interval.high - value for value, interval in pairs)) / len(pairs)
+    return Interval(mean - below, mean + above)
 
 
 def newcombe(successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95) -> Interval:
