@@ -128,18 +128,18 @@ def perturb(
 
     For the inside of a training loop: fixed shapes, no early exit, exactly `steps` forwards and input
     backwards. The classifier's mode and parameters are the caller's; no `.grad` is written. The
-    generator lives on the device of `x`. The result is within `eps` of `x` and within [low, high].
+    generator lives on the device of `x`. The result is within `eps` of `x`, to float32 rounding, and
+    within [low, high] (infinite where the box is open).
     """
-    clean = x.detach()
-    region = Region(BALLS[norm], eps, low, high)
+    ball, clean = BALLS[norm], x.detach()
     uniform = partial(torch.rand, clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
     normal = partial(torch.randn, clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
-    moved = region.project(clean + region.ball.random(uniform, normal, eps), clean)
+    moved = ball.random(uniform, normal, eps).add_(clean).clamp_(low, high)
     for _ in range(steps):
         moved.requires_grad_()
         with torch.enable_grad():
             loss = functional.cross_entropy(classifier(moved), y_B, reduction="sum")
         (grad,) = torch.autograd.grad(loss, moved)
-        step = region.ball.ascent(grad).mul_(step_size)
-        moved = region.project(step.add_(moved.detach()), clean)
+        step = ball.ascent(grad).mul_(step_size).add_(moved.detach()).sub_(clean)
+        moved = ball.project(step, eps).add_(clean).clamp_(low, high)
     return moved
