@@ -109,6 +109,11 @@ def test_given_splits_are_kept(tmp_path: Path) -> None:
     assert [len(split) for split in splits.values()] == [30, 10, 20]
     assert set(splits["validation"].ids) == set(PEOPLE["person"][30:40])
 
+    PEOPLE.with_columns(part=pl.Series(["test"] * 20 + ["train"] * 40)).write_csv(tmp_path / "d.csv")
+    splits = load(tmp_path, path="d.csv", split="part", **SPEC).splits
+    assert set(splits["test"].ids) == set(PEOPLE["person"][:20])
+    assert set(splits["train"].ids) | set(splits["validation"].ids) == set(PEOPLE["person"][20:])
+
 
 def test_the_positive_class_goes_last_and_numbers_index_listed_classes(tmp_path: Path) -> None:
     PEOPLE.with_columns(hired=pl.col("hired").replace_strict({"no": 1, "yes": 0})).write_csv(
