@@ -1,0 +1,45 @@
+"""Metrics by group: a dot and its interval a group, and the same numbers as a table."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled
+from raiaudit.reports.theme import MUTED, SERIES
+
+__all__ = ["group_intervals", "group_table"]
+
+
+def group_intervals(table: pl.DataFrame, *, metric: str, title: str) -> AnyChart:
+    """`table`: attribute, group, metric, value, low, high, n. Groups without a value keep their line."""
+    shown = table.filter(pl.col("metric") == metric).with_columns(
+        pl.format("{} = {} (n = {})", "attribute", "group", "n").alias("line")
+    )
+    order = shown["line"].to_list()
+    base = alt.Chart(inline(shown)).encode(
+        y=alt.Y(
+            "line:N",
+            sort=order,
+            axis=alt.Axis(title=None, labelLimit=190, ticks=False, domain=False, grid=True),
+        )
+    )
+    x = alt.X("value:Q", scale=alt.Scale(domain=[0, 1]), axis=percent_axis(title, tickCount=5))
+    whisker = base.mark_rule(color=SERIES[0], strokeWidth=1.6).encode(
+        x=alt.X("low:Q", scale=x["scale"]), x2="high:Q"
+    )
+    dot = base.mark_point(filled=True, size=48, opacity=1, color=SERIES[0]).encode(
+        x=x, tooltip=["line:N", "value:Q", "low:Q", "high:Q"]
+    )
+    layers: list[alt.Chart] = [whisker, dot]
+    if shown["value"].null_count():
+        gone = base.transform_filter("datum.value === null").mark_text(align="left", color=MUTED)
+        layers.append(gone.encode(x=alt.value(4), text=alt.value("not defined")))
+    return styled(alt.layer(*layers), height=60 + 22 * len(order))
+
+
+def group_table(table: pl.DataFrame) -> pl.DataFrame:
+    """One row a group, one column a metric, `n` the largest denominator."""
+    sizes = table.group_by("attribute", "group", maintain_order=True).agg(pl.col("n").max())
+    wide = table.pivot("metric", index=["attribute", "group"], values="value", aggregate_function="first")
+    return sizes.join(wide, on=["attribute", "group"], how="left", maintain_order="left")

@@ -1,0 +1,68 @@
+"""Membership inference: the ROC where it matters (low false-positive rates), and the score histogram.
+
+The ROC is drawn on log–log axes after Carlini et al., arXiv:2112.03570: an attack that finds few
+members with near certainty is invisible on linear axes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import polars as pl
+
+from raiaudit.reports.charts.style import AnyChart, curve, inline, percent_axis, series, styled
+from raiaudit.reports.theme import FAINT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["membership_roc", "score_histogram"]
+
+
+def membership_roc(table: pl.DataFrame) -> AnyChart:
+    """`table`: fpr, tpr, low, high, attack. Rates of zero have no place on a log axis and are left out."""
+    shown = table.filter((pl.col("fpr") > 0) & (pl.col("tpr") > 0)).sort("attack", "fpr")
+    floor = _decade_below([*shown["fpr"], *shown["tpr"]])
+    if {"low", "high"} <= set(shown.columns):
+        shown = shown.with_columns(pl.col("low").clip(lower_bound=floor))
+    scale = alt.Scale(type="log", domain=[floor, 1])
+    ticks = [10.0**power for power in range(round(math.log10(floor)), 1)]
+    axis: dict[str, Any] = {"format": "~%", "values": ticks}
+    x = alt.X("fpr:Q", scale=scale, axis=alt.Axis(title="False-positive rate (log)", **axis))
+    y = alt.Y("tpr:Q", scale=scale, axis=alt.Axis(title="True-positive rate (log)", **axis))
+    tooltip = ("attack:N", "fpr:Q", "tpr:Q")
+    lines = curve(shown, x=x, y=y, by="attack", points=shown.height <= 40, tooltip=tooltip)
+    chance = alt.Chart(inline([{"fpr": floor, "tpr": floor}, {"fpr": 1, "tpr": 1}])).encode(x=x, y=y)
+    label = alt.Chart(inline([{"fpr": math.sqrt(floor), "tpr": math.sqrt(floor)}])).encode(x=x, y=y)
+    return styled(
+        alt.layer(
+            chance.mark_line(color=FAINT, strokeDash=[3, 3], strokeWidth=1),
+            lines,
+            label.mark_text(dx=24, dy=8).encode(text=alt.value("chance")),
+        )
+    )
+
+
+def score_histogram(table: pl.DataFrame) -> AnyChart:
+    """`table`: low and high edges of the score bin, count, member (true or false)."""
+    share = table.with_columns(
+        (pl.col("count") / pl.col("count").sum().over("member")).alias("share"),
+        pl.when("member").then(pl.lit("member")).otherwise(pl.lit("non-member")).alias("who"),
+        pl.lit(0).alias("base"),
+    )
+    look = series("who", ["member", "non-member"])
+    bars = alt.Chart(inline(share)).encode(
+        x=alt.X("low:Q", axis=alt.Axis(title="Membership score (larger: more likely a member)", grid=False)),
+        x2="high:Q",
+        y=alt.Y("share:Q", axis=percent_axis("Share of examples")),
+        y2="base:Q",
+        color=look["color"],
+        tooltip=["who:N", "low:Q", "high:Q", "count:Q"],
+    )
+    return styled(bars.mark_rect(opacity=0.5))
+
+
+def _decade_below(rates: Iterable[float]) -> float:
+    return 10.0 ** math.floor(math.log10(min(0.1, *rates)))

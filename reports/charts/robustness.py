@@ -1,0 +1,57 @@
+"""Accuracy under attack against the budget, and accuracy under corruption against the severity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import altair as alt
+
+from raiaudit.reports.charts.style import AnyChart, curve, inline, percent_axis, styled
+from raiaudit.reports.theme import MUTED
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["accuracy_against_eps", "accuracy_against_severity"]
+
+_UNIT = alt.Scale(domain=[0, 1])
+
+
+def accuracy_against_eps(
+    table: pl.DataFrame, *, norm: str = "", threshold: tuple[float, float] | None = None
+) -> AnyChart:
+    """`table`: eps, robust_accuracy, low, high, attack. `threshold` is a gate's (ε, minimum accuracy)."""
+    named = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}.get(norm, norm)
+    title = f"Perturbation budget ε ({named} norm, input units)" if named else "Perturbation budget ε"
+    lines = curve(
+        table.sort("attack", "eps"),
+        x=alt.X("eps:Q", axis=alt.Axis(title=title, grid=False, tickCount=5)),
+        y=alt.Y("robust_accuracy:Q", scale=_UNIT, axis=percent_axis("Robust accuracy")),
+        by="attack",
+        tooltip=("attack:N", "eps:Q", "robust_accuracy:Q", "low:Q", "high:Q"),
+    )
+    if threshold is None:
+        return styled(lines)
+    gate = alt.Chart(inline([{"eps": threshold[0], "minimum": threshold[1]}])).encode(
+        x="eps:Q", y=alt.Y("minimum:Q", scale=_UNIT)
+    )
+    tick = gate.mark_tick(color=MUTED, thickness=2, size=26, orient="horizontal")
+    return styled(alt.layer(lines, tick, gate.mark_text(dy=-7).encode(text=alt.value("gate"))))
+
+
+def accuracy_against_severity(table: pl.DataFrame) -> AnyChart:
+    """`table`: corruption, severity (1…5), accuracy, low, high."""
+    return styled(
+        curve(
+            table.sort("corruption", "severity"),
+            x=alt.X(
+                "severity:Q",
+                axis=alt.Axis(
+                    title="Corruption severity (1 mild … 5 strong)", format="d", tickMinStep=1, grid=False
+                ),
+            ),
+            y=alt.Y("accuracy:Q", scale=_UNIT, axis=percent_axis("Accuracy")),
+            by="corruption",
+            tooltip=("corruption:N", "severity:Q", "accuracy:Q", "low:Q", "high:Q"),
+        )
+    )
