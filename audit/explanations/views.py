@@ -1,0 +1,135 @@
+"""Inputs as an attribution sees them: floats that may be moved, and the features they make up.
+
+| modality | floats | feature | baseline |
+|---|---|---|---|
+| image | pixels C×H×W | a pixel (all channels together) | the mean training image, or zeros |
+| tabular | encoded row W | a column (all levels together) | the mean training row, or zeros |
+| text | embedded tokens L×D | a token after [CLS] | the zero embedding; [CLS] stays |
+
+Shapes: B examples, E elements of one input, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from raiaudit.attacks.spaces import ImageBox, TableSchema
+from raiaudit.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raiaudit.audit.subject import Subject
+    from raiaudit.models.data.dataset import Inputs
+
+__all__ = ["Baseline", "View", "view_of"]
+
+Baseline = Literal["mean", "zeros"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`x` and `baseline` B×…; `feature_E` which feature an element belongs to; `present_BF` false for
+    padding; `names` for people, one list a row (None for pixels).
+    """
+
+    x: Tensor
+    baseline: Tensor
+    feature_E: Tensor
+    present_BF: Tensor
+    logits: Callable[[Tensor, Tensor], Tensor]
+    names: list[list[str]] | None
+
+    def by_feature(self, values: Tensor) -> Tensor:
+        """Sums B×… over the elements of each feature: B×F, float64 (a map that completes stays complete)."""
+        flat = values.flatten(1).double()
+        return flat.new_zeros(len(flat), self.present_BF.shape[1]).index_add_(1, self.feature_E, flat)
+
+    def without(self, rows_R: Tensor, removed_RF: Tensor) -> Tensor:
+        """Inputs of `rows_R` with the removed features at the baseline."""
+        removed = removed_RF[:, self.feature_E].view(-1, *self.x.shape[1:])
+        return self.baseline[rows_R].where(removed, self.x[rows_R])
+
+
+def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
+    """The view of raw inputs. Raises `CapabilityError` for a text model that hides its embedding."""
+    if subject.dataset.modality == "text":
+        return _text(subject, inputs)
+    import torch
+
+    x = subject.tensor(inputs)
+    space = subject.dataset.space
+    names: list[list[str]] | None = None
+    if isinstance(space, ImageBox):
+        channels, height, width = space.shape
+        feature_E = torch.arange(height * width).repeat(channels)
+        features = height * width
+    else:
+        assert isinstance(space, TableSchema)
+        feature_E = torch.repeat_interleave(torch.tensor([column.width for column in space.columns]))
+        features = len(space.columns)
+        names = [_described(space, row) for row in np.asarray(inputs)]
+    start = torch.zeros_like(x[:1])
+    if baseline == "mean":
+        start = subject.tensor(_mean(subject.dataset.splits["train"].inputs)[None])
+    return View(
+        x=x,
+        baseline=start.expand_as(x),
+        feature_E=feature_E.to(x.device),
+        present_BF=torch.ones(len(x), features, dtype=torch.bool, device=x.device),
+        logits=lambda points, _rows: subject.classifier(points),
+        names=names,
+    )
+
+
+def _text(subject: Subject, texts: list[str]) -> View:
+    import torch
+
+    from raiaudit.models.architectures.text_transformer import PADDING, TextTransformer
+
+    classifier = subject.classifier
+    if not isinstance(classifier, TextTransformer):
+        raise CapabilityError(
+            "this text model does not show its embedding, so words cannot be attributed",
+            where=f"architecture {classifier.architecture}",
+            remedy="leave explanations.attribution out for this model",
+        )
+    ids_BL = subject.tensor(texts)
+    mask_BL = ids_BL != PADDING
+    with torch.no_grad():
+        embedded = classifier.embedding(ids_BL)
+    baseline = torch.zeros_like(embedded)
+    baseline[:, 0] = embedded[:, 0]
+    present_BL = mask_BL.clone()
+    present_BL[:, 0] = False
+    length, width = embedded.shape[1:]
+    return View(
+        x=embedded,
+        baseline=baseline,
+        feature_E=torch.arange(length, device=embedded.device).repeat_interleave(width),
+        present_BF=present_BL,
+        logits=lambda points, rows: classifier.logits_from(points, mask_BL[rows]),
+        names=[
+            [classifier.tokenizer.id_to_token(token) or "" for token in row[: int(mask.sum())].tolist()]
+            for row, mask in zip(ids_BL, mask_BL, strict=True)
+        ],
+    )
+
+
+def _mean(inputs: Any) -> Any:
+    scale = 255.0 if inputs.dtype == np.uint8 else 1.0
+    return (inputs.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
+
+
+def _described(schema: TableSchema, row_W: Any) -> list[str]:
+    """`age = 39`, `sex = Male`: a row as people read it."""
+    words = []
+    for column in schema.columns:
+        values = row_W[schema.slices[column.name]]
+        shown = column.categories[int(values.argmax())] if column.kind == "category" else f"{values[0]:g}"
+        words.append(f"{column.name} = {shown}")
+    return words

@@ -1,0 +1,35 @@
+"""Evasion attacks by name and what each takes, for those who validate a spec without a tensor library.
+
+A test holds this table against `EVASION` in `attacks/evasion/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raiaudit.attacks.threats import Norm
+
+__all__ = ["ATTACKS", "DEFAULT_ATTACK", "DEFAULT_NORM", "AttackFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttackFacts:
+    """`norms` it can be asked for; `options` of ours it understands; `minimal`: it looks for the nearest
+    adversarial input, so that the distance it finds means something below eps.
+    """
+
+    modality: str
+    norms: frozenset[Norm]
+    options: frozenset[str] = frozenset()
+    minimal: bool = False
+
+
+ATTACKS: dict[str, AttackFacts] = {
+    "fgsm": AttackFacts("image", frozenset({"linf", "l2"})),
+    "pgd": AttackFacts("image", frozenset({"linf", "l2"}), frozenset({"steps", "restarts"})),
+}
+
+DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}
+DEFAULT_NORM: dict[str, Norm] = {"image": "linf", "text": "l0", "tabular": "l1"}
