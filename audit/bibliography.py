@@ -5,31 +5,33 @@ from __future__ import annotations
 __all__ = ["BIBLIOGRAPHY"]
 
 BIBLIOGRAPHY: dict[str, str] = {
-    "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of binomial "
-    "proportions based on paired data. Journal of Educational and Behavioral Statistics 37 (2012) "
-    "479–488. doi:10.3102/1076998611411915",
-    "brier1950": "G. W. Brier. Verification of forecasts expressed in terms of probability. Monthly Weather Review"
-    " 78 (1950) 1–3. doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
-    "brocker2007": "J. Bröcker, L. A. Smith. Increasing the reliability of reliability diagrams. Weather and "
-    "Forecasting 22 (2007) 651–661. doi:10.1175/WAF993.1",
-    "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated in the case "
-    "of the binomial. Biometrika 26 (1934) 404–413. doi:10.1093/biomet/26.4.404",
-    "delong1988": "E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson. Comparing the areas under two or more "
-    "correlated receiver operating characteristic curves. Biometrics 44 (1988) 837–845. "
-    "doi:10.2307/2531595",
-    "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of Mathematical "
-    "Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
-    "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical Association"
-    " 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
-    "guo2017": "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger. On calibration of modern neural networks. ICML "
-    "2017. arXiv:1706.04599",
-    "koopman1984": "P. A. R. Koopman. Confidence intervals for the ratio of two binomial proportions. Biometrics 40 "
-    "(1984) 513–517. doi:10.2307/2531405",
-    "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent proportions: "
-    "comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
+    "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
+    "binomial proportions based on paired data. Journal of Educational and Behavioral "
+    "Statistics 37 (2012) 479–488. doi:10.3102/1076998611411915",
+    "brier1950": "G. W. Brier. Verification of forecasts expressed in terms of probability. Monthly "
+    "Weather Review 78 (1950) 1–3. doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
+    "brocker2007": "J. Bröcker, L. A. Smith. Increasing the reliability of reliability diagrams. Weather "
+    "and Forecasting 22 (2007) 651–661. doi:10.1175/WAF993.1",
+    "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
+    "in the case of the binomial. Biometrika 26 (1934) 404–413. "
+    "doi:10.1093/biomet/26.4.404",
+    "delong1988": "E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson. Comparing the areas under two or "
+    "more correlated receiver operating characteristic curves. Biometrics 44 (1988) "
+    "837–845. doi:10.2307/2531595",
+    "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
+    "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
+    "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical "
+    "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
+    "guo2017": "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger. On calibration of modern neural "
+    "networks. ICML 2017. arXiv:1706.04599",
+    "koopman1984": "P. A. R. Koopman. Confidence intervals for the ratio of two binomial proportions. "
+    "Biometrics 40 (1984) 513–517. doi:10.2307/2531405",
+    "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
+    "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
-    "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. Journal of "
-    "the American Statistical Association 22 (1927) 209–212. doi:10.1080/01621459.1927.10502953",
-    "zou2008": "G. Y. Zou, A. Donner. Construction of confidence limits about effect measures: a general "
-    "approach. Statistics in Medicine 27 (2008) 1693–1702. doi:10.1002/sim.3095",
+    "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "
+    "Journal of the American Statistical Association 22 (1927) 209–212. "
+    "doi:10.1080/01621459.1927.10502953",
+    "zou2008": "G. Y. Zou, A. Donner. Construction of confidence limits about effect measures: a "
+    "general approach. Statistics in Medicine 27 (2008) 1693–1702. doi:10.1002/sim.3095",
 }

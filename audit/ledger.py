@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.check import Task
 
-__all__ = ["DamagedShardError", "Ledger", "LedgerReader", "Shard"]
+__all__ = ["DamagedShardError", "Ledger", "LedgerReader", "Shard", "parquet_bytes"]
 
 ID = "example_id"
 _KEY_LENGTH = 16
@@ -89,13 +89,15 @@ class Ledger:
             if (shard := Shard.parse(path)) is not None:
                 yield shard
 
+    def damaged(self) -> list[Shard]:
+        """Shards whose bytes no longer match their name."""
+        return [shard for shard in self.shards() if not shard.intact()]
+
     def find(self, task: Task, key: str) -> Shard | None:
-        """The intact shard of a task, or None; a damaged one is removed so that the task is redone."""
-        for shard in self.shards():
-            if shard.check == task.check and shard.task == task.name and shard.key == key[:_KEY_LENGTH]:
-                if shard.intact():
-                    return shard
-                shard.path.unlink()
+        """The shard of a task with this key, or None."""
+        for path in sorted((self.root / task.check).glob(f"{task.name}.{key[:_KEY_LENGTH]}.*.parquet")):
+            if (shard := Shard.parse(path)) is not None:
+                return shard
         return None
 
     def append(self, task: Task, key: str, frame: pl.DataFrame) -> Shard:
@@ -106,7 +108,7 @@ class Ledger:
             raise ValueError(f"{task.check}/{task.name} returned missing or repeated example ids")
         folder = self.root / task.check
         folder.mkdir(parents=True, exist_ok=True)
-        content = _to_parquet(frame)
+        content = parquet_bytes(frame)
         name = f"{task.name}.{key[:_KEY_LENGTH]}.{_checksum(content)}.parquet"
         write_atomically(folder / name, content)
         return Shard(folder / name, task.check, task.name, *name.removesuffix(".parquet").rsplit(".", 2)[1:])
@@ -145,7 +147,8 @@ class Ledger:
         return self._verified[shard.path]
 
 
-def _to_parquet(frame: pl.DataFrame) -> bytes:
+def parquet_bytes(frame: pl.DataFrame) -> bytes:
+    """A frame as a Parquet file: the same bytes for the same rows."""
     from io import BytesIO
 
     buffer = BytesIO()

@@ -1,6 +1,6 @@
 """The subject of an audit: a model, what may be asked of it, and the data it is asked about.
 
-Everything heavy (weights, tensors) is loaded on first use, so that summaries and no-op runs stay light.
+Splits and device tensors are loaded on first use; importing this module loads no tensor library.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from raiaudit.audit.check import Capability
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from raiaudit.models.architectures.classifier import Classifier
@@ -24,19 +26,21 @@ __all__ = ["Subject"]
 
 @dataclass
 class Subject:
-    """`record` describes the model without loading it; `open_version` loads it.
+    """A model version with its record, and the data it is audited on.
 
-    `seed` keys every random choice of the audit, `device` is "auto", "cpu" or "cuda", `limit` caps the
-    number of audited test examples (a partial audit), `note` receives progress lines for people.
+    `seed` keys every random choice of the audit, `device_name` is "auto", "cpu" or "cuda", `limit` caps
+    the number of audited test examples (a partial audit), `cache` is a folder for what may be lost
+    (checkpoints), `note` receives progress lines for people.
     """
 
     name: str
     dataset: Dataset
     record: TrainingRecord
-    open_version: Callable[[], ModelVersion]
+    version: ModelVersion
     seed: int
     device_name: str = "auto"
     limit: int | None = None
+    cache: Path | None = None
     note: Callable[[str], None] = field(default=lambda _line: None)
 
     @cached_property
@@ -63,11 +67,6 @@ class Subject:
         """The audited examples: the test split, or its first `limit` examples."""
         split = self.dataset.splits["test"]
         return split if self.limit is None else split.take(slice(0, self.limit))
-
-    @cached_property
-    def version(self) -> ModelVersion:
-        """The loaded model version."""
-        return self.open_version()
 
     @cached_property
     def device(self) -> torch.device:

@@ -13,7 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Adversary", "Augmentation", "PrivacyBudget", "Recipe"]
+__all__ = ["TRAINING_VERSION", "Adversary", "Augmentation", "PrivacyBudget", "Recipe", "training_key"]
+
+TRAINING_VERSION = 1
+"""Raised whenever the same recipe, data and seed would give other weights."""
 
 Augmentation = Literal["none", "shift", "crop-flip"]
 
@@ -69,3 +72,9 @@ class Recipe(_Frozen):
         """Sha256 (hex) of the canonical JSON form."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def training_key(recipe: Recipe, *, data_digest: str, seed: int) -> str:
+    """Sha256 (hex) of everything that decides the weights: the identity of a model before it is trained."""
+    parts = [recipe.digest(), data_digest, seed, TRAINING_VERSION]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""The checks that exist: ours as a literal table, others through the entry points `raiaudit.checks`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.fairness.groups import Groups
+from raiaudit.audit.performance.accuracy import Accuracy
+from raiaudit.audit.privacy.accounting import Accounting
+from raiaudit.audit.privacy.membership import Membership
+from raiaudit.audit.reliability.calibration import Calibration
+from raiaudit.audit.robustness.corruption import Corruption
+from raiaudit.audit.robustness.evasion import Evasion
+
+from raiaudit.audit.check import Check
+from raiaudit.errors import UnknownNameError, UsageError
+
+__all__ = ["CHECKS", "all_checks", "find_check"]
+
+CHECKS: dict[str, Check] = {
+    "performance.accuracy": Accuracy(),
+    "robustness.evasion": Evasion(),
+    "robustness.corruption": Corruption(),
+    "privacy.membership": Membership(),
+    "privacy.accounting": Accounting(),
+    "fairness.groups": Groups(),
+    "explanations.attribution": Attribution(),
+    "reliability.calibration": Calibration(),
+}
+
+
+@cache
+def all_checks() -> dict[str, Check]:
+    """Ours and those of installed plug-ins. A plug-in that reuses a name is an error."""
+    found = dict(CHECKS)
+    for entry in entry_points(group="raiaudit.checks"):
+        if entry.name in found:
+            raise UsageError(
+                f"two checks are called {entry.name!r}",
+                where=f"plug-in {entry.value}",
+                remedy="rename the check in the plug-in, or uninstall it",
+            )
+        found[entry.name] = entry.load()()
+    return found
+
+
+def find_check(name: str) -> Check:
+    """The check called `name`. Raises `UnknownNameError`."""
+    checks = all_checks()
+    if name not in checks:
+        raise UnknownNameError("check", name, checks)
+    return checks[name]

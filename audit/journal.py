@@ -1,0 +1,33 @@
+"""What happened, in order: one JSON object a line, appended to the run's journal and shown to listeners."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Event", "Listener", "journalled", "now"]
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def journalled(path: Path, listener: Listener) -> Listener:
+    """A listener that appends each event to `path` (one write a line) and passes it on."""
+
+    def listen(event: Event) -> None:
+        if event["event"] != "training":  # one a training epoch: for the eye, not for the record
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"time": now(), **event}) + "\n")
+        listener(event)
+
+    return listen

@@ -1,0 +1,78 @@
+"""The plan of one run: which checks can run on this subject, and the tasks they consist of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raiaudit.audit.catalogue import find_check
+from raiaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.check import Check, CheckConfig, Task
+    from raiaudit.audit.gates import Gate
+    from raiaudit.audit.spec import LoadedSpec, ModelSpec
+    from raiaudit.audit.subject import Subject
+
+__all__ = ["PlannedCheck", "make_plan", "run_identity"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCheck:
+    """A check with its options and gates. `reason` says why it cannot run (then `tasks` is empty)."""
+
+    check: Check
+    config: CheckConfig
+    gates: tuple[Gate, ...]
+    tasks: tuple[Task, ...] = ()
+    reason: str | None = None
+
+
+def make_plan(loaded: LoadedSpec, subject: Subject) -> list[PlannedCheck]:
+    """Every check of the spec, in its order, with its tasks or the reason it cannot run."""
+    plan = []
+    for use, config in zip(loaded.spec.checks, loaded.configs, strict=True):
+        check = find_check(use.use)
+        reason = _obstacle(check, subject)
+        tasks = () if reason else tuple(check.tasks(subject, config))
+        plan.append(PlannedCheck(check, config, use.gate, tasks, reason))
+    _refuse_collisions([task for planned in plan for task in planned.tasks])
+    return plan
+
+
+def run_identity(
+    loaded: LoadedSpec, model: ModelSpec, *, model_identity: str, data_digest: str
+) -> tuple[str, dict[str, Any]]:
+    """The run id and the lock it is computed from: equal audits share an id, so the second is a no-op."""
+    lock = loaded.lock(model)
+    lock["resolved"] = {
+        "model_identity": model_identity,
+        "data_digest": data_digest,
+        "check_versions": {use.use: find_check(use.use).version for use in loaded.spec.checks},
+    }
+    digest = hashlib.sha256(json.dumps(lock, sort_keys=True).encode()).hexdigest()
+    return f"{loaded.name}-{model.title}-{digest[:10]}".lower(), lock
+
+
+def _obstacle(check: Check, subject: Subject) -> str | None:
+    if subject.dataset.modality not in check.modalities:
+        return f"{check.id} is not defined for {subject.dataset.modality} data"
+    if lacking := sorted(check.needs - subject.capabilities):
+        return f"the subject offers no {', no '.join(lacking)}"
+    return None
+
+
+def _refuse_collisions(tasks: Sequence[Task]) -> None:
+    """The same check may stand twice in a spec (L∞ and L2, say) unless both would fill the same columns."""
+    seen: dict[tuple[str, str], Task] = {}
+    for task in tasks:
+        other = seen.setdefault((task.check, task.name), task)
+        if other != task:
+            raise UsageError(
+                f"{task.check} stands twice in the spec and both mean to fill {task.name!r}, differently",
+                remedy="keep one, or move the other into a spec of its own",
+            )

@@ -1,0 +1,182 @@
+"""From a model in a spec to a subject: its identity at once, its weights when they are needed.
+
+The identity decides the run id, so it must be known without training or loading: the training key
+of a recipe, the registered weights digest of a reference, the sha256 of a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from raiaudit.audit.subject import Subject
+from raiaudit.errors import ArtifactRefusedError, StorageError, UsageError
+from raiaudit.models.names import ARCHITECTURE_NAMES
+from raiaudit.models.recipe import training_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raiaudit.audit.journal import Listener
+    from raiaudit.audit.spec import ModelSpec, RunOptions
+    from raiaudit.models.data.dataset import Dataset
+    from raiaudit.models.recipe import Recipe
+    from raiaudit.models.registry import Registry
+    from raiaudit.models.training import TrainingProgress
+    from raiaudit.models.version import ModelVersion
+
+__all__ = ["Resolver", "obtain"]
+
+
+@dataclass
+class Resolver:
+    """Resolves the models of one spec. `folder` is where relative paths start, `home` the state folder."""
+
+    dataset: Dataset
+    options: RunOptions
+    folder: Path
+    home: Path
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Opened on first use: importing MLflow takes two seconds."""
+        from raiaudit.models.registry import Registry
+
+        return Registry.open(self.home)
+
+    def identity(self, model: ModelSpec) -> str:
+        """Sha256 (hex) that decides the weights; also refuses what must not be loaded."""
+        if model.recipe is not None:
+            _refuse_other_modality(model.recipe.architecture, self.dataset)
+            return training_key(model.recipe, data_digest=self.dataset.digest, seed=self.options.seed)
+        if model.path is not None:
+            from raiaudit.models.outside import refuse_unsafe
+
+            path = self.folder / model.path
+            refuse_unsafe(path)
+            _refuse_other_modality(model.architecture or "", self.dataset)
+            described = f"{model.architecture}|{sorted(model.options.items())}|"
+            return hashlib.sha256(described.encode() + path.read_bytes()).hexdigest()
+        assert model.ref is not None
+        weights = self.registry.find(model.ref).tags.get("raiaudit.weights")
+        if weights is None:
+            raise StorageError("the registered model has no weights digest", where=model.ref)
+        return weights
+
+    def subject(self, model: ModelSpec, listener: Listener) -> Subject:
+        """The subject of a run; trains the model when the registry lacks it."""
+        if model.path is not None:
+            from raiaudit.models.outside import load_outside
+
+            assert model.architecture is not None
+            version = load_outside(
+                self.folder / model.path, model.architecture, model.options, self.dataset, name=model.title
+            )
+            return self._subject(version, listener)
+        if model.recipe is not None:
+            assert model.name is not None
+            version = obtain(
+                self.registry,
+                model.name,
+                model.recipe,
+                self.dataset,
+                seed=self.options.seed,
+                device=self.options.device,
+                home=self.home,
+                listener=listener,
+            )
+            return self._subject(version, listener)
+        assert model.ref is not None
+        version = self.registry.load(model.ref)
+        if version.classifier.modality != self.dataset.modality:
+            _refuse_other_modality(version.record.architecture, self.dataset)
+        if version.classifier.classes != len(self.dataset.classes):
+            raise ArtifactRefusedError(
+                f"the model answers with {version.classifier.classes} classes, "
+                f"{self.dataset.name} has {len(self.dataset.classes)}",
+                where=model.ref,
+                remedy="audit it on the data set it was trained for",
+            )
+        return self._subject(version, listener)
+
+    def _subject(self, version: ModelVersion, listener: Listener) -> Subject:
+        return Subject(
+            name=version.name,
+            dataset=self.dataset,
+            record=version.record,
+            version=version,
+            seed=self.options.seed,
+            device_name=self.options.device,
+            limit=self.options.limit,
+            cache=self.home / "cache",
+            note=lambda line: listener({"event": "note", "model": version.name, "text": line}),
+        )
+
+
+def obtain(
+    registry: Registry,
+    name: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    seed: int,
+    device: str,
+    home: Path,
+    listener: Listener,
+) -> ModelVersion:
+    """The registered version with this training key; trained and registered if there is none.
+
+    Training checkpoints under `home/cache/training`, so that a killed run resumes exactly.
+    """
+    _refuse_other_modality(recipe.architecture, dataset)
+    key = training_key(recipe, data_digest=dataset.digest, seed=seed)
+    if (known := registry.trained(name, key)) is not None:
+        return registry.open_version(known)
+    from raiaudit.models.training import train
+
+    def report(progress: TrainingProgress) -> None:
+        listener(
+            {
+                "event": "training",
+                "model": name,
+                "epoch": progress.epoch,
+                "epochs": progress.epochs,
+                "loss": progress.loss,
+            }
+        )
+
+    checkpoint = home / "cache" / "training" / f"{key}.pt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    version = train(
+        recipe,
+        dataset,
+        name=name,
+        seed=seed,
+        device=device,
+        progress=report,
+        checkpoint=checkpoint,
+    )
+    registered = registry.add(version, key=key, aliases=["candidate"])
+    checkpoint.unlink(missing_ok=True)
+    listener(
+        {
+            "event": "trained",
+            "model": name,
+            "version": registered.version,
+            "seconds": version.record.seconds,
+            "validation_accuracy": version.record.metrics.get("validation_accuracy"),
+        }
+    )
+    return registry.open_version(registered)
+
+
+def _refuse_other_modality(architecture: str, dataset: Dataset) -> None:
+    takes = ARCHITECTURE_NAMES.get(architecture)
+    if takes is not None and dataset.modality not in takes:
+        fitting = sorted(name for name, kinds in ARCHITECTURE_NAMES.items() if dataset.modality in kinds)
+        raise UsageError(
+            f"{architecture} takes {' or '.join(sorted(takes))} data, {dataset.name} is {dataset.modality}",
+            remedy=f"choose one of {', '.join(fitting)}",
+        )

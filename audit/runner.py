@@ -1,0 +1,304 @@
+"""The runner: a plan executed into a ledger, the ledger summarised, the summary judged.
+
+Everything on the way is resumable: a task whose shard is intact is not redone, and a run whose seals
+hold is not touched at all. What a crash leaves is a header that says "running" and finished shards.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import polars as pl
+import yaml
+
+from raiaudit.audit.executor import LocalExecutor
+from raiaudit.audit.files import write_atomically
+from raiaudit.audit.gates import overall
+from raiaudit.audit.journal import journalled, now
+from raiaudit.audit.judgement import judge
+from raiaudit.audit.lock import run_lock
+from raiaudit.audit.ledger import parquet_bytes
+from raiaudit.audit.plan import PlannedCheck, make_plan, run_identity
+from raiaudit.audit.resolution import Resolver
+from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
+from raiaudit.audit.spec import load_data
+from raiaudit.audit.store import Run
+from raiaudit.errors import RaiauditError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from raiaudit.audit.journal import Listener
+    from raiaudit.audit.ledger import Ledger
+    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.spec import LoadedSpec, ModelSpec
+    from raiaudit.audit.store import Home
+    from raiaudit.audit.subject import Subject
+
+    Documents = Callable[[Run], object]
+
+__all__ = ["run_suite"]
+
+_NOTED = ("raiaudit", "torch", "numpy", "polars", "opacus", "dp-accounting", "foolbox")
+
+
+def run_suite(loaded: LoadedSpec, home: Home, *, listener: Listener, documents: Documents) -> list[Run]:
+    """Audit every model of a spec; one run each, in the order of the spec.
+
+    `documents` writes the reports into a run directory before it is sealed. A run that fails is left
+    as `failed` with what it computed, and the other models are still audited; the first failure is
+    raised at the end.
+    """
+    dataset = load_data(loaded)
+    resolver = Resolver(dataset, loaded.spec.run, loaded.folder, home.root)
+    identities = [resolver.identity(model) for model in loaded.spec.subjects]  # refuse before any work
+    runs: list[Run] = []
+    failures: list[RaiauditError] = []
+    for model, identity in zip(loaded.spec.subjects, identities, strict=True):
+        run_id, lock = run_identity(loaded, model, model_identity=identity, data_digest=dataset.digest)
+        run = Run(home.runs_folder / run_id)
+        runs.append(run)
+        if is_complete(run):
+            listener({"event": "run_unchanged", "run": run_id, "model": model.title})
+            continue
+        try:
+            with run_lock(run.folder):
+                _RunInProgress(loaded, model, run, lock, resolver, listener, documents).finish()
+        except RaiauditError as error:
+            listener({"event": "run_failed", "run": run_id, "model": model.title, "error": str(error)})
+            failures.append(error)
+            if isinstance(error, StorageError):
+                break  # a full disk will not be emptier for the next model
+    if failures:
+        raise failures[0]
+    return runs
+
+
+def is_complete(run: Run) -> bool:
+    """Whether nothing is left to do: finished, and every file still as it was sealed."""
+    try:
+        return run.finished and not run.broken_seals()
+    except RaiauditError:
+        return False
+
+
+@dataclass
+class _RunInProgress:
+    loaded: LoadedSpec
+    model: ModelSpec
+    run: Run
+    lock: dict[str, Any]
+    resolver: Resolver
+    listener: Listener
+    documents: Documents
+
+    def finish(self) -> None:
+        """From whatever state the run directory is in to a sealed one."""
+        started = time.perf_counter()
+        for debris in self.run.folder.rglob(".part-*"):
+            debris.unlink()
+        self.events = journalled(self.run.folder / "journal.jsonl", self.listener)
+        header = self._new_header()
+        write_atomically(
+            self.run.folder / "spec.lock.yaml", yaml.safe_dump(self.lock, sort_keys=False, allow_unicode=True)
+        )
+        self.run.write_header(header)
+        self.events({"event": "run_started", "run": self.run.id, "model": self.model.title})
+        try:
+            results = self._audit(header)
+            self._conclude(results, header, time.perf_counter() - started)
+        except KeyboardInterrupt:
+            self._stop(header, "interrupted", "stopped by the user")
+            raise
+        except RaiauditError as error:
+            self._stop(header, "failed", str(error))
+            raise
+        except Exception as error:
+            self._stop(header, "failed", f"{type(error).__name__}: {error}")
+            raise
+
+    def _audit(self, header: RunHeader) -> Results:
+        subject = self.resolver.subject(self.model, self.events)
+        plan = make_plan(self.loaded, subject)
+        errors = self._execute(plan, subject, header)
+        measurements, errors = self._summarise(plan, subject, errors)
+        spec = self.loaded.spec
+        verdicts = judge(plan, measurements, errors, spec.policy)
+        return Results(
+            run=self.run.id,
+            verdict=overall(verdicts),
+            partial=spec.run.limit is not None,
+            purpose=spec.context.purpose,
+            subject=SubjectCard(name=subject.name, version=subject.version.version, record=subject.record),
+            data=_data_card(subject),
+            seed=spec.run.seed,
+            checks=tuple(_outcome(planned, errors) for planned in plan),
+            measurements=tuple(measurements),
+            verdicts=tuple(verdicts),
+        )
+
+    def _execute(self, plan: list[PlannedCheck], subject: Subject, header: RunHeader) -> dict[str, str]:
+        """Run what the ledger lacks. Returns the message of each check that failed."""
+        ledger, checks = self.run.ledger, {planned.check.id: planned.check for planned in plan}
+        tasks = list({(task.check, task.name): task for planned in plan for task in planned.tasks}.values())
+        keys = {
+            (task.check, task.name): task.key(
+                model_digest=subject.record.weights_digest,
+                data_digest=subject.dataset.digest,
+                seed=subject.seed,
+            )
+            for task in tasks
+        }
+        for shard in ledger.damaged():
+            self.events(
+                {"event": "note", "model": subject.name, "text": f"redoing a damaged shard: {shard.path}"}
+            )
+            shard.path.unlink()
+        missing = [task for task in tasks if ledger.find(task, keys[task.check, task.name]) is None]
+        errors: dict[str, str] = {}
+        done = len(tasks) - len(missing)
+        self.events({"event": "plan", "run": self.run.id, "tasks": len(tasks), "done": done})
+        for outcome in LocalExecutor().run(missing, lambda task: checks[task.check].execute(task, subject)):
+            task = outcome.task
+            event = {"check": task.check, "task": task.name, "seconds": round(outcome.seconds, 3)}
+            if outcome.frame is None:
+                assert outcome.error is not None
+                if isinstance(outcome.error, StorageError):
+                    raise outcome.error
+                errors.setdefault(task.check, _message(outcome.error))
+                details = "".join(traceback.format_exception(outcome.error))
+                self.events(
+                    {"event": "task_failed", **event, "error": _message(outcome.error), "details": details}
+                )
+                continue
+            ledger.append(task, keys[task.check, task.name], outcome.frame)
+            done += 1
+            self.events({"event": "task_finished", **event, "done": done, "tasks": len(tasks)})
+            self.run.write_header(header.model_copy(update={"progress": (done, len(tasks))}))
+        return errors
+
+    def _summarise(
+        self, plan: list[PlannedCheck], subject: Subject, errors: dict[str, str]
+    ) -> tuple[list[Measurement], dict[str, str]]:
+        measurements: list[Measurement] = []
+        failed = dict(errors)
+        tables: dict[tuple[str, str], list[pl.DataFrame]] = defaultdict(list)
+        ledger: Ledger = self.run.ledger
+        for planned in plan:
+            check = planned.check
+            if planned.reason or check.id in failed:
+                continue
+            start = time.perf_counter()
+            try:
+                measurements += check.summarise(ledger, subject, planned.config)
+                for name, table in check.evidence(ledger, subject, planned.config).items():
+                    tables[check.id, name].append(table)
+            except StorageError:
+                raise
+            except Exception as error:
+                failed[check.id] = _message(error)
+                self.events(
+                    {
+                        "event": "check_failed",
+                        "check": check.id,
+                        "error": _message(error),
+                        "details": "".join(traceback.format_exception(error)),
+                    }
+                )
+                continue
+            seconds = round(time.perf_counter() - start, 3)
+            self.events({"event": "check_finished", "check": check.id, "seconds": seconds})
+        for (name_of_check, name), parts in tables.items():
+            path = self.run.folder / "evidence" / name_of_check / f"{name}.parquet"
+            write_atomically(path, parquet_bytes(pl.concat(parts, how="diagonal_relaxed")))
+        return measurements, failed
+
+    def _conclude(self, results: Results, header: RunHeader, seconds: float) -> None:
+        folder = self.run.folder
+        write_atomically(folder / "results.json", results.model_dump_json(indent=2) + "\n")
+        counts: dict[str, int] = {}
+        for verdict in results.verdicts:
+            counts[verdict.status] = counts.get(verdict.status, 0) + 1
+        tasks = sum(outcome.tasks for outcome in results.checks)
+        done = header.model_copy(
+            update={
+                "status": "finished",
+                "verdict": results.verdict,
+                "finished": now(),
+                "seconds": round(seconds, 2),
+                "progress": (tasks, tasks),
+                "gates": counts,
+            }
+        )
+        self.run.write_header(done)
+        self.documents(self.run)
+        self.events({"event": "run_finished", "run": self.run.id, "verdict": results.verdict})
+        self.run.seal()
+
+    def _stop(self, header: RunHeader, status: str, message: str) -> None:
+        self.run.write_header(
+            header.model_copy(update={"status": status, "error": message, "finished": now()})
+        )
+        self.events({"event": "run_stopped", "run": self.run.id, "status": status, "error": message})
+
+    def _new_header(self) -> RunHeader:
+        spec = self.loaded.spec
+        return RunHeader(
+            id=self.run.id,
+            suite=f"{self.loaded.name}-{self.loaded.digest()[:10]}",
+            model=self.model.title,
+            data=self.resolver.dataset.name,
+            modality=self.resolver.dataset.modality,
+            status="running",
+            started=now(),
+            partial=spec.run.limit is not None,
+            versions={"python": platform.python_version(), **{name: version(name) for name in _NOTED}},
+            machine=f"{platform.system()} {platform.machine()}",
+            spec_path=str(self.loaded.source.path),
+            owner=spec.context.owner,
+            purpose=spec.context.purpose,
+            risk_class=spec.context.risk_class,
+        )
+
+
+def _message(error: Exception) -> str:
+    return str(error) if isinstance(error, RaiauditError) else f"{type(error).__name__}: {error}"
+
+
+def _outcome(planned: PlannedCheck, errors: dict[str, str]) -> CheckOutcome:
+    check = planned.check
+    message = errors.get(check.id)
+    return CheckOutcome(
+        check=check.id,
+        question=check.question,
+        status="not_run" if planned.reason else "error" if message else "ran",
+        reason=planned.reason or message,
+        config=planned.config.model_dump(mode="json"),
+        tasks=len(planned.tasks),
+    )
+
+
+def _data_card(subject: Subject) -> DataCard:
+    dataset, audited = subject.dataset, subject.test
+    groups = {
+        column: {level: int(n) for level, n in sorted(audited.groups[column].value_counts().iter_rows())}
+        for column in audited.groups.columns
+    }
+    return DataCard(
+        name=dataset.name,
+        modality=dataset.modality,
+        classes=dataset.classes,
+        digest=dataset.digest,
+        sizes={name: len(split) for name, split in dataset.splits.items()},
+        audited=len(audited),
+        groups=groups,
+        source=dataset.source,
+        licence=dataset.licence,
+    )

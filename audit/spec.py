@@ -1,0 +1,306 @@
+"""The spec: what is audited, on which data, by which checks, against which thresholds.
+
+`load_spec` reads a YAML file into frozen models; every error names file, line, key and, for a key
+that does not exist, the nearest one that does. Nothing is fetched, trained or loaded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from raiaudit.audit.check import CheckConfig
+from raiaudit.audit.gates import Gate
+from raiaudit.audit.yaml_source import YamlSource, read_yaml
+from raiaudit.errors import SpecError, UnknownNameError
+from raiaudit.models.data.user import UserData
+from raiaudit.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from raiaudit.models.data.dataset import Dataset
+
+__all__ = [
+    "CheckSpec",
+    "Context",
+    "LoadedSpec",
+    "ModelSpec",
+    "NamedData",
+    "Policy",
+    "RunOptions",
+    "Spec",
+    "load_data",
+    "load_spec",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ModelSpec(_Frozen):
+    """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (safetensors)."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    recipe: Recipe | None = None
+    ref: str | None = Field(
+        default=None, description="registry:NAME, registry:NAME@ALIAS or registry:NAME/VERSION"
+    )
+    path: str | None = Field(default=None, description="a .safetensors file, relative to the spec")
+    architecture: str | None = Field(default=None, alias="arch", description="with `path`")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="with `path`: the architecture's arguments"
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one_source(self) -> ModelSpec:
+        given = [key for key in ("recipe", "ref", "path") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a model needs exactly one of recipe, ref, path (given: {', '.join(given) or 'none'})"
+            )
+        if self.recipe is not None and self.name is None:
+            raise ValueError("a model trained from a recipe needs a `name`")
+        if self.path is not None and self.architecture is None:
+            raise ValueError("`path` needs `arch`: weights alone do not say what they belong to")
+        if self.path is None and (self.architecture is not None or self.options):
+            raise ValueError("`arch` and `options` go with `path`; a recipe has its own")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name shown to people and used in run ids."""
+        if self.name:
+            return self.name
+        source = self.ref or self.path or ""
+        return Path(source.removeprefix("registry:").split("@")[0]).stem
+
+
+class NamedData(_Frozen):
+    """A data set of the catalogue."""
+
+    name: str
+
+
+def _data_kind(value: Any) -> str:
+    keys = value.keys() if isinstance(value, dict) else vars(value).keys()
+    return "named" if set(keys) <= {"name"} else "files"
+
+
+_DATA_KINDS: dict[str, type[BaseModel]] = {"named": NamedData, "files": UserData}
+DataSpec = Annotated[
+    Annotated[NamedData, Tag("named")] | Annotated[UserData, Tag("files")], Discriminator(_data_kind)
+]
+
+
+class Context(_Frozen):
+    """For the report's first page."""
+
+    purpose: str = ""
+    owner: str = ""
+    risk_class: str = ""
+
+
+class RunOptions(_Frozen):
+    """How the audit runs."""
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    executor: Literal["local"] = "local"
+    limit: int | None = Field(default=None, ge=1, description="audit only the first N test examples: PARTIAL")
+
+
+class CheckSpec(_Frozen):
+    """One check with its options and gates."""
+
+    use: str
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+    gate: tuple[Gate, ...] = ()
+
+    @field_validator("gate", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
+
+
+class Policy(_Frozen):
+    """What a gate without an answer counts as."""
+
+    not_run: Literal["fail", "inconclusive"] = "inconclusive"
+    error: Literal["fail", "inconclusive"] = "inconclusive"
+
+
+class Spec(_Frozen):
+    """The whole file."""
+
+    apiVersion: Literal["raiaudit/v1"] = "raiaudit/v1"
+    kind: Literal["Audit"] = "Audit"
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    model: ModelSpec | None = None
+    models: tuple[ModelSpec, ...] = ()
+    data: DataSpec
+    context: Context = Context()
+    run: RunOptions = RunOptions()
+    checks: tuple[CheckSpec, ...] = Field(min_length=1)
+    policy: Policy = Policy()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Spec:
+        if (self.model is None) == (not self.models):
+            raise ValueError("a spec needs `model`, or a list `models` (not both)")
+        titles = [model.title for model in self.subjects]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"two models are called {twice[0]!r}: give each its own `name`")
+        return self
+
+    @property
+    def subjects(self) -> tuple[ModelSpec, ...]:
+        """The models, whichever way they were written."""
+        return self.models or ((self.model,) if self.model else ())
+
+
+class LoadedSpec:
+    """A valid spec, where it came from, and each check's options as that check understands them."""
+
+    def __init__(self, spec: Spec, source: YamlSource, configs: tuple[CheckConfig, ...]) -> None:
+        self.spec = spec
+        self.source = source
+        self.configs = configs
+
+    @property
+    def name(self) -> str:
+        """The spec's name, by default the file's."""
+        return self.spec.name or self.source.path.stem
+
+    @property
+    def folder(self) -> Path:
+        """Relative paths in the spec start here."""
+        return self.source.path.resolve().parent
+
+    def lock(self, model: ModelSpec) -> dict[str, Any]:
+        """The spec for one model with every default written out: what a run id is computed from."""
+        body = self.spec.model_dump(mode="json", by_alias=True, exclude={"model", "models", "checks"})
+        body["name"] = self.name
+        body["model"] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+        body["checks"] = [
+            {
+                "use": check.use,
+                "with": config.model_dump(mode="json"),
+                "gate": [gate.model_dump(mode="json", exclude_none=True) for gate in check.gate],
+            }
+            for check, config in zip(self.spec.checks, self.configs, strict=True)
+        ]
+        return body
+
+    def digest(self) -> str:
+        """Sha256 (hex) over the locks of all models: what the runs of one suite share."""
+        text = yaml.safe_dump([self.lock(model) for model in self.spec.subjects], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_spec(path: Path) -> LoadedSpec:
+    """Read and validate a spec. Raises `SpecError` with file, line, key and remedy."""
+    from raiaudit.audit.catalogue import find_check
+
+    source = read_yaml(path)
+    try:
+        spec = Spec.model_validate(source.data)
+    except ValidationError as error:
+        raise _explained(error, source, Spec, ()) from None
+    _known_names(spec, source)
+    configs = []
+    for i, check in enumerate(spec.checks):
+        try:
+            kind = find_check(check.use).Config
+        except UnknownNameError as error:
+            raise SpecError(
+                error.problem, where=source.place(("checks", i, "use")), remedy=error.remedy
+            ) from None
+        try:
+            configs.append(kind.model_validate(check.with_))
+        except ValidationError as error:
+            raise _explained(error, source, kind, ("checks", i, "with")) from None
+    return LoadedSpec(spec, source, tuple(configs))
+
+
+def _known_names(spec: Spec, source: YamlSource) -> None:
+    """Names of data sets and architectures are checked here, offline, so that they carry a line."""
+    from raiaudit.models.data import DATASETS
+    from raiaudit.models.names import ARCHITECTURE_NAMES
+
+    if isinstance(spec.data, NamedData) and spec.data.name not in DATASETS:
+        error = UnknownNameError("data set", spec.data.name, DATASETS)
+        raise SpecError(error.problem, where=source.place(("data", "name")), remedy=error.remedy)
+    for i, model in enumerate(spec.subjects):
+        at: tuple[str | int, ...] = ("models", i) if spec.models else ("model",)
+        name, key = model.architecture, (*at, "arch")
+        if model.recipe is not None:
+            name, key = model.recipe.architecture, (*at, "recipe", "architecture")
+        if name is not None and name not in ARCHITECTURE_NAMES:
+            error = UnknownNameError("architecture", name, ARCHITECTURE_NAMES)
+            raise SpecError(error.problem, where=source.place(key), remedy=error.remedy)
+
+
+def _explained(
+    error: ValidationError, source: YamlSource, root: type[BaseModel], prefix: tuple[str | int, ...]
+) -> SpecError:
+    """The first problem pydantic found, in our words; the number of others is mentioned."""
+    problems = error.errors()
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    location = tuple(first["loc"])
+    where = source.place((*prefix, *(part for part in location if part not in _DATA_KINDS)))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        unknown = UnknownNameError("key", str(location[-1]), _keys_at(root, location[:-1]))
+        return SpecError(unknown.problem + more, where=where, remedy=unknown.remedy)
+    if first["type"] == "missing":
+        return SpecError(f"the key {location[-1]!r} is missing{more}", where=where)
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = "" if isinstance(given, dict | list) or given is None else f", got {given!r}"
+    return SpecError(f"{message}{shown}{more}", where=where)
+
+
+def _keys_at(root: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """The valid keys of the model that `location` leads to."""
+    model = root
+    for part in location:
+        if part in _DATA_KINDS:
+            model = _DATA_KINDS[str(part)]
+        elif isinstance(part, str) and (field := _field(model, part)) is not None:
+            found = _model_in(field.annotation)
+            if found is not None:
+                model = found
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _field(model: type[BaseModel], key: str) -> Any:
+    return next((info for name, info in model.model_fields.items() if key in (name, info.alias)), None)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def load_data(loaded: LoadedSpec) -> Dataset:
+    """The data set of a spec. Raises `UsageError` kinds that name file, row or column."""
+    from raiaudit.models.data import load_dataset, load_user_dataset
+
+    data = loaded.spec.data
+    if isinstance(data, NamedData):
+        return load_dataset(data.name)
+    return load_user_dataset(data, base=loaded.folder)

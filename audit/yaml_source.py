@@ -1,0 +1,118 @@
+"""YAML that people and strangers write: safe, bounded, and every value knows its line.
+
+Refused with the line: anything but plain data (tags that build objects), anchors and aliases (a few
+lines can expand to gigabytes), duplicate keys, more than 1 MiB, more than 40 levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from raiaudit.errors import SpecError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["YamlSource", "read_yaml"]
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 40
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class YamlSource:
+    """The plain data of a file, its text, and the line (from 1) of every key path."""
+
+    path: Path
+    text: str
+    data: Any
+    lines: dict[Location, int]
+
+    def place(self, location: Location) -> str:
+        """`file:line (key.path)`, of the deepest part of `location` that the file has."""
+        known = next(
+            (location[:n] for n in range(len(location), 0, -1) if location[:n] in self.lines),
+            (),
+        )
+        key = ".".join(str(part) for part in location)
+        line = self.lines.get(known, 1)
+        return f"{self.path}:{line} ({key})" if key else f"{self.path}:{line}"
+
+
+def read_yaml(path: Path) -> YamlSource:
+    """Read a YAML mapping. Raises `SpecError` naming file and line."""
+    text = _text(path)
+    try:
+        _refuse_aliases(text, path)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            raise SpecError("the file is empty", where=str(path), remedy="start from `raiaudit init`")
+        lines: dict[Location, int] = {}
+        _index(node, (), lines, path)
+        data = yaml.SafeLoader(text).construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise SpecError(f"not plain YAML: {error.problem or error.context}", where=place) from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"not plain YAML: {error}", where=str(path)) from None
+    except (ValueError, RecursionError) as error:  # e.g. a timestamp with month 13
+        raise SpecError(f"not plain YAML: {error}", where=str(path)) from None
+    if not isinstance(data, dict):
+        raise SpecError("a spec is a mapping of keys to values", where=f"{path}:1")
+    return YamlSource(path, text, data, lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecError("the file is larger than 1 MiB: this is not a spec", where=str(path))
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "check the path, or write a starting point with `raiaudit init`"
+        raise SpecError("no such file", where=str(path), remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"not UTF-8 text (byte {error.start})", where=str(path)) from None
+    except OSError as error:
+        raise SpecError(f"cannot be read ({error.strerror})", where=str(path)) from None
+
+
+def _refuse_aliases(text: str, path: Path) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        mark = event.start_mark
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise SpecError(
+                "anchors and aliases are not allowed in a spec", where=place, remedy="write the value out"
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise SpecError(f"nested deeper than {MAX_DEPTH} levels", where=place)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _index(node: yaml.Node, location: Location, lines: dict[Location, int], path: Path) -> None:
+    lines.setdefault(location, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            _index(item, (*location, i), lines, path)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*location, str(key.value))
+            line = key.start_mark.line + 1
+            if here in lines:
+                raise SpecError(
+                    f"the key {key.value!r} stands twice (first on line {lines[here]})",
+                    where=f"{path}:{line}",
+                    remedy="keep one of them",
+                )
+            lines[here] = line
+            _index(value, here, lines, path)

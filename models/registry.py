@@ -1,0 +1,241 @@
+"""The model registry, on MLflow's client: versions, aliases, tags, lineage.
+
+A model version is an MLflow model version whose source holds two files: `model.safetensors` and
+`record.json` (the `TrainingRecord`). Nothing is ever pickled, and no MLflow flavor is used. The
+default is a SQLite file in the home folder; `MLFLOW_TRACKING_URI` names any tracking server.
+Only `load` imports torch. Importing MLflow takes about two seconds: open a registry when it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from raiaudit.errors import ArtifactRefusedError, StorageError, UnknownNameError, UsageError
+from raiaudit.models.version import ModelVersion, TrainingRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+__all__ = ["RegisteredModel", "Registry"]
+
+WEIGHTS = "model.safetensors"
+RECORD = "record.json"
+_KEY = "raiaudit.training_key"
+_EXPERIMENT = "raiaudit"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A version as the registry lists it, without its weights. `created` is in milliseconds, UTC."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    created: int
+    source: str
+
+
+class Registry:
+    """Open one with `Registry.open`; a reference is NAME, NAME@ALIAS or NAME/VERSION."""
+
+    def __init__(self, client: Any, artifacts: str | None) -> None:
+        self._client = client
+        self._artifacts = artifacts
+
+    @classmethod
+    def open(cls, home: Path, uri: str | None = None) -> Registry:
+        """The registry of `home`, or the one at `uri` or `MLFLOW_TRACKING_URI`.
+
+        Raises `StorageError` when the data base cannot be opened or belongs to another MLflow.
+        """
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        import logging
+
+        # The first use of a SQLite file logs every schema migration.
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+
+        chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        artifacts = None
+        if chosen is None:
+            home.mkdir(parents=True, exist_ok=True)
+            chosen = f"sqlite:///{home / 'registry.db'}"
+            artifacts = (home / "artifacts").as_uri()
+        try:
+            client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
+            client.search_registered_models(max_results=1)
+        except MlflowException as error:
+            raise StorageError(
+                f"the model registry cannot be opened: {error.message}",
+                where=chosen,
+                remedy="check MLFLOW_TRACKING_URI, or move the file away and train again",
+            ) from error
+        return cls(client, artifacts)
+
+    def models(self) -> list[RegisteredModel]:
+        """Every version of every model, by name, newest first."""
+        found = [_listed(version) for version in self._client.search_model_versions()]
+        return sorted(found, key=lambda model: (model.name, -model.version))
+
+    def find(self, reference: str) -> RegisteredModel:
+        """The version that `reference` names. Raises `UnknownNameError`."""
+        from mlflow.exceptions import MlflowException
+
+        name, alias, number = _parse(reference)
+        try:
+            if alias:
+                return _listed(self._client.get_model_version_by_alias(name, alias))
+            if number:
+                return _listed(self._client.get_model_version(name, number))
+            versions = self._versions(name)
+        except MlflowException:
+            versions = []
+        if not versions:
+            known = sorted({model.name for model in self.models()})
+            raise UnknownNameError("model", reference, known, where="the registry")
+        return versions[0]
+
+    def trained(self, name: str, key: str) -> RegisteredModel | None:
+        """The version of `name` that was trained with this training key, if there is one."""
+        return next((model for model in self._versions(name) if model.tags.get(_KEY) == key), None)
+
+    def add(
+        self, version: ModelVersion, *, key: str | None = None, aliases: Sequence[str] = ()
+    ) -> RegisteredModel:
+        """Store weights and record, then make them a new version: a crash in between leaves no version."""
+        from mlflow.exceptions import MlflowException
+
+        from raiaudit.models.weights import save_weights
+
+        with tempfile.TemporaryDirectory() as scratch:
+            save_weights(version.classifier, Path(scratch) / WEIGHTS)
+            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2))
+            run = self._client.create_run(self._experiment(), run_name=version.name)
+            self._client.log_artifacts(run.info.run_id, scratch)
+        for metric, value in version.record.metrics.items():
+            self._client.log_metric(run.info.run_id, metric, value)
+        self._client.set_terminated(run.info.run_id)
+        try:
+            self._client.create_registered_model(version.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self._client.create_model_version(
+            version.name,
+            source=run.info.artifact_uri,
+            run_id=run.info.run_id,
+            tags=_tags(version.record, key),
+        )
+        for alias in aliases:
+            self._client.set_registered_model_alias(version.name, alias, made.version)
+        return _listed(self._client.get_model_version(version.name, made.version))
+
+    def set_alias(self, reference: str, alias: str) -> None:
+        """Let `NAME@alias` mean the version that `reference` names."""
+        model = self.find(reference)
+        self._client.set_registered_model_alias(model.name, alias, str(model.version))
+
+    def record(self, model: RegisteredModel) -> TrainingRecord:
+        """The lineage of a version. Raises `StorageError` if it is missing or damaged."""
+        path = self._fetch(model, RECORD)
+        try:
+            return TrainingRecord.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            problem = f"the record of {model.name} version {model.version} is damaged"
+            raise StorageError(problem, where=str(path), remedy="train the model again") from error
+
+    def load(self, reference: str) -> ModelVersion:
+        """The version that `reference` names, with its classifier in evaluation mode on the CPU.
+
+        Raises `ArtifactRefusedError` when the weights are not those the record describes.
+        """
+        return self.open_version(self.find(reference))
+
+    def open_version(self, model: RegisteredModel) -> ModelVersion:
+        """The classifier behind a listed version; see `load`."""
+        from raiaudit.models.architectures import build
+        from raiaudit.models.weights import load_weights, weights_digest
+
+        record = self.record(model)
+        classifier = build(record.architecture, record.config)
+        path = self._fetch(model, WEIGHTS)
+        load_weights(classifier, path)
+        if weights_digest(classifier.state_dict()) != record.weights_digest:
+            raise ArtifactRefusedError(
+                f"the weights of {model.name} version {model.version} are not the ones its record describes",
+                where=str(path),
+                remedy="someone changed the file: train the model again",
+            )
+        return ModelVersion(model.name, model.version, classifier.eval(), record)
+
+    def _versions(self, name: str) -> list[RegisteredModel]:
+        quoted = name.replace("'", "")
+        found = [_listed(version) for version in self._client.search_model_versions(f"name='{quoted}'")]
+        return sorted(found, key=lambda model: -model.version)
+
+    def _fetch(self, model: RegisteredModel, file: str) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        try:
+            return Path(download_artifacts(f"{model.source.rstrip('/')}/{file}"))
+        except OSError as error:
+            raise StorageError(
+                f"{file} of {model.name} version {model.version} is missing",
+                where=model.source,
+                remedy="train the model again with another seed, or restore the artifacts folder",
+            ) from error
+
+    def _experiment(self) -> str:
+        experiment = self._client.get_experiment_by_name(_EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        return str(self._client.create_experiment(_EXPERIMENT, artifact_location=self._artifacts))
+
+
+def _parse(reference: str) -> tuple[str, str | None, str | None]:
+    text = reference.removeprefix("registry:")
+    name, _, alias = text.partition("@")
+    name, _, number = name.partition("/")
+    if not name or (number and not number.isdigit()):
+        raise UsageError(
+            f"{reference!r} is no model reference", remedy="write NAME, NAME@ALIAS or NAME/VERSION"
+        )
+    return name, alias or None, number or None
+
+
+def _listed(version: MlflowVersion) -> RegisteredModel:
+    return RegisteredModel(
+        name=version.name,
+        version=int(version.version),
+        aliases=tuple(sorted(version.aliases)),
+        tags=dict(version.tags),
+        created=int(version.creation_timestamp),
+        source=str(version.source),
+    )
+
+
+def _tags(record: TrainingRecord, key: str | None) -> dict[str, str]:
+    tags = {
+        "raiaudit.architecture": record.architecture,
+        "raiaudit.weights": record.weights_digest,
+        "raiaudit.code": record.code_version,
+        _KEY: key or "",
+        "raiaudit.data": record.data_name or "",
+        "raiaudit.data_digest": record.data_digest or "",
+        "raiaudit.recipe": record.recipe.kind if record.recipe else "",
+        "raiaudit.seed": "" if record.seed is None else str(record.seed),
+        "raiaudit.epsilon": f"{record.privacy.epsilon_pld:.4g}" if record.privacy else "",
+    }
+    return {name: value for name, value in tags.items() if value}
