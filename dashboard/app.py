@@ -1,0 +1,30 @@
+"""The dashboard's script, run by Streamlit: page frame and navigation. Start it with `raiaudit view`."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from raiaudit.audit.store import Home
+from raiaudit.dashboard import models_page, overview, run_page
+from raiaudit.dashboard.theme import STYLE
+
+
+def main() -> None:
+    """Draw the page the address names."""
+    st.set_page_config(page_title="raiaudit", page_icon=":material/fact_check:", layout="wide")
+    st.html(STYLE)
+    home = Home.at()
+    run = st.Page(lambda: run_page.show(home), title="Run", icon=":material/assignment:", url_path="run")
+    runs = st.Page(
+        lambda: overview.show(home, run), title="Audits", icon=":material/fact_check:", default=True
+    )
+    models = st.Page(
+        lambda: models_page.show(home, run),
+        title="Models",
+        icon=":material/deployed_code:",
+        url_path="models",
+    )
+    st.navigation([runs, run, models], position="top").run()
+
+
+main()

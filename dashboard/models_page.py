@@ -1,0 +1,105 @@
+"""The models that audits have seen, by weights digest. Read from results; no registry is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from raiaudit.dashboard.reading import RunEntry, list_runs, subject_of
+from raiaudit.dashboard.wording import chip, duration, instant, plain, state_of
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
+    from raiaudit.audit.results import SubjectCard
+    from raiaudit.audit.store import Home
+    from raiaudit.models.recipe import Recipe
+    from raiaudit.models.version import TrainingRecord
+
+__all__ = ["show"]
+
+_WIDTHS = [1.5, 2.6, 1.8, 2.0]
+_RUNS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    subject: SubjectCard
+    runs: list[RunEntry]
+
+
+def show(home: Home, run_page: StreamlitPage) -> None:
+    """Draw the page; `run_page` is where a run's name leads."""
+    st.title("Models")
+    models = _models(list_runs(home))
+    if not models:
+        st.info("No finished audit yet, so no model to show. Start with: raiaudit run examples/digits.yaml")
+        return
+    runs = sum(len(seen.runs) for seen in models)
+    st.caption(f"{len(models)} models in {runs} finished runs, most recently audited first")
+    for seen in models:
+        _model(seen, run_page)
+
+
+def _models(entries: list[RunEntry]) -> list[_Seen]:
+    found: dict[str, _Seen] = {}
+    for entry in entries:
+        if entry.header is None or entry.header.status != "finished":
+            continue
+        card = subject_of(entry.run)
+        if card is not None:
+            found.setdefault(card.record.weights_digest, _Seen(card, [])).runs.append(entry)
+    return list(found.values())
+
+
+def _model(seen: _Seen, run_page: StreamlitPage) -> None:
+    record = seen.subject.record
+    with st.container(border=True):
+        st.subheader(plain(seen.subject.name))
+        facts = {
+            "Architecture": plain(record.architecture),
+            "Recipe": _recipe(record.recipe),
+            "Parameters": f"{record.parameters:,}",
+            "Trained on": plain(record.data_name or "unknown"),
+            "Training": duration(record.seconds),
+            "Privacy": _privacy(record),
+            "Registry": f"version {seen.subject.version}" if seen.subject.version else "not registered",
+        }
+        for column, (name, text) in zip(st.columns(len(facts)), facts.items(), strict=True):
+            column.caption(name)
+            column.markdown(text)
+        st.caption(f"weights sha256 `{record.weights_digest}`")
+        st.caption(f"data sha256 `{record.data_digest or 'unknown'}`")
+        for entry in seen.runs[:_RUNS_SHOWN]:
+            _run(entry, run_page)
+        if len(seen.runs) > _RUNS_SHOWN:
+            st.caption(f"and {len(seen.runs) - _RUNS_SHOWN} older runs")
+
+
+def _recipe(recipe: Recipe | None) -> str:
+    if recipe is None:
+        return "trained elsewhere"
+    if recipe.adversary is not None:
+        return f"adversarial, {recipe.adversary.norm} ε {recipe.adversary.eps:.4g}"
+    return recipe.kind
+
+
+def _privacy(record: TrainingRecord) -> str:
+    if record.privacy is None:
+        return "none"
+    state = "" if record.privacy.certified else ", not certified"
+    return f"ε {record.privacy.epsilon_pld:.3g} at δ {record.privacy.delta:g}{state}"
+
+
+def _run(entry: RunEntry, run_page: StreamlitPage) -> None:
+    header = entry.header
+    assert header is not None
+    verdict, data, started, link = st.columns(_WIDTHS, vertical_alignment="center")
+    verdict.markdown(chip(state_of(header)))
+    data.markdown(f"audited on {plain(header.data)}")
+    started.markdown(instant(header.started))
+    link.page_link(
+        run_page, label="Open the run", query_params={"run": entry.id}, icon=":material/arrow_forward:"
+    )

@@ -1,0 +1,103 @@
+"""Where a result comes from: the model's record, digests, versions, the spec as run, the seal."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from raiaudit.audit.results import Results
+from raiaudit.dashboard.reading import RunEntry
+from raiaudit.dashboard.wording import duration, instant, number, plain
+from raiaudit.errors import StorageError
+
+__all__ = ["show"]
+
+
+def show(entry: RunEntry, results: Results) -> None:
+    """Draw the section of a finished run."""
+    model, run = st.columns(2, gap="large")
+    with model:
+        st.subheader("Model")
+        _facts(_model(results), "Facts about the audited model")
+    with run:
+        st.subheader("Run")
+        _facts(_run(entry, results), "Facts about this run")
+    _seal(entry)
+    recipe = results.subject.record.recipe
+    if recipe is not None:
+        with st.expander("Training recipe"):
+            st.code(recipe.model_dump_json(indent=2, exclude_none=True), language="json")
+    with st.expander("Spec as run, every default written out"):
+        try:
+            st.code(entry.run.spec_lock, language="yaml")
+        except OSError:
+            st.markdown("spec\\.lock\\.yaml is missing from this run\\.")
+    with st.expander("Checks and their settings"):
+        settings = [check.model_dump(mode="json", exclude_none=True) for check in results.checks]
+        st.json(settings, expanded=2)
+
+
+def _facts(facts: dict[str, str], alt: str) -> None:
+    rows = {name: text for name, text in facts.items() if text}
+    st.table(
+        {"Fact": list(rows), "Value": list(rows.values())},
+        border="horizontal",
+        hide_index=True,
+        hide_header=True,
+        alt=alt,
+    )
+
+
+def _model(results: Results) -> dict[str, str]:
+    subject, record = results.subject, results.subject.record
+    version = f"version {subject.version}" if subject.version else "not registered"
+    facts = {
+        "Name": f"{plain(subject.name)} ({version})",
+        "Architecture": plain(record.architecture),
+        "Parameters": f"{record.parameters:,}",
+        "Recipe": record.recipe.kind if record.recipe else "unknown: trained elsewhere",
+        "Trained on": plain(record.data_name or "unknown"),
+        "Training seed": "" if record.seed is None else str(record.seed),
+        "Training time": duration(record.seconds) if record.seconds is not None else "",
+        "Weights sha256": f"`{record.weights_digest}`",
+        "Code": plain(record.code_version),
+    }
+    if record.privacy is not None:
+        budget = record.privacy
+        state = "certified" if budget.certified else f"not certified: {plain(budget.why)}"
+        facts["Privacy"] = f"ε {number(budget.epsilon_pld, ' ')}at δ {budget.delta:g} ({state})"
+    return facts
+
+
+def _run(entry: RunEntry, results: Results) -> dict[str, str]:
+    header = entry.header
+    assert header is not None
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(header.versions.items()))
+    return {
+        "Id": f"`{entry.id}`",
+        "Started": instant(header.started),
+        "Finished": instant(header.finished) if header.finished else "",
+        "Spec": plain(header.spec_path),
+        "Seed": str(results.seed),
+        "Data sha256": f"`{results.data.digest}`",
+        "Data source": plain(results.data.source),
+        "Licence": plain(results.data.licence),
+        "Machine": plain(header.machine),
+        "Versions": plain(versions),
+    }
+
+
+def _seal(entry: RunEntry) -> None:
+    if not st.button(
+        "Verify the seal", icon=":material/verified_user:", help="Recompute every file's sha256"
+    ):
+        return
+    try:
+        broken = entry.run.broken_seals()
+    except (StorageError, OSError, ValueError) as error:
+        st.warning(f"Cannot be verified. {plain(error)}", icon=":material/warning:")
+        return
+    if broken:
+        listed = "\n".join(f"- {plain(name)}" for name in broken)
+        st.error(f"These files changed after the run was sealed:\n{listed}", icon=":material/gpp_bad:")
+    else:
+        st.success("Every file is as the run left it.", icon=":material/verified_user:")

@@ -1,0 +1,122 @@
+"""What the pages read: run headers, and results and evidence of one run, cached by file and time.
+
+Reading never fails a page: a damaged file becomes a `RunEntry` with a problem, or a `StorageError`
+that the page shows for that run alone. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raiaudit.audit.results import Results, RunHeader, SubjectCard
+from raiaudit.audit.store import Home, Run
+from raiaudit.errors import StorageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["RunEntry", "evidence", "journal_tail", "last_activity", "list_runs", "results_of", "subject_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """A run directory as a list shows it; exactly one of `header` and `problem` is set."""
+
+    run: Run
+    header: RunHeader | None
+    problem: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.run.id
+
+
+def list_runs(home: Home) -> list[RunEntry]:
+    """Every run directory, newest first, damaged ones last. Reads headers only."""
+    if not home.runs_folder.is_dir():
+        return []
+    entries = [_entry(folder) for folder in home.runs_folder.iterdir() if (folder / "header.json").is_file()]
+    return sorted(entries, key=lambda e: (e.header.started if e.header else "", e.id), reverse=True)
+
+
+def results_of(run: Run) -> Results:
+    """`results.json`; raises `StorageError` if it is missing or damaged."""
+    return _results(run.folder, _stamp(run.folder / "results.json"))
+
+
+def subject_of(run: Run) -> SubjectCard | None:
+    """The audited model's card, or None while there are no readable results."""
+    return _subject(run.folder, _stamp(run.folder / "results.json"))
+
+
+def evidence(run: Run, check: str, name: str) -> pl.DataFrame | None:
+    """An evidence table, or None where there is none. Raises `StorageError` if it cannot be read."""
+    path = run.folder / "evidence" / check / f"{name}.parquet"
+    return _evidence(run.folder, check, name, _stamp(path)) if path.is_file() else None
+
+
+def journal_tail(run: Run, lines: int) -> list[dict[str, Any]]:
+    """The last events of the journal, oldest first."""
+    return list(deque((event for event in run.journal() if isinstance(event, dict)), maxlen=lines))
+
+
+def last_activity(run: Run) -> float:
+    """When the run last wrote its header or journal (seconds since the epoch)."""
+    return max(_stamp(run.folder / name)[0] for name in ("header.json", "journal.jsonl")) / 1e9
+
+
+_Stamp = tuple[int, int]
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_size)
+
+
+def _entry(folder: Path) -> RunEntry:
+    run = Run(folder)
+    try:
+        return RunEntry(run, _header(folder, _stamp(folder / "header.json")))
+    except StorageError as error:
+        return RunEntry(run, None, str(error))
+
+
+@lru_cache(maxsize=4096)
+def _header(folder: Path, _stamp: _Stamp) -> RunHeader:
+    return Run(folder).header
+
+
+@lru_cache(maxsize=64)
+def _results(folder: Path, _stamp: _Stamp) -> Results:
+    return Run(folder).results
+
+
+# Cards are small, so that a list of models over many runs needs each results.json only once.
+@lru_cache(maxsize=4096)
+def _subject(folder: Path, _stamp: _Stamp) -> SubjectCard | None:
+    try:
+        return Run(folder).results.subject
+    except StorageError:
+        return None
+
+
+@lru_cache(maxsize=32)
+def _evidence(folder: Path, check: str, name: str, _stamp: _Stamp) -> pl.DataFrame | None:
+    import polars as pl
+
+    try:
+        return Run(folder).evidence(check, name)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise StorageError(
+            f"cannot be read ({error})",
+            where=str(folder / "evidence" / check / f"{name}.parquet"),
+            remedy="run the same spec again",
+        ) from None

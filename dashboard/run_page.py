@@ -1,0 +1,180 @@
+"""One run: its verdict and gates, what it did not test, then the evidence by pillar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from raiaudit.dashboard import pillars, provenance, run_states
+from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
+from raiaudit.dashboard.wording import chip, duration, instant, plain, state_of, where, word
+from raiaudit.errors import StorageError
+
+if TYPE_CHECKING:
+    from raiaudit.audit.gates import Verdict
+    from raiaudit.audit.results import Results
+    from raiaudit.audit.store import Home
+
+__all__ = ["show"]
+
+
+def show(home: Home) -> None:
+    """Draw the run that `?run=` names, the newest without it."""
+    entries = list_runs(home)
+    if not entries:
+        st.title("Run")
+        st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
+        return
+    entry = _chosen(entries)
+    if entry.header is None:
+        st.title(plain(entry.id))
+        run_states.damaged(entry.problem or "")
+        return
+    _headline(entry)
+    if entry.header.status == "running":
+        run_states.running(entry.run)
+    elif entry.header.status in ("failed", "interrupted"):
+        run_states.stopped(entry.run, entry.header)
+    else:
+        try:
+            results = results_of(entry.run)
+        except StorageError as error:
+            run_states.damaged(str(error))
+            return
+        _finished(entry, results)
+
+
+def _chosen(entries: list[RunEntry]) -> RunEntry:
+    by_id = {entry.id: entry for entry in entries}
+    asked = st.query_params.get("run")
+    if asked is not None and asked not in by_id:
+        st.warning(f"There is no run {plain(asked)} here; this is the newest one.", icon=":material/warning:")
+    ids = list(by_id)
+    chosen = st.selectbox(
+        "Run",
+        ids,
+        index=ids.index(asked) if asked in by_id else 0,
+        format_func=lambda id_: _title(by_id[id_]),
+    )
+    if chosen != asked:
+        st.query_params["run"] = chosen
+    return by_id[chosen]
+
+
+def _title(entry: RunEntry) -> str:
+    if entry.header is None:
+        return f"{entry.id} · damaged"
+    header = entry.header
+    return (
+        f"{header.model} on {header.data} · {instant(header.started)} · {word(state_of(header))} · {entry.id}"
+    )
+
+
+def _headline(entry: RunEntry) -> None:
+    header = entry.header
+    assert header is not None
+    partial = " :gray-badge[partial: not all examples]" if header.partial else ""
+    st.title(plain(header.model))
+    st.markdown(f"{chip(state_of(header))}{partial}")
+    facts = [f"{plain(header.data)} ({plain(header.modality)})", instant(header.started)]
+    if header.seconds is not None:
+        facts.append(duration(header.seconds))
+    facts += [plain(text) for text in (header.owner, header.risk_class) if text]
+    st.caption(" · ".join(facts))
+    if header.purpose:
+        st.markdown(plain(header.purpose))
+
+
+def _finished(entry: RunEntry, results: Results) -> None:
+    _downloads(entry)
+    scope, untested = st.columns(2, gap="large")
+    with scope:
+        _scope(results)
+    with untested:
+        _not_tested(results)
+    st.header("Gates")
+    _gates(results)
+    st.header("Evidence")
+    pillars.show(entry.run, results)
+    st.header("Provenance")
+    provenance.show(entry, results)
+
+
+def _downloads(entry: RunEntry) -> None:
+    with st.container(horizontal=True):
+        pdf = entry.run.folder / "report.pdf"
+        if pdf.is_file():
+            st.download_button(
+                "PDF report",
+                pdf.read_bytes(),
+                file_name=f"{entry.id}.pdf",
+                mime="application/pdf",
+                type="primary",
+                icon=":material/picture_as_pdf:",
+                on_click="ignore",
+            )
+        else:
+            st.caption(f"No PDF yet: raiaudit report {plain(entry.id)} writes it")
+        st.download_button(
+            "results.json",
+            (entry.run.folder / "results.json").read_bytes(),
+            file_name=f"{entry.id}.json",
+            mime="application/json",
+            icon=":material/data_object:",
+            on_click="ignore",
+        )
+
+
+def _scope(results: Results) -> None:
+    st.subheader("Scope")
+    ran = [check for check in results.checks if check.status == "ran"]
+    lines = [
+        f"- {results.data.audited:,} of {sum(results.data.sizes.values()):,} examples of "
+        f"**{plain(results.data.name)}**, {len(results.data.classes)} classes",
+        f"- {len(ran)} of {len(results.checks)} checks ran, {len(results.measurements)} measurements, "
+        f"{len(results.verdicts)} gates",
+        f"- seed {results.seed}",
+    ]
+    if results.partial:
+        lines.insert(
+            0, "- **Partial**: \\-\\-limit cut the examples; do not report these numbers as the audit"
+        )
+    st.markdown("\n".join(lines))
+
+
+def _not_tested(results: Results) -> None:
+    st.subheader("Not tested")
+    lines = [
+        f"- {chip(check.status)} **{plain(check.check)}**: {plain(check.reason or 'no reason was recorded')}"
+        for check in results.checks
+        if check.status != "ran"
+    ]
+    planned = {check.check.split(".")[0] for check in results.checks}
+    left_out = [name for name in pillars.PILLARS if name not in planned]
+    if left_out:
+        lines.append(f"- Not in the spec: {', '.join(left_out)}")
+    st.markdown("\n".join(lines) if lines else "Everything the spec asked for was tested.")
+
+
+def _gates(results: Results) -> None:
+    if not results.verdicts:
+        st.info("The spec sets no gate, so nothing was decided: the verdict is inconclusive.")
+        return
+    rows = [_gate_row(verdict) for verdict in results.verdicts]
+    st.table(
+        rows, border="horizontal", hide_index=True, alt="The gates of this audit and why each was decided so"
+    )
+
+
+def _gate_row(verdict: Verdict) -> dict[str, str]:
+    gate = verdict.gate
+    slice_ = plain(where(dict(gate.where))) if gate else ""
+    metric = plain(gate.metric.replace("_", " ")) if gate else "—"
+    return {
+        "Result": chip(verdict.status),
+        "Check": plain(verdict.check),
+        "Measure": f"{metric}  \n:gray[{slice_}]" if slice_ else metric,
+        "Threshold": plain(gate.threshold()) if gate else "—",
+        "Why": plain(verdict.explanation),
+    }
