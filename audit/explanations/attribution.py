@@ -124,8 +124,8 @@ class Attribution:
                 "attribution.deletion": area(deletion),
                 "attribution.insertion": area(insertion),
                 "attribution.deletion_random": area(null),
-                "attribution.deletion_curve": _lists(deletion, len(rows)),
-                "attribution.random_curve": _lists(null, len(rows)),
+                "attribution.deletion_curve": _floats(list(deletion), len(rows)),
+                "attribution.random_curve": _floats(list(null), len(rows)),
                 **_shown(view, scores_BF, rows.inputs, task.params["maps"]),
             }
         )
@@ -178,16 +178,27 @@ class Attribution:
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: AttributionConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`curve`: mean probability against the fraction removed. `maps`: what reports overlay."""
+        """`deletion`: fraction removed against mean probability, by map. `maps`: what reports overlay."""
         rows = _rows(ledger, "deletion_curve", "random_curve")
-        curve = pl.DataFrame(
-            {
-                "removed": np.linspace(0, 1, config.levels + 1),
-                "integrated_gradients": np.mean(rows["deletion_curve"].to_list(), axis=0),
-                "random": np.mean(rows["random_curve"].to_list(), axis=0),
-            }
-        )
-        return {"curve": curve, "maps": _maps(ledger, subject)}
+        curves = {"integrated gradients": rows["deletion_curve"], "random": rows["random_curve"]}
+        deletion = pl.concat([_curve(name, lists, subject.seed) for name, lists in curves.items()])
+        return {"deletion": deletion, "maps": _maps(ledger, subject)}
+
+
+def _curve(name: str, lists: pl.Series, seed: int) -> pl.DataFrame:
+    """fraction, probability (mean over examples), low, high, map."""
+    probability_NT = np.array(lists.to_list())
+    rng = keyed_rng(seed, Attribution.id, "curve", name)
+    bands = [mean_bootstrap(column, rng=rng, resamples=1000) for column in probability_NT.T]
+    return pl.DataFrame(
+        {
+            "fraction": np.linspace(0, 1, probability_NT.shape[1]),
+            "probability": probability_NT.mean(axis=0),
+            "low": [band.low for band in bands],
+            "high": [band.high for band in bands],
+            "map": [name] * len(bands),
+        }
+    )
 
 
 def _rows(ledger: LedgerReader, *names: str) -> pl.DataFrame:
@@ -195,28 +206,24 @@ def _rows(ledger: LedgerReader, *names: str) -> pl.DataFrame:
     return ledger.scan(*columns).drop_nulls(list(columns)).rename(columns).collect()
 
 
-def _lists(values_BT: NDArray[np.float64], total: int) -> pl.Series:
-    """One list a row, null beyond the rows there are."""
-    lists: list[list[float] | None] = values_BT.tolist()
+def _floats(rows: Sequence[Any], total: int) -> pl.Series:
+    """One list of floats a row, null beyond the rows there are."""
+    lists = [np.asarray(row, dtype=np.float32).ravel().tolist() for row in rows]
     return pl.Series(lists + [None] * (total - len(lists)), dtype=pl.List(pl.Float32))
 
 
 def _shown(view: View, scores_BF: NDArray[np.float64], inputs: Any, count: int) -> dict[str, pl.Series]:
+    """The columns a report draws from: null but in the first `count` rows."""
     total = len(scores_BF)
-    names: list[list[str] | None] = [None] * total
-    maps = [row[: len(row)] for row in scores_BF[:count]]
-    if view.names is not None:
-        names[:count] = view.names[:count]
-        maps = [row[: len(words)] for row, words in zip(maps, view.names, strict=False)]
-    kept = [row.tolist() for row in maps] + [None] * (total - len(maps))
-    raw: list[list[float] | None] = [None] * total
+    maps, names, raw = list(scores_BF[:count]), (view.names or [])[:count], []
+    if view.names is not None:  # a text's padding is not shown
+        maps = [row[: len(words)] for row, words in zip(maps, names, strict=True)]
     if not isinstance(inputs, list):
-        scale = 255.0 if inputs.dtype == np.uint8 else 1.0
-        raw[:count] = (inputs[:count].reshape(len(maps), -1) / scale).tolist()
+        raw = list(inputs[:count] / (255.0 if inputs.dtype == np.uint8 else 1.0))
     return {
-        "attribution.map": pl.Series(kept, dtype=pl.List(pl.Float32)),
-        "attribution.input": pl.Series(raw, dtype=pl.List(pl.Float32)),
-        "attribution.features": pl.Series(names, dtype=pl.List(pl.String)),
+        "attribution.map": _floats(maps, total),
+        "attribution.input": _floats(raw, total),
+        "attribution.features": pl.Series([*names, *[None] * (total - len(names))], dtype=pl.List(pl.String)),
     }
 
 
