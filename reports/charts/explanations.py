@@ -15,17 +15,20 @@ __all__ = ["deletion_curve"]
 
 
 def deletion_curve(table: pl.DataFrame) -> AnyChart:
-    """`table`: fraction (of features removed), probability (of the predicted class), map, low, high."""
+    """`table`: removed (share of the features), and one column of mean probabilities a ranking."""
+    long = table.unpivot(index="removed", variable_name="ranking", value_name="probability")
+    long = long.with_columns(long["ranking"].str.replace_all("_", " "))
+    unit = alt.Scale(domain=[0, 1])
     return styled(
         curve(
-            table.sort("map", "fraction"),
-            x=alt.X("fraction:Q", axis=percent_axis("Features removed, most important first", grid=False)),
-            y=alt.Y(
-                "probability:Q",
-                scale=alt.Scale(domain=[0, 1]),
-                axis=percent_axis("Mean probability of the prediction"),
+            long.sort("ranking", "removed"),
+            x=alt.X(
+                "removed:Q",
+                scale=unit,
+                axis=percent_axis("Features removed, most important first", grid=False),
             ),
-            by="map",
-            tooltip=("map:N", "fraction:Q", "probability:Q"),
+            y=alt.Y("probability:Q", scale=unit, axis=percent_axis("Mean probability of the prediction")),
+            by="ranking",
+            tooltip=("ranking:N", "removed:Q", "probability:Q"),
         )
     )

@@ -69,7 +69,8 @@ def curve(
         dots = base.mark_point(filled=True, size=34, opacity=1)
         layers.append(dots.encode(y=y, color=named["color"], shape=named["shape"], tooltip=list(tooltip)))
     # Independent legends: the one of the dots alone shows the shapes as drawn.
-    return alt.layer(*layers).resolve_legend(color="independent", shape="independent")
+    whole: AnyChart = alt.layer(*layers).resolve_legend(color="independent", shape="independent")
+    return whole
 
 
 def styled(chart: AnyChart, *, width: int = WIDTH, height: int = HEIGHT) -> AnyChart:

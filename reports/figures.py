@@ -1,0 +1,247 @@
+"""Which charts and pictures a check's evidence gives, with captions and texts for those who cannot see them.
+
+A table that is missing or of another shape leaves its chart out with a line saying so; a report never
+fails for want of a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raiaudit.reports.wording import metric_title
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from raiaudit.audit.results import Results
+    from raiaudit.audit.store import Run
+
+__all__ = ["Evidence", "Figure", "Words", "figures", "read_evidence", "word_maps"]
+
+Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
+_PICTURES = 6
+_GROUP_CHARTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing with its caption. `alt` says in words what it shows; `kind` is "svg" or "png"."""
+
+    caption: str
+    alt: str
+    kind: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """An explained text or table row: its features with weights in [-1, 1] (share of the largest)."""
+
+    caption: str
+    words: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    table: str
+    columns: frozenset[str]
+    title: str
+    draw: Callable[[pl.DataFrame, Results], Iterator[Figure]]
+
+
+def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
+    """The tables that our drawings know, of the checks given; those a run lacks are not in it."""
+    found = {}
+    for check in checks:
+        for drawing in _DRAWINGS.get(check, ()):
+            table = run.evidence(check, drawing.table)
+            if table is not None:
+                found[check, drawing.table] = table
+    return found
+
+
+def figures(check: str, evidence: Evidence, results: Results) -> tuple[list[Figure], list[str]]:
+    """The figures of one check, and a line for each that had to be left out."""
+    drawn: list[Figure] = []
+    left_out: list[str] = []
+    for drawing in _DRAWINGS.get(check, ()):
+        table = evidence.get((check, drawing.table))
+        if table is None or table.is_empty():
+            left_out.append(f"{drawing.title}: left out, the run holds no table “{drawing.table}”.")
+        elif lacking := sorted(drawing.columns - set(table.columns)):
+            left_out.append(f"{drawing.title}: left out, table “{drawing.table}” lacks {', '.join(lacking)}.")
+        else:
+            drawn += drawing.draw(table, results)
+    return drawn, left_out
+
+
+def word_maps(evidence: Evidence) -> list[Words]:
+    """Explained texts and table rows, which have names for their features where images have pixels."""
+    table = evidence.get(("explanations.attribution", "maps"))
+    if table is None or "features" not in table.columns:
+        return []
+    shown = []
+    for row in table.drop_nulls("features").head(_PICTURES).iter_rows(named=True):
+        peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
+        pairs = zip(row["features"], row["map"], strict=False)
+        shown.append(Words(_example(row), tuple((word, weight / peak) for word, weight in pairs)))
+    return shown
+
+
+def _chart(caption: str, chart: Any, points: str) -> Figure:
+    from raiaudit.reports.charts import to_svg
+
+    return Figure(caption, f"Chart. {caption} {points}".strip(), "svg", to_svg(chart).encode())
+
+
+def _listed(table: pl.DataFrame, by: str, x: str, y: str) -> str:
+    """The points of a curve in words, at most eight a series."""
+    parts = []
+    for (name,), rows in table.sort(by, x).group_by(by, maintain_order=True):
+        step = max(1, rows.height // 8)
+        points = [
+            f"{a:.3g}: {b:.3g}" for a, b in rows.select(x, y).drop_nulls().gather_every(step).iter_rows()
+        ]
+        parts.append(f"{name}: {', '.join(points)}")
+    return "; ".join(parts)
+
+
+def _eps_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import accuracy_against_eps
+
+    norms = table["norm"].unique().sort().to_list() if "norm" in table.columns else [""]
+    for norm in norms:
+        part = table.filter(pl.col("norm") == norm) if norm else table
+        chart = accuracy_against_eps(part, norm=norm, threshold=_gate_on(results, "robust_accuracy", norm))
+        points = _listed(part, "attack", "eps", "robust_accuracy")
+        yield _chart("Robust accuracy against the perturbation budget, with interval.", chart, points)
+
+
+def _gate_on(results: Results, metric: str, norm: str) -> tuple[float, float] | None:
+    """(ε, minimum) of the first gate on this curve."""
+    for verdict in results.verdicts:
+        m, gate = verdict.measurement, verdict.gate
+        if m is None or gate is None or gate.min is None or m.metric != metric:
+            continue
+        eps = m.where.get("eps")
+        if isinstance(eps, int | float) and m.where.get("norm", norm) == norm:
+            return float(eps), gate.min
+    return None
+
+
+def _severity_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import accuracy_against_severity
+
+    points = _listed(table, "corruption", "severity", "accuracy")
+    yield _chart("Accuracy against the severity of corruption.", accuracy_against_severity(table), points)
+
+
+def _roc(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import membership_roc
+
+    caption = "Membership ROC on log–log axes; the dashed diagonal is chance."
+    yield _chart(caption, membership_roc(table), _listed(table, "attack", "fpr", "tpr"))
+
+
+def _histogram(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import score_histogram
+
+    caption = "Membership scores of members and non-members."
+    yield _chart(caption, score_histogram(table), f"{table.height} bins.")
+
+
+def _by_group(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import group_intervals
+
+    known = table["metric"].unique(maintain_order=True).to_list()
+    gated = [v.gate.metric for v in results.verdicts if v.check == "fairness.groups" and v.gate is not None]
+    chosen = list(dict.fromkeys([m for m in gated if m in known] + known))[:_GROUP_CHARTS]
+    for metric in chosen:
+        rows = table.filter(pl.col("metric") == metric)
+        shown = [
+            f"{row['attribute']} {row['group']}: "
+            + ("not defined" if row["value"] is None else f"{row['value']:.3g}")
+            for row in rows.iter_rows(named=True)
+        ]
+        title = metric_title(metric)
+        chart = group_intervals(rows, metric=metric, title=title)
+        yield _chart(f"{title} by group, with interval.", chart, "; ".join(shown))
+
+
+def _reliability(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import reliability_diagram
+
+    points = "; ".join(
+        f"{a:.2f}: {b:.2f}" for a, b in table.select("confidence", "accuracy").drop_nulls().iter_rows()
+    )
+    caption = "Accuracy in bins of confidence, with interval; the diagonal is perfect calibration."
+    yield _chart(caption, reliability_diagram(table), points)
+
+
+def _deletion(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import deletion_curve
+
+    caption = "Prediction while features are removed: by the explanation's ranking, and at random."
+    ends = "; ".join(f"{name}: mean {table[name].mean():.3f}" for name in table.columns if name != "removed")
+    yield _chart(caption, deletion_curve(table), ends)
+
+
+def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.pictures import saliency_overlay
+
+    for row in table.head(_PICTURES).iter_rows(named=True):
+        if (picture := saliency_overlay(row)) is not None:
+            yield Figure(_example(row), f"Attribution map over the input. {_example(row)}", "png", picture)
+
+
+def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.pictures import adversarial_picture
+
+    for row in table.head(_PICTURES).iter_rows(named=True):
+        if (picture := adversarial_picture(row)) is not None:
+            alt = f"Clean input, adversarial input and their difference. {_example(row)}"
+            yield Figure(_example(row), alt, "png", picture)
+
+
+def _example(row: Mapping[str, Any]) -> str:
+    return f"{row['example_id']}: {row['label']} → {row['predicted']}"
+
+
+def _columns(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
+    "robustness.evasion": (
+        _Drawing("curve", _columns("eps robust_accuracy attack"), "Accuracy against ε", _eps_curve),
+        _Drawing(
+            "examples",
+            _columns("example_id label predicted shape clean adversarial"),
+            "Adversarial examples",
+            _adversarial,
+        ),
+    ),
+    "robustness.corruption": (
+        _Drawing("curve", _columns("corruption severity accuracy"), "Severity curve", _severity_curve),
+    ),
+    "privacy.membership": (
+        _Drawing("roc", _columns("fpr tpr attack"), "Membership ROC", _roc),
+        _Drawing("histogram", _columns("low high count member"), "Score histogram", _histogram),
+    ),
+    "fairness.groups": (
+        _Drawing("by_group", _columns("attribute group metric value low high n"), "Groups", _by_group),
+    ),
+    "explanations.attribution": (
+        _Drawing("curve", _columns("removed"), "Deletion curve", _deletion),
+        _Drawing("maps", _columns("example_id label predicted shape input map"), "Attribution maps", _maps),
+    ),
+    "reliability.calibration": (
+        _Drawing("bins", _columns("confidence accuracy low high n"), "Reliability diagram", _reliability),
+    ),
+}

@@ -1,0 +1,91 @@
+"""Pictures of examples as PNG: what a map marks, and what an adversary changed.
+
+Rows come from the evidence tables `explanations.attribution/maps` and `robustness.evasion/examples`:
+flat floats with `shape` [C, H, W] (or [H, W, C], or [H, W]); inputs in [0, 1]. Rows that are not images
+(texts, tables) have no picture: the functions return None.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.float64]  # [H, W, 3], in [0, 1]
+
+__all__ = ["adversarial_picture", "saliency_overlay"]
+
+_SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
+_FOR = np.array([0.835, 0.369, 0.0])  # vermillion: evidence for the prediction
+_AGAINST = np.array([0.0, 0.447, 0.698])  # blue: evidence against it
+
+
+def saliency_overlay(row: Mapping[str, Any]) -> bytes | None:
+    """The input in pale grey under its map: vermillion speaks for the prediction, blue against it."""
+    picture, weights = _pixels(row["input"], row["shape"]), _plane(row["map"], row["shape"])
+    if picture is None or weights is None:
+        return None
+    peak = np.quantile(np.abs(weights), 0.995) or np.abs(weights).max() or 1.0
+    strength = np.clip(np.abs(weights) / peak, 0, 1)[..., None]
+    grey = 0.35 + 0.65 * (1 - picture.mean(axis=2, keepdims=True))
+    colour = np.where(weights[..., None] >= 0, _FOR, _AGAINST)
+    return _png(grey * (1 - strength) + colour * strength)
+
+
+def adversarial_picture(row: Mapping[str, Any]) -> bytes | None:
+    """Clean, adversarial and their difference (mid-grey: no change; scaled to its largest change)."""
+    clean, adversarial = _pixels(row["clean"], row["shape"]), _pixels(row["adversarial"], row["shape"])
+    if clean is None or adversarial is None:
+        return None
+    change = adversarial - clean
+    difference = 0.5 + 0.5 * change / (np.abs(change).max() or 1.0)
+    gap = np.ones((clean.shape[0], max(1, clean.shape[1] // 14), 3))
+    return _png(np.concatenate([clean, gap, adversarial, gap, difference], axis=1))
+
+
+def _pixels(values: Any, shape: Any) -> Pixels | None:
+    image = _image(values, shape)
+    if image is None:
+        return None
+    image = np.clip(image, 0, 1)
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _plane(values: Any, shape: Any) -> NDArray[np.float64] | None:
+    """A map over pixels: channels are summed; a map of H·W values has no channels to sum."""
+    size = len(values) if values is not None else 0
+    if len(shape) == 3 and size != int(np.prod(shape)):
+        sides = shape[1:] if shape[0] in (1, 3) else shape[:2]
+        return np.asarray(values, dtype=np.float64).reshape(sides) if size == int(np.prod(sides)) else None
+    image = _image(values, shape)
+    return None if image is None else image.sum(axis=2)
+
+
+def _image(values: Any, shape: Any) -> NDArray[np.float64] | None:
+    if values is None or isinstance(values, str) or len(shape) not in (2, 3):
+        return None
+    if len(values) != int(np.prod(shape)):
+        return None
+    image = np.asarray(values, dtype=np.float64).reshape(shape)
+    if image.ndim == 2:
+        return image[..., None]
+    if shape[0] in (1, 3):
+        return image.transpose(1, 2, 0)
+    return image if shape[2] in (1, 3) else None
+
+
+def _png(pixels: NDArray[np.float64]) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+    factor = max(1, _SIDE // image.height)
+    enlarged = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    enlarged.save(buffer, format="PNG", optimize=False)
+    return buffer.getvalue()

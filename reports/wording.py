@@ -1,0 +1,129 @@
+"""Numbers and names as people read them: one place, so that page, PDF and terminal agree.
+
+A fraction is shown in percent with one decimal and its interval in brackets; what is undefined says
+so with its reason; names the audit uses (`tpr_at_fpr`) get the words of the field.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from raiaudit.audit.gates import Gate
+    from raiaudit.audit.measurement import Measurement, Scalar
+
+__all__ = ["check_title", "interval", "metric_title", "quantity", "slice_text", "threshold", "value"]
+
+# Fractions by type, but read as plain numbers everywhere in the field.
+_PLAIN = ("auc", "ratio", "brier", "loss", "correlation", "completeness_error")
+_ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
+_METRICS = {
+    "tpr_at_fpr": "TPR at fixed FPR",
+    "auc": "Attack AUC",
+    "ece": "Expected calibration error",
+    "epsilon": "Privacy budget ε (upper bound)",
+    "epsilon_pld": "Privacy budget ε (PLD accountant)",
+    "epsilon_prv": "Privacy budget ε (PRV accountant)",
+    "epsilon_lower": "Privacy loss ε (lower bound)",
+    "monotone_in_eps": "Broken stays broken at larger ε",
+    "deletion_auc": "Area under the deletion curve",
+    "insertion_auc": "Area under the insertion curve",
+    "random_auc": "Area under a random ranking's curve",
+    "log_loss": "Log loss",
+}
+_CHECKS = {
+    "performance.accuracy": "Accuracy",
+    "robustness.evasion": "Evasion attacks",
+    "robustness.corruption": "Natural corruption",
+    "privacy.membership": "Membership inference",
+    "privacy.accounting": "Differential-privacy accounting",
+    "fairness.groups": "Fairness between groups",
+    "explanations.attribution": "Explanations",
+    "reliability.calibration": "Calibration",
+}
+
+
+def check_title(check: str) -> str:
+    """`robustness.evasion` → "Evasion attacks"; a plug-in's check keeps its id."""
+    return _CHECKS.get(check, check)
+
+
+def metric_title(metric: str) -> str:
+    """`tpr_at_fpr` → "TPR at fixed FPR"; an unknown metric has its underscores taken out."""
+    if metric in _METRICS:
+        return _METRICS[metric]
+    words = [_ACRONYMS.get(word, word) for word in metric.split("_") if word]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def slice_text(where: Mapping[str, Scalar]) -> str:
+    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"."""
+    return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in where.items())
+
+
+_KEYS = {"eps": "ε", "fpr": "FPR"}
+
+
+def value(m: Measurement) -> str:
+    """The value alone: "98.4 %", "0.712", "3.20 nats", or "not defined: reason"."""
+    return f"not defined: {m.reason}" if m.value is None else _number(m, m.value, unit=True)
+
+
+def interval(m: Measurement) -> str:
+    """ "[97.1, 99.2]" in the unit of the value; empty where there is none."""
+    if m.low is None or m.high is None:
+        return ""
+    return f"[{_number(m, m.low)}, {_number(m, m.high)}]"
+
+
+def quantity(m: Measurement) -> str:
+    """Value and interval: "98.4 % [97.1, 99.2]"."""
+    return f"{value(m)} {interval(m)}".rstrip()
+
+
+def threshold(gate: Gate, m: Measurement | None) -> str:
+    """The gate's bound in the unit of what it bounds: "≥ 40 %"."""
+    if m is None or not _in_percent(m):
+        return gate.threshold()
+    low, high = gate.min, gate.max
+    if low is not None and high is not None:
+        return f"in [{_percent(low)}, {_percent(high)}] %"
+    if low is not None:
+        return f"≥ {_percent(low)} %"
+    if high is not None:
+        return f"≤ {_percent(high)} %"
+    return gate.threshold()
+
+
+def _in_percent(m: Measurement) -> bool:
+    return m.unit == "" and not any(word in m.metric for word in _PLAIN)
+
+
+def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
+    if _in_percent(m):
+        return f"{_percent(number)} %" if unit else _percent(number)
+    text = _decimal(number)
+    return f"{text} {m.unit}".rstrip() if unit else text
+
+
+def _percent(fraction: float) -> str:
+    """One decimal; a rate below 0.1 % keeps two significant digits, for there the decimals are the news."""
+    percent = 100 * fraction
+    if percent != 0 and abs(percent) < 0.1:
+        return f"{percent:.2g}"
+    return f"{percent:.1f}"
+
+
+def _decimal(number: float) -> str:
+    if number == 0 or 1e-3 <= abs(number) < 1e5:
+        digits = max(0, 3 - max(0, math.floor(math.log10(abs(number) or 1)) + 1))
+        return f"{number:.{digits}f}" if abs(number) < 1000 else f"{number:,.0f}".replace(",", "\u202f")
+    return f"{number:.2e}"
+
+
+def _scalar(item: Scalar) -> str:
+    return f"{item:.4g}" if isinstance(item, float) else str(item)
