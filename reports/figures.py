@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
+    from raiaudit.reports.charts.style import AnyChart
 
 __all__ = ["Evidence", "Figure", "Words", "figures", "read_evidence", "word_maps"]
 
@@ -27,12 +28,25 @@ _GROUP_CHARTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with its caption. `alt` says in words what it shows; `kind` is "svg" or "png"."""
+    """A chart, or a picture as PNG, with its caption. `alt` says in words what it shows."""
 
     caption: str
     alt: str
-    kind: str
-    content: bytes
+    drawing: AnyChart | bytes
+
+    @property
+    def kind(self) -> str:
+        """Of `content`: "svg" or "png"."""
+        return "png" if isinstance(self.drawing, bytes) else "svg"
+
+    @property
+    def content(self) -> bytes:
+        """The drawing as a file for a document."""
+        if isinstance(self.drawing, bytes):
+            return self.drawing
+        from raiaudit.reports.charts import to_svg
+
+        return to_svg(self.drawing).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +104,8 @@ def word_maps(evidence: Evidence) -> list[Words]:
     return shown
 
 
-def _chart(caption: str, chart: Any, points: str) -> Figure:
-    from raiaudit.reports.charts import to_svg
-
-    return Figure(caption, f"Chart. {caption} {points}".strip(), "svg", to_svg(chart).encode())
+def _chart(caption: str, chart: AnyChart, points: str) -> Figure:
+    return Figure(caption, f"Chart. {caption} {points}".strip(), chart)
 
 
 def _listed(table: pl.DataFrame, by: str, x: str, y: str) -> str:
@@ -197,7 +209,7 @@ def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     for row in table.head(_PICTURES).iter_rows(named=True):
         if (picture := saliency_overlay(row)) is not None:
-            yield Figure(_example(row), f"Attribution map over the input. {_example(row)}", "png", picture)
+            yield Figure(_example(row), f"Attribution map over the input. {_example(row)}", picture)
 
 
 def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
@@ -206,7 +218,7 @@ def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     for row in table.head(_PICTURES).iter_rows(named=True):
         if (picture := adversarial_picture(row)) is not None:
             alt = f"Clean input, adversarial input and their difference. {_example(row)}"
-            yield Figure(_example(row), alt, "png", picture)
+            yield Figure(_example(row), alt, picture)
 
 
 def _example(row: Mapping[str, Any]) -> str:
