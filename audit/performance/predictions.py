@@ -51,7 +51,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The first of the most probable classes."""
-        return np.argmax(self.log_probabilities_NK, axis=1)
+        return np.asarray(self.log_probabilities_NK.argmax(axis=1))
 
     @property
     def correct(self) -> NDArray[np.bool_]:
