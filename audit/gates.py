@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from raiaudit.audit.measurement import Measurement, matches
 from raiaudit.audit.numbers import Fraction, SliceValue
 
-__all__ = ["Baseline", "Gate", "Status", "Verdict", "decide", "overall"]
+__all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall"]
 
 Status = Literal["pass", "fail", "inconclusive", "not_run", "error"]
 
-_SEVERITY: dict[Status, int] = {"pass": 0, "not_run": 1, "inconclusive": 2, "error": 3, "fail": 4}
+SEVERITY: dict[Status, int] = {"pass": 0, "not_run": 1, "inconclusive": 2, "error": 3, "fail": 4}
 
 
 class _Frozen(BaseModel):
@@ -85,7 +85,7 @@ def decide(check: str, gate: Gate, measurements: Sequence[Measurement]) -> Verdi
         text = f"no measurement matches {gate.metric} {dict(gate.where) or ''} (measured: {listed})"
         return Verdict(status="not_run", check=check, gate=gate, measurement=None, explanation=text)
     verdicts = [_decide_one(check, gate, measurement) for measurement in selected]
-    return max(verdicts, key=lambda verdict: _SEVERITY[verdict.status])
+    return max(verdicts, key=lambda verdict: SEVERITY[verdict.status])
 
 
 def _decide_one(check: str, gate: Gate, measurement: Measurement) -> Verdict:
@@ -94,6 +94,8 @@ def _decide_one(check: str, gate: Gate, measurement: Measurement) -> Verdict:
 
 
 def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
+    if gate.min is None and gate.max is None:
+        return "pass", f"{m.label()} is judged against a baseline alone"
     if m.value is None:
         return "inconclusive", f"{m.label()} is undefined: {m.reason}"
     if m.low is not None and m.confidence < gate.confidence - 1e-9:
@@ -116,4 +118,4 @@ def overall(verdicts: Sequence[Verdict]) -> Status:
     """The verdict of a run: a failed gate decides; without any gate nothing was decided."""
     if not verdicts:
         return "inconclusive"
-    return max((verdict.status for verdict in verdicts), key=_SEVERITY.__getitem__)
+    return max((verdict.status for verdict in verdicts), key=SEVERITY.__getitem__)

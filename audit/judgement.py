@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.audit.gates import Verdict, decide
+from raiaudit.audit.gates import SEVERITY, Verdict, decide
+from raiaudit.audit.store import Home
+from raiaudit.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.plan import PlannedCheck
     from raiaudit.audit.spec import Policy
+    from raiaudit.audit.store import Run
 
 __all__ = ["judge"]
 
@@ -22,8 +25,12 @@ def judge(
     measurements: Sequence[Measurement],
     errors: Mapping[str, str],
     policy: Policy,
+    run: Run,
 ) -> list[Verdict]:
-    """One verdict a gate, and one for each check that ended in an error without having a gate."""
+    """One verdict a gate, and one for each check that ended in an error without having a gate.
+
+    `run` is the run being judged: baselines are looked up beside it, and paired through its ledger.
+    """
     verdicts = []
     for planned in plan:
         check = planned.check.id
@@ -37,9 +44,25 @@ def judge(
             elif planned.reason:
                 verdict = _without_measurement("not_run", check, gate, planned.reason)
             else:
-                verdict = decide(check, gate, measurements)
+                verdict = _decide(check, gate, measurements, run)
             verdicts.append(_under(policy, verdict))
     return verdicts
+
+
+def _decide(check: str, gate: Gate, measurements: Sequence[Measurement], run: Run) -> Verdict:
+    verdict = decide(check, gate, measurements)
+    if gate.vs_baseline is None or verdict.measurement is None:
+        return verdict
+    from raiaudit.audit.comparison import decide_against
+
+    try:
+        baseline = Home(run.folder.parent.parent).run(gate.vs_baseline.run)
+    except UnknownNameError as error:
+        return _without_measurement("not_run", check, gate, f"no baseline: {error.problem}")
+    if baseline.id == run.id:
+        return _without_measurement("not_run", check, gate, "a run cannot be its own baseline")
+    paired = decide_against(check, gate, verdict.measurement, run.ledger, baseline)
+    return max(verdict, paired, key=lambda each: SEVERITY[each.status])
 
 
 def _under(policy: Policy, verdict: Verdict) -> Verdict:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["is_held", "run_lock"]
+__all__ = ["LOCK", "is_held", "run_lock"]
 
 LOCK = ".lock"
 

@@ -22,8 +22,8 @@ from raiaudit.audit.files import write_atomically
 from raiaudit.audit.gates import overall
 from raiaudit.audit.journal import journalled, now
 from raiaudit.audit.judgement import judge
-from raiaudit.audit.lock import run_lock
 from raiaudit.audit.ledger import parquet_bytes
+from raiaudit.audit.lock import run_lock
 from raiaudit.audit.plan import PlannedCheck, make_plan, run_identity
 from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
@@ -76,6 +76,15 @@ def run_suite(loaded: LoadedSpec, home: Home, *, listener: Listener, documents: 
             failures.append(error)
             if isinstance(error, StorageError):
                 break  # a full disk will not be emptier for the next model
+        except Exception as error:  # a defect of ours or of a plug-in must not cost the other models
+            listener({"event": "run_failed", "run": run_id, "model": model.title, "error": _message(error)})
+            failures.append(
+                RaiauditError(
+                    f"unexpected {_message(error)}",
+                    where=str(run.folder / "journal.jsonl"),
+                    remedy="this is a defect: the journal has the traceback",
+                )
+            )
     if failures:
         raise failures[0]
     return runs
@@ -121,7 +130,7 @@ class _RunInProgress:
             self._stop(header, "failed", str(error))
             raise
         except Exception as error:
-            self._stop(header, "failed", f"{type(error).__name__}: {error}")
+            self._stop(header, "failed", _message(error), "".join(traceback.format_exception(error)))
             raise
 
     def _audit(self, header: RunHeader) -> Results:
@@ -130,7 +139,7 @@ class _RunInProgress:
         errors = self._execute(plan, subject, header)
         measurements, errors = self._summarise(plan, subject, errors)
         spec = self.loaded.spec
-        verdicts = judge(plan, measurements, errors, spec.policy)
+        verdicts = judge(plan, measurements, errors, spec.policy, self.run)
         return Results(
             run=self.run.id,
             verdict=overall(verdicts),
@@ -242,11 +251,19 @@ class _RunInProgress:
         self.events({"event": "run_finished", "run": self.run.id, "verdict": results.verdict})
         self.run.seal()
 
-    def _stop(self, header: RunHeader, status: str, message: str) -> None:
+    def _stop(self, header: RunHeader, status: str, message: str, details: str = "") -> None:
         self.run.write_header(
             header.model_copy(update={"status": status, "error": message, "finished": now()})
         )
-        self.events({"event": "run_stopped", "run": self.run.id, "status": status, "error": message})
+        self.events(
+            {
+                "event": "run_stopped",
+                "run": self.run.id,
+                "status": status,
+                "error": message,
+                "details": details,
+            }
+        )
 
     def _new_header(self) -> RunHeader:
         spec = self.loaded.spec

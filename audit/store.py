@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from raiaudit.audit.files import write_atomically
+from raiaudit.audit.lock import LOCK, is_held
 from raiaudit.audit.results import Results, RunHeader
 from raiaudit.errors import StorageError, UnknownNameError
 
@@ -30,7 +31,7 @@ __all__ = ["Home", "Run"]
 
 MANIFEST = "manifest.sha256"
 _Model = TypeVar("_Model", bound=BaseModel)
-_UNSEALED = frozenset({MANIFEST, "header.json"})
+_UNSEALED = frozenset({MANIFEST, LOCK, "header.json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,13 @@ class Run:
 
     @property
     def header(self) -> RunHeader:
-        """`header.json`."""
-        return _read(self.folder / "header.json", RunHeader)
+        """`header.json`; a run that says "running" while no process holds its lock was interrupted."""
+        header = _read(self.folder / "header.json", RunHeader)
+        if header.status == "running" and not is_held(self.folder):
+            return header.model_copy(
+                update={"status": "interrupted", "error": "the process ended before the run"}
+            )
+        return header
 
     @property
     def results(self) -> Results:
@@ -142,6 +148,14 @@ class Run:
                 lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}")
         write_atomically(self.folder / MANIFEST, "\n".join(lines) + "\n")
 
+    def sealed_digest(self, name: str) -> str | None:
+        """The sha256 (hex) that the manifest has for a file, or None."""
+        return self._seals().get(name)
+
+    def _seals(self) -> dict[str, str]:
+        pairs = (line.partition("  ") for line in (self.folder / MANIFEST).read_text().splitlines())
+        return {name: digest for digest, _, name in pairs}
+
     def broken_seals(self) -> list[str]:
         """Files that are missing or differ from the manifest; raises if there is no manifest."""
         path = self.folder / MANIFEST
@@ -150,8 +164,7 @@ class Run:
                 "this run was never sealed", where=str(self.folder), remedy="finish it: `raiaudit run SPEC`"
             )
         broken = []
-        for line in path.read_text().splitlines():
-            digest, name = line.split("  ", 1)
+        for name, digest in self._seals().items():
             file = self.folder / name
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
                 broken.append(name)

@@ -1,0 +1,119 @@
+"""Two runs on the same examples: what differs between them, and paired changes with intervals.
+
+Compared are the ledger's yes/no columns that both runs hold, example by example; a column ending in
+`.broken` counts as its opposite, so that a positive change is always an improvement.
+Interval: Bonett and Price (2012) for paired proportions, doi:10.3102/1076998611411915.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from raiaudit.audit.gates import Verdict
+from raiaudit.audit.ledger import ID
+from raiaudit.audit.statistics.intervals import paired_difference
+from raiaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from raiaudit.audit.gates import Gate, Status
+    from raiaudit.audit.ledger import Ledger
+    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.store import Run
+
+__all__ = ["Change", "Comparison", "compare_runs", "decide_against", "paired_change"]
+
+_YES_NO = (".correct", ".broken")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Fractions of the `n` shared examples on which each run did well, and ours minus baseline."""
+
+    name: str
+    n: int
+    ours: float
+    baseline: float
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """In what the runs differ besides their results, then the paired changes."""
+
+    differences: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+def compare_runs(ours: Run, baseline: Run, *, confidence: float = 0.95) -> Comparison:
+    """Raises `UsageError` when the runs are not comparable (different data) or share no column."""
+    a, b = ours.results, baseline.results
+    if a.data.digest != b.data.digest:
+        raise UsageError(
+            f"not comparable: {ours.id} was audited on other data than {baseline.id}",
+            remedy=f"run both models on the same data ({a.data.name} and {b.data.name} differ in their digests)",
+        )
+    facts = (
+        ("model", a.subject.name, b.subject.name),
+        ("weights", a.subject.record.weights_digest[:12], b.subject.record.weights_digest[:12]),
+        ("recipe", _recipe(a.subject.record.recipe), _recipe(b.subject.record.recipe)),
+        ("seed", a.seed, b.seed),
+        ("code", a.subject.record.code_version, b.subject.record.code_version),
+        ("audited examples", a.data.audited, b.data.audited),
+    )
+    differences = tuple(f"{name}: {x} / {y}" for name, x, y in facts if x != y)
+    shared = sorted(ours.ledger.columns() & baseline.ledger.columns())
+    names = [name for name in shared if name.endswith(_YES_NO)]
+    if not names:
+        raise UsageError("the runs share no per-example column", remedy="run the same checks on both")
+    changes = (paired_change(ours.ledger, baseline.ledger, name, confidence=confidence) for name in names)
+    return Comparison(differences, tuple(change for change in changes if change is not None))
+
+
+def paired_change(ours: Ledger, baseline: Ledger, column: str, *, confidence: float = 0.95) -> Change | None:
+    """The change of one column over the examples both ledgers hold; None if they share none."""
+    pairs = (
+        ours.scan(column)
+        .join(baseline.scan(column), on=ID, how="inner", suffix=".baseline")
+        .drop_nulls()
+        .select(pl.col(column).cast(pl.Boolean), pl.col(f"{column}.baseline").cast(pl.Boolean))
+        .collect()
+    )
+    if pairs.height == 0:
+        return None
+    good, theirs = pairs[column].to_numpy(), pairs[f"{column}.baseline"].to_numpy()
+    if column.endswith(".broken"):
+        good, theirs = ~good, ~theirs
+    low, high = paired_difference(good, theirs, confidence)
+    mean, base = float(good.mean()), float(theirs.mean())
+    return Change(column, pairs.height, mean, base, mean - base, low, high)
+
+
+def decide_against(check: str, gate: Gate, measurement: Measurement, ours: Ledger, baseline: Run) -> Verdict:
+    """Whether `measurement` dropped by no more than the gate allows, example by example."""
+    assert gate.vs_baseline is not None
+    columns = [name for name in measurement.evidence if name.endswith(_YES_NO)]
+    if not columns or columns[0] not in baseline.ledger.columns():
+        text = f"{baseline.id} holds no examples to pair with {measurement.label()}"
+        return Verdict(status="not_run", check=check, gate=gate, measurement=measurement, explanation=text)
+    change = paired_change(ours, baseline.ledger, columns[0], confidence=gate.confidence)
+    if change is None:
+        text = f"{baseline.id} was audited on other examples"
+        return Verdict(status="not_run", check=check, gate=gate, measurement=measurement, explanation=text)
+    drop = f"drop {-change.difference:.4g} [{-change.high:.4g}, {-change.low:.4g}]"
+    limit = gate.vs_baseline.max_drop
+    status: Status = "inconclusive"
+    if -change.low <= limit:
+        status = "pass"
+    elif -change.high > limit:
+        status = "fail"
+    text = f"{measurement.label()}: {drop} against {baseline.id} where at most {limit:g} is allowed"
+    return Verdict(status=status, check=check, gate=gate, measurement=measurement, explanation=text)
+
+
+def _recipe(recipe: object) -> str:
+    return getattr(recipe, "kind", "unknown")

@@ -1,0 +1,75 @@
+"""The `raiaudit` command. Every sub-command is thin; heavy imports happen inside the ones that need them.
+
+Exit codes: 0 pass · 1 a gate failed · 2 usage or spec error · 3 inconclusive · 4 artifact refused ·
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from raiaudit.cli import catalogues, documents, gating, models, running, starting, viewing
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="raiaudit",
+    help="Audit a classifier: robustness, privacy, fairness, explanations and calibration in one run.\n\n"
+    "Start with `raiaudit init`, then `raiaudit run audit.yaml` and `raiaudit view`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from raiaudit import __version__
+
+        typer.echo(f"raiaudit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+app.command("init")(starting.init)
+app.command("validate")(starting.validate)
+app.command("run")(running.run)
+app.command("gate")(gating.gate)
+app.command("report")(documents.report)
+app.command("compare")(gating.compare)
+app.command("view")(viewing.view)
+app.command("verify")(documents.verify)
+app.add_typer(models.app, name="models")
+app.add_typer(catalogues.attacks, name="attacks")
+app.add_typer(catalogues.checks, name="checks")
+app.command("schema")(catalogues.schema)
+
+
+def main() -> None:
+    """Run the command; errors of ours become one screen of text and their exit code."""
+    from raiaudit.errors import RaiauditError
+
+    try:
+        app()
+    except RaiauditError as error:
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command resumes", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `raiaudit … | head`
+        sys.stderr.close()
+        sys.exit(0)

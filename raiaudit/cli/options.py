@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["HomeOption", "RunName", "exit_code"]
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", help="State folder. Default: $RAIAUDIT_HOME, else ./.raiaudit", show_default=False
+    ),
+]
+RunName = Annotated[str, typer.Argument(help="A run id, the start of one, or `latest`.", metavar="RUN")]
+
+
+def exit_code(verdicts: list[str]) -> int:
+    """0 if all passed, 1 if any failed, else 3."""
+    if "fail" in verdicts:
+        return 1
+    return 0 if verdicts and all(verdict == "pass" for verdict in verdicts) else 3

@@ -1,0 +1,110 @@
+"""What a person or a program sees while an audit runs: bars on a terminal, lines in a log, JSON events."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from raiaudit.audit.journal import Event, Listener
+
+__all__ = ["watch"]
+
+
+@contextmanager
+def watch(*, as_json: bool) -> Iterator[Listener]:
+    """A listener for the runner's events."""
+    if as_json:
+        yield lambda event: typer.echo(json.dumps(event))
+    elif sys.stdout.isatty():
+        with _bars() as listener:
+            yield listener
+    else:
+        yield _line
+
+
+def _line(event: Event) -> None:
+    text = _describe(event)
+    if text is not None:
+        print(text, flush=True)  # noqa: T201 - a log line, flushed so that CI shows it at once
+
+
+def _describe(event: Event) -> str | None:
+    """One line for events that are worth one."""
+    kind = event["event"]
+    if kind == "training":
+        every = max(1, event["epochs"] // 5)
+        if event["epoch"] % every and event["epoch"] != event["epochs"]:
+            return None
+        return f"  {event['model']}: epoch {event['epoch']}/{event['epochs']}, loss {event['loss']:.4f}"
+    if kind == "task_finished":
+        return (
+            f"  [{event['done']}/{event['tasks']}] {event['check']} {event['task']}  {event['seconds']:.1f} s"
+        )
+    templates = {
+        "run_started": "{model}: {run}",
+        "run_unchanged": "{model}: nothing to do, {run} is complete",
+        "trained": "  {model}: trained, version {version}, validation accuracy {validation_accuracy:.3f}",
+        "plan": "  {tasks} tasks, {done} already done",
+        "task_failed": "  FAILED {check} {task}: {error}",
+        "check_failed": "  FAILED {check}: {error}",
+        "run_failed": "{model}: FAILED: {error}",
+        "run_finished": "  verdict: {verdict}",
+        "note": "  {text}",
+    }
+    return templates[kind].format(**event) if kind in templates else None
+
+
+@contextmanager
+def _bars() -> Iterator[Listener]:
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[doing]}"),
+    )
+    with Progress(*columns, transient=False) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def bar(name: str, total: int) -> TaskID:
+            if name not in bars:
+                bars[name] = progress.add_task(escape(name), total=total, doing="")
+            return bars[name]
+
+        model = ""
+
+        def listen(event: Event) -> None:
+            nonlocal model
+            kind = event["event"]
+            model = event.get("model", model)
+            if kind == "training":
+                chosen = bar(f"train {event['model']}", event["epochs"])
+                progress.update(chosen, completed=event["epoch"], doing=f"loss {event['loss']:.4f}")
+            elif kind == "plan":
+                progress.update(bar(f"audit {model}", event["tasks"]), completed=event["done"])
+            elif kind == "task_finished":
+                doing = f"{event['check']} {event['task']}"
+                progress.update(bar(f"audit {model}", event["tasks"]), completed=event["done"], doing=doing)
+            elif kind not in ("run_started", "trained", "run_finished") and (text := _describe(event)):
+                progress.console.print(escape(text), highlight=False)
+
+        yield listen

@@ -1,0 +1,105 @@
+"""`raiaudit run`: the main job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raiaudit.cli.options import HomeOption, exit_code
+
+if TYPE_CHECKING:
+    from raiaudit.audit.spec import LoadedSpec
+    from raiaudit.audit.store import Run
+
+__all__ = ["run"]
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="The audit spec, a YAML file.")],
+    home: HomeOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON event a line on standard output.")
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Audit only the first N test examples; stamps PARTIAL everywhere."),
+    ] = None,
+) -> None:
+    """Train what is missing, audit, judge and report.
+
+    Resumes what a crash left and does nothing when all is done.
+
+    Example: `raiaudit run examples/digits.yaml`
+    """
+    from raiaudit.audit.spec import load_spec
+    from raiaudit.audit.store import Home
+    from raiaudit.cli.progress import watch
+    from raiaudit.errors import RaiauditError
+
+    try:
+        loaded = load_spec(spec)
+        if limit is not None:
+            loaded = _limited(loaded, limit)
+        with watch(as_json=as_json) as listener:
+            from raiaudit.audit.runner import run_suite
+
+            runs = run_suite(loaded, Home.at(home), listener=listener, documents=_documents)
+    except RaiauditError as error:
+        if as_json:
+            _finished(None, [], "error", error.exit_code, error=str(error))
+        raise
+    verdicts = [str(found.header.verdict) for found in runs]
+    code = exit_code(verdicts)
+    if as_json:
+        worst = next((v for v in ("fail", "error", "inconclusive", "not_run") if v in verdicts), "pass")
+        _finished(runs[-1].id, [found.id for found in runs], worst, code)
+    else:
+        _conclude(runs, spec, home)
+    raise typer.Exit(code)
+
+
+def _limited(loaded: LoadedSpec, limit: int) -> LoadedSpec:
+    from raiaudit.audit.spec import LoadedSpec
+
+    options = loaded.spec.run.model_copy(update={"limit": limit})
+    return LoadedSpec(loaded.spec.model_copy(update={"run": options}), loaded.source, loaded.configs)
+
+
+def _documents(finished: Run) -> None:
+    from raiaudit.reports import write_documents
+
+    write_documents(finished)
+
+
+def _finished(run_id: str | None, ids: list[str], verdict: str, code: int, **more: Any) -> None:
+    event = {"event": "finished", "run": run_id, "runs": ids, "verdict": verdict, "exit_code": code, **more}
+    typer.echo(json.dumps(event))
+
+
+def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
+    """The verdict table, where the documents are, and what to do next."""
+    from rich.console import Console
+
+    from raiaudit.reports.terminal import gate_lines, verdict_table
+
+    console = Console()
+    console.print()
+    console.print(verdict_table(runs))
+    for finished in runs:
+        for line in gate_lines(finished):
+            console.print(line)
+    console.print()
+    for finished in runs:
+        console.print(
+            f"  {_shown(finished.folder / 'report.pdf')}", style="dim", highlight=False, markup=False
+        )
+    where = f" --home {home}" if home else ""
+    console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
+
+
+def _shown(path: Path) -> str:
+    """Relative to here where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
