@@ -55,7 +55,7 @@ def compare_runs(ours: Run, baseline: Run, *, confidence: float = 0.95) -> Compa
     if a.data.digest != b.data.digest:
         raise UsageError(
             f"not comparable: {ours.id} was audited on other data than {baseline.id}",
-            remedy=f"run both models on the same data ({a.data.name} and {b.data.name} differ in their digests)",
+            remedy=f"run both models on the same data ({a.data.name} / {b.data.name})",
         )
     facts = (
         ("model", a.subject.name, b.subject.name),
