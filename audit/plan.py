@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.catalogue import find_check
-from raiaudit.errors import UsageError
+from raiaudit.errors import CapabilityError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +32,18 @@ class PlannedCheck:
     reason: str | None = None
 
 
-def make_plan(loaded: LoadedSpec, subject: Subject) -> list[PlannedCheck]:
-    """Every check of the spec, in its order, with its tasks or the reason it cannot run."""
+def make_plan(loaded: LoadedSpec, model: ModelSpec, subject: Subject) -> list[PlannedCheck]:
+    """Every check that is for this model, in the spec's order, with its tasks or why it cannot run."""
     plan = []
-    for use, config in zip(loaded.spec.checks, loaded.configs, strict=True):
+    for use, config in loaded.checks_of(model):
         check = find_check(use.use)
         reason = _obstacle(check, subject)
-        tasks = () if reason else tuple(check.tasks(subject, config))
+        tasks: tuple[Task, ...] = ()
+        if reason is None:
+            try:
+                tasks = tuple(check.tasks(subject, config))
+            except CapabilityError as error:
+                reason = str(error)
         plan.append(PlannedCheck(check, config, use.gate, tasks, reason))
     _refuse_collisions([task for planned in plan for task in planned.tasks])
     return plan
@@ -52,7 +57,7 @@ def run_identity(
     lock["resolved"] = {
         "model_identity": model_identity,
         "data_digest": data_digest,
-        "check_versions": {use.use: find_check(use.use).version for use in loaded.spec.checks},
+        "check_versions": {use.use: find_check(use.use).version for use, _ in loaded.checks_of(model)},
     }
     digest = hashlib.sha256(json.dumps(lock, sort_keys=True).encode()).hexdigest()
     return f"{loaded.name}-{model.title}-{digest[:10]}".lower(), lock

@@ -135,7 +135,7 @@ class _RunInProgress:
 
     def _audit(self, header: RunHeader) -> Results:
         subject = self.resolver.subject(self.model, self.events)
-        plan = make_plan(self.loaded, subject)
+        plan = make_plan(self.loaded, self.model, subject)
         errors = self._execute(plan, subject, header)
         measurements, errors = self._summarise(plan, subject, errors)
         spec = self.loaded.spec

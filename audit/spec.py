@@ -128,11 +128,16 @@ class CheckSpec(_Frozen):
     use: str
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
     gate: tuple[Gate, ...] = ()
+    only: tuple[str, ...] = Field(default=(), description="names of the models it is for; default: all")
 
     @field_validator("gate", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
+
+    def applies_to(self, title: str) -> bool:
+        """Whether the check is for the model of that title."""
+        return not self.only or title in self.only
 
 
 class Policy(_Frozen):
@@ -163,6 +168,12 @@ class Spec(_Frozen):
         titles = [model.title for model in self.subjects]
         if twice := sorted({title for title in titles if titles.count(title) > 1}):
             raise ValueError(f"two models are called {twice[0]!r}: give each its own `name`")
+        named = {name for check in self.checks for name in check.only}
+        if unknown := sorted(named - set(titles)):
+            raise ValueError(f"a check is `only` for {unknown[0]!r}; the models are {', '.join(titles)}")
+        for title in titles:
+            if not any(check.applies_to(title) for check in self.checks):
+                raise ValueError(f"no check is left for the model {title!r}")
         return self
 
     @property
@@ -189,6 +200,11 @@ class LoadedSpec:
         """Relative paths in the spec start here."""
         return self.source.path.resolve().parent
 
+    def checks_of(self, model: ModelSpec) -> list[tuple[CheckSpec, CheckConfig]]:
+        """The checks that are for this model, with their options."""
+        pairs = zip(self.spec.checks, self.configs, strict=True)
+        return [(check, config) for check, config in pairs if check.applies_to(model.title)]
+
     def lock(self, model: ModelSpec) -> dict[str, Any]:
         """The spec for one model with every default written out: what a run id is computed from."""
         body = self.spec.model_dump(mode="json", by_alias=True, exclude={"model", "models", "checks"})
@@ -200,7 +216,7 @@ class LoadedSpec:
                 "with": config.model_dump(mode="json"),
                 "gate": [gate.model_dump(mode="json", exclude_none=True) for gate in check.gate],
             }
-            for check, config in zip(self.spec.checks, self.configs, strict=True)
+            for check, config in self.checks_of(model)
         ]
         return body
 
