@@ -178,27 +178,16 @@ class Attribution:
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: AttributionConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`deletion`: fraction removed against mean probability, by map. `maps`: what reports overlay."""
+        """`curve`: mean probability against the share removed, one column a ranking. `maps`: for overlays."""
         rows = _rows(ledger, "deletion_curve", "random_curve")
-        curves = {"integrated gradients": rows["deletion_curve"], "random": rows["random_curve"]}
-        deletion = pl.concat([_curve(name, lists, subject.seed) for name, lists in curves.items()])
-        return {"deletion": deletion, "maps": _maps(ledger, subject)}
-
-
-def _curve(name: str, lists: pl.Series, seed: int) -> pl.DataFrame:
-    """fraction, probability (mean over examples), low, high, map."""
-    probability_NT = np.array(lists.to_list())
-    rng = keyed_rng(seed, Attribution.id, "curve", name)
-    bands = [mean_bootstrap(column, rng=rng, resamples=1000) for column in probability_NT.T]
-    return pl.DataFrame(
-        {
-            "fraction": np.linspace(0, 1, probability_NT.shape[1]),
-            "probability": probability_NT.mean(axis=0),
-            "low": [band.low for band in bands],
-            "high": [band.high for band in bands],
-            "map": [name] * len(bands),
-        }
-    )
+        curve = pl.DataFrame(
+            {
+                "removed": np.linspace(0, 1, config.levels + 1),
+                "integrated_gradients": np.mean(rows["deletion_curve"].to_list(), axis=0),
+                "random": np.mean(rows["random_curve"].to_list(), axis=0),
+            }
+        )
+        return {"curve": curve, "maps": _maps(ledger, subject)}
 
 
 def _rows(ledger: LedgerReader, *names: str) -> pl.DataFrame:

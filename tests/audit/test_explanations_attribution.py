@@ -201,9 +201,11 @@ def test_a_planted_patch_is_found(make_subject: Any, run_check: Any) -> None:
     assert found["insertion_gain"].low > 0.05
     assert found["completeness_error (statistic=max)"].value < 1e-4
     evidence = check.evidence(ledger, subject, config)
-    deletion = evidence["deletion"]
-    assert deletion["map"].value_counts().sort("map")["count"].to_list() == [21, 21]
-    assert deletion.filter(pl.col("low") > pl.col("probability") + 1e-9).is_empty()
+    curve = evidence["curve"]
+    assert curve["removed"].to_list() == pytest.approx(np.linspace(0, 1, 21))
+    middle = curve.row(10, named=True)
+    assert middle["integrated_gradients"] < middle["random"] - 0.05
+    assert curve["integrated_gradients"][0] == pytest.approx(curve["random"][0])
     maps = evidence["maps"]
     assert maps.height == 3
     assert maps["shape"].to_list() == [[1, 6, 6]] * 3

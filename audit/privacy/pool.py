@@ -1,0 +1,91 @@
+"""The examples whose membership is in question, and which shadow model learns from which of them.
+
+Shapes: P points of the pool (half members, half not), M shadow models, keep_MP true where a shadow
+trains on a point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from raiaudit.audit.statistics.keyed import keyed_rng
+from raiaudit.errors import CapabilityError
+from raiaudit.models.data.dataset import Split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from raiaudit.audit.subject import Subject
+
+__all__ = ["Pool", "joined", "keep_matrix", "pool_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """`points` with `member_P`, and `rest`: the rows the target trained on that are not in the pool."""
+
+    points: Split
+    member_P: NDArray[np.bool_]
+    rest: Split
+
+
+def pool_of(subject: Subject, size: int) -> Pool:
+    """At most `size` members and as many non-members, drawn by the audit's seed.
+
+    Members are rows the target really trained on, non-members come from the validation and test splits.
+    Raises `CapabilityError` when the record shows that the target trained on other rows.
+    """
+    trained = _training_rows(subject)
+    unseen = joined(subject.dataset.splits["validation"], subject.dataset.splits["test"])
+    count = min(size, len(trained), len(unseen))
+    rng = keyed_rng(subject.seed, "membership", "pool")
+    chosen = np.sort(rng.permutation(len(trained))[:count])
+    members = trained.take(chosen)
+    others = unseen.take(np.sort(rng.permutation(len(unseen))[:count]))
+    rest = trained.take(np.setdiff1d(np.arange(len(trained)), chosen))
+    return Pool(joined(members, others), np.arange(2 * count) < count, rest)
+
+
+def keep_matrix(shadows: int, points: int, seed: int) -> NDArray[np.bool_]:
+    """M×P bits; each point is in exactly half of the shadows, each shadow holds half of the points.
+
+    Shadows come in pairs that split the pool between them (M must be even, P even for equal halves).
+    """
+    assert shadows % 2 == 0
+    rows = []
+    for pair in range(shadows // 2):
+        order = keyed_rng(seed, "membership", "keep", pair).permutation(points)
+        first = order < points // 2
+        rows += [first, ~first]
+    return np.array(rows)
+
+
+def joined(first: Split, second: Split) -> Split:
+    """The rows of two splits of one data set, one after the other."""
+    if isinstance(first.inputs, list):
+        inputs = first.inputs + second.inputs
+    else:
+        inputs = np.concatenate([first.inputs, second.inputs])
+    groups = pl.concat([first.groups, second.groups]) if first.groups.width else first.groups
+    return Split(
+        pl.concat([first.ids, second.ids]), inputs, np.concatenate([first.labels, second.labels]), groups
+    )
+
+
+def _training_rows(subject: Subject) -> Split:
+    split, recipe = subject.dataset.splits["train"], subject.record.recipe
+    if recipe is not None and recipe.train_limit is not None:
+        split = split.take(slice(0, recipe.train_limit))
+    said = subject.record.metrics.get("training_examples")
+    if said is not None and said != len(split):
+        raise CapabilityError(
+            f"the model was trained on {said:.0f} rows, its recipe and data give {len(split)}: "
+            "who is a member is not known",
+            where=subject.name,
+            remedy="train the model again from its recipe on this data set",
+        )
+    return split

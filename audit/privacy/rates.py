@@ -1,0 +1,132 @@
+"""How well a membership score tells members from non-members, with intervals that hold.
+
+Definitions of Carlini et al. (arXiv:2112.03570): true-positive rate at a small false-positive rate, and
+the ROC on log axes; membership advantage TPR − FPR of Yeom et al. (arXiv:1709.01604). A threshold is
+chosen on one half of the examples and judged on others, never where it was chosen.
+
+Shapes: in_M scores of members, out_N of non-members; larger means "more likely a member".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from raiaudit.audit.statistics.intervals import Interval, clopper_pearson, newcombe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float64]
+
+__all__ = ["Advantage", "TprAtFpr", "advantage", "histogram", "roc", "tpr_at_fpr"]
+
+_FALSE_POSITIVES = 10  # fewer expected ones leave the threshold to luck
+_ROC_POINTS = 200
+_BINS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class TprAtFpr:
+    """`tpr` over all members; `fpr` over the non-members that did not set the threshold."""
+
+    tpr: float
+    tpr_interval: Interval
+    fpr: float
+    fpr_interval: Interval
+    n_out: int
+
+
+def tpr_at_fpr(
+    in_M: Scores, out_N: Scores, fpr: float, rng: np.random.Generator
+) -> tuple[TprAtFpr | None, str]:
+    """(the rates at the threshold for `fpr`, ""), or (None, why the cell is refused)."""
+    if not (len(in_M) and len(out_N) > 1):
+        return None, "there are no members or no non-members"
+    setters, judges = _halves(out_N, rng)
+    expected = fpr * len(setters)
+    if expected < _FALSE_POSITIVES:
+        needed = math.ceil(2 * _FALSE_POSITIVES / fpr)
+        return None, (
+            f"of the {len(setters)} non-members that set the threshold {expected:.3g} would be false "
+            f"positives; {_FALSE_POSITIVES} are needed: a pool of {needed} non-members"
+        )
+    threshold = np.sort(setters)[::-1][int(expected + 1e-9)]
+    hits, alarms = int((in_M > threshold).sum()), int((judges > threshold).sum())
+    rates = TprAtFpr(
+        hits / len(in_M),
+        clopper_pearson(hits, len(in_M)),
+        alarms / len(judges),
+        clopper_pearson(alarms, len(judges)),
+        len(judges),
+    )
+    return rates, ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advantage:
+    """TPR − FPR on the half that did not choose the threshold; `n` examples of that half."""
+
+    value: float
+    interval: Interval
+    n: int
+
+
+def advantage(in_M: Scores, out_N: Scores, rng: np.random.Generator) -> Advantage | None:
+    """None where a side has fewer than two examples."""
+    if len(in_M) < 2 or len(out_N) < 2:
+        return None
+    (in_first, in_second), (out_first, out_second) = _halves(in_M, rng), _halves(out_N, rng)
+    candidates = np.unique(np.concatenate([in_first, out_first]))
+    tpr = 1 - np.searchsorted(np.sort(in_first), candidates, side="right") / len(in_first)
+    fpr = 1 - np.searchsorted(np.sort(out_first), candidates, side="right") / len(out_first)
+    threshold = candidates[int(np.argmax(tpr - fpr))]
+    hits, alarms = int((in_second > threshold).sum()), int((out_second > threshold).sum())
+    return Advantage(
+        hits / len(in_second) - alarms / len(out_second),
+        newcombe(hits, len(in_second), alarms, len(out_second)),
+        len(in_second) + len(out_second),
+    )
+
+
+def roc(in_M: Scores, out_N: Scores) -> pl.DataFrame:
+    """fpr, tpr, low, high (Clopper–Pearson of the TPR), at most 200 points, dense at small rates."""
+    descending = np.sort(out_N)[::-1]
+    counts = np.unique(
+        np.concatenate([[0, len(out_N)], np.geomspace(1, len(out_N), _ROC_POINTS - 2).round()]).astype(int)
+    )
+    hits = [
+        int((in_M > descending[count]).sum()) if count < len(out_N) else len(in_M)
+        for count in counts.tolist()
+    ]
+    bands = [clopper_pearson(hit, len(in_M)) for hit in hits]
+    return pl.DataFrame(
+        {
+            "fpr": counts / len(out_N),
+            "tpr": [hit / len(in_M) for hit in hits],
+            "low": [band.low for band in bands],
+            "high": [band.high for band in bands],
+        }
+    )
+
+
+def histogram(in_M: Scores, out_N: Scores) -> pl.DataFrame:
+    """low, high, count, member; the outermost bins also take the half percent beyond them."""
+    low, high = np.quantile(np.concatenate([in_M, out_N]), [0.005, 0.995])
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    tables = []
+    for scores, member in ((in_M, True), (out_N, False)):
+        count, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
+        tables.append(
+            pl.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count, "member": [member] * _BINS})
+        )
+    return pl.concat(tables)
+
+
+def _halves(scores: Scores, rng: np.random.Generator) -> tuple[Scores, Scores]:
+    order = rng.permutation(len(scores))
+    return scores[order[: len(scores) // 2]], scores[order[len(scores) // 2 :]]
