@@ -1,1 +1,33 @@
-"""Evasion: inputs changed within a threat model until the classifier errs."""
+"""Evasion: inputs changed within a threat model until the classifier errs.
+
+    name             input     norms      needs    finds
+    fgsm             image     linf, l2   white    an error within eps           arXiv:1412.6572
+    pgd              image     linf, l2   white    an error within eps           arXiv:1706.06083
+    deepfool         image     linf, l2   white    the nearest error             arXiv:1511.04599
+    cw               image     l2         white    the nearest error             arXiv:1608.04644
+    boundary         image     l2         label    the nearest error             arXiv:1712.04248
+    brendel_bethge   image     l2         white    the nearest error             arXiv:1907.01003
+
+`EVASION[name](**options)` is an `EvasionAttack`; every option has a default. Its `name`, `modality`,
+`norms` and `knowledge` say the same as this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
+from raiaudit.attacks.evasion.fgsm import FGSM
+from raiaudit.attacks.evasion.foolbox_adapter import Boundary, BrendelBethge, CarliniWagner, DeepFool
+from raiaudit.attacks.evasion.pgd import PGD
+
+__all__ = ["EVASION", "AttackResult", "EvasionAttack"]
+
+EVASION: dict[str, Callable[..., EvasionAttack]] = {
+    "fgsm": FGSM,
+    "pgd": PGD,
+    "deepfool": DeepFool,
+    "cw": CarliniWagner,
+    "boundary": Boundary,
+    "brendel_bethge": BrendelBethge,
+}

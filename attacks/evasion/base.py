@@ -28,6 +28,8 @@ LogitsOf = Callable[[Any], Tensor]
 class AttackResult:
     """One row per attacked example; the adversarial input is the clean one where nothing was found.
 
+    (A minimum-norm attack also returns an error it found beyond a finite eps, as not broken.)
+
     `adversarial` has the type and shape of the inputs; `broken_B` bool, true when the model errs on
     the returned input (clean errors included); `norm_B` float32 distance in the threat's norm;
     `forwards_B`/`backwards_B` int64 passes spent on each example.
