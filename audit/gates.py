@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from raiaudit.audit.measurement import Measurement, matches
-from raiaudit.audit.numbers import Fraction, SliceValue
+from raiaudit.models.numbers import Fraction, SliceValue
 
 __all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall"]
 

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from raiaudit.models.numbers import Fraction
+
 __all__ = ["TRAINING_VERSION", "Adversary", "Augmentation", "PrivacyBudget", "Recipe", "training_key"]
 
 TRAINING_VERSION = 1
@@ -29,9 +31,9 @@ class Adversary(_Frozen):
     """The inner maximisation of adversarial training: PGD with `steps` steps in a ball of radius `eps`."""
 
     norm: Literal["linf", "l2"] = "linf"
-    eps: float = Field(gt=0)
+    eps: Fraction = Field(gt=0)
     steps: int = Field(default=7, ge=1)
-    step_size: float | None = Field(default=None, gt=0, description="default: 2.5·eps/steps")
+    step_size: Fraction | None = Field(default=None, gt=0, description="default: 2.5·eps/steps")
 
 
 class PrivacyBudget(_Frozen):

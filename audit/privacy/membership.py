@@ -18,11 +18,11 @@ from pydantic import Field, field_validator
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.numbers import Fraction
 from raiaudit.audit.privacy.membership_summary import by_group, membership_scores, of_attack, parted
 from raiaudit.audit.privacy.pool import keep_matrix, pool_of
 from raiaudit.audit.privacy.rates import histogram, roc
 from raiaudit.errors import CapabilityError
+from raiaudit.models.numbers import Fraction
 
 if TYPE_CHECKING:
     import numpy as np

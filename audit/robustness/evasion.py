@@ -20,10 +20,10 @@ from pydantic import Field, field_validator, model_validator
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.numbers import Fraction
 from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
 from raiaudit.audit.robustness.evasion_summary import at_radius, broken_examples, monotone, tag
 from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
+from raiaudit.models.numbers import Fraction
 
 if TYPE_CHECKING:
     from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
