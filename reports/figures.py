@@ -200,7 +200,8 @@ def _deletion(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import deletion_curve
 
     caption = "Prediction while features are removed: by the explanation's ranking, and at random."
-    ends = "; ".join(f"{name}: mean {table[name].mean():.3f}" for name in table.columns if name != "removed")
+    means = table.drop("removed").mean().row(0, named=True)
+    ends = "; ".join(f"{name}: mean {mean:.3f}" for name, mean in means.items())
     yield _chart(caption, deletion_curve(table), ends)
 
 

@@ -18,17 +18,20 @@ _UNIT = alt.Scale(domain=[0, 1])
 
 
 def accuracy_against_eps(
-    table: pl.DataFrame, *, norm: str = "", threshold: tuple[float, float] | None = None
+    table: pl.DataFrame, *, norm: str = "", threshold: tuple[float, float] | None = None, by: str = "attack"
 ) -> AnyChart:
-    """`table`: eps, robust_accuracy, low, high, attack. `threshold` is a gate's (ε, minimum accuracy)."""
+    """`table`: eps, robust_accuracy, low, high, and `by`, which tells the lines apart.
+
+    `threshold` is a gate's (ε, minimum accuracy).
+    """
     named = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}.get(norm, norm)
     title = f"Perturbation budget ε ({named} norm, input units)" if named else "Perturbation budget ε"
     lines = curve(
-        table.sort("attack", "eps"),
+        table.sort(by, "eps"),
         x=alt.X("eps:Q", axis=alt.Axis(title=title, grid=False, tickCount=5)),
         y=alt.Y("robust_accuracy:Q", scale=_UNIT, axis=percent_axis("Robust accuracy")),
-        by="attack",
-        tooltip=("attack:N", "eps:Q", "robust_accuracy:Q", "low:Q", "high:Q"),
+        by=by,
+        tooltip=(f"{by}:N", "eps:Q", "robust_accuracy:Q", "low:Q", "high:Q"),
     )
     if threshold is None:
         return styled(lines)

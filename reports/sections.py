@@ -1,0 +1,119 @@
+"""One section a check: the question, the method, the threshold and who set it, the numbers, the limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from raiaudit.reports.catalogues import limits
+from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.gates import Verdict
+    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.results import CheckOutcome, Results
+
+__all__ = ["gate_rows", "sections"]
+
+_ROWS_SHOWN = 60
+
+
+def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Every gate with what it asked, what was measured, and what that allows to say."""
+    return [
+        {
+            "check": check_title(verdict.check),
+            "asked": _asked(verdict),
+            "threshold": "" if verdict.gate is None else threshold(verdict.gate, verdict.measurement),
+            "value": "" if verdict.measurement is None else value(verdict.measurement),
+            "interval": "" if verdict.measurement is None else interval(verdict.measurement),
+            "status": verdict.status,
+            "explanation": verdict.explanation,
+        }
+        for verdict in verdicts
+    ]
+
+
+def sections(results: Results, methods: Sequence[str], *, owner: str) -> list[dict[str, Any]]:
+    """One a check id, in the order of the spec; a check that the spec uses twice has one section."""
+    number = {method: i for i, method in enumerate(methods, start=1)}
+    outcomes: dict[str, list[CheckOutcome]] = {}
+    for outcome in results.checks:
+        outcomes.setdefault(outcome.check, []).append(outcome)
+    return [_section(results, check, found, number, owner) for check, found in outcomes.items()]
+
+
+def _section(
+    results: Results, check: str, outcomes: list[CheckOutcome], number: dict[str, int], owner: str
+) -> dict[str, Any]:
+    measured = [m for m in results.measurements if m.check == check]
+    verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
+    used = sorted({number[m.method] for m in measured})
+    return {
+        "check": check,
+        "title": check_title(check),
+        "question": outcomes[0].question,
+        "statuses": [[outcome.status, outcome.reason or ""] for outcome in outcomes],
+        "facts": [
+            ("Method", "" if not used else " ".join(f"[{i}]" for i in used)),
+            ("Settings", "; ".join(dict.fromkeys(_settings(outcome) for outcome in outcomes))),
+            ("Threshold set by", _author(verdicts, owner)),
+            ("Examples", _sizes(measured)),
+            ("Intervals", _levels(measured)),
+        ],
+        "gates": gate_rows(verdicts),
+        "rows": [
+            {
+                "metric": metric_title(m.metric),
+                "slice": slice_text(m.where),
+                "value": value(m),
+                "interval": interval(m),
+                "defined": m.value is not None,
+                "n": f"{m.n:,}",
+                "method": f"[{number[m.method]}]",
+            }
+            for m in measured[:_ROWS_SHOWN]
+        ],
+        "omitted": max(0, len(measured) - _ROWS_SHOWN),
+        "limits": limits(check),
+    }
+
+
+def _asked(verdict: Verdict) -> str:
+    if verdict.gate is None:
+        return "the check itself"
+    where = slice_text(verdict.gate.where)
+    return metric_title(verdict.gate.metric) + (f" ({where})" if where else "")
+
+
+def _author(verdicts: Sequence[Verdict], owner: str) -> str:
+    if not any(verdict.gate is not None for verdict in verdicts):
+        return "nobody: no gate was set, the numbers below were not judged"
+    return f"the specification, before the run{f' (owner: {owner})' if owner else ''}"
+
+
+def _settings(outcome: CheckOutcome) -> str:
+    pairs = [f"{key} {_plain(setting)}" for key, setting in outcome.config.items() if setting is not None]
+    return ", ".join(pairs) or "defaults"
+
+
+def _plain(setting: object) -> str:
+    if isinstance(setting, float):
+        return f"{setting:.4g}"
+    if isinstance(setting, list | tuple):
+        return "(" + ", ".join(_plain(item) for item in setting) + ")"
+    return str(setting)
+
+
+def _sizes(measured: Sequence[Measurement]) -> str:
+    sizes = [m.n for m in measured]
+    if not sizes:
+        return "none"
+    low, high = min(sizes), max(sizes)
+    return f"n = {low:,}" if low == high else f"n = {low:,} to {high:,}, by slice"
+
+
+def _levels(measured: Sequence[Measurement]) -> str:
+    levels = sorted({m.confidence for m in measured if m.low is not None})
+    return ", ".join(f"{100 * level:g} %" for level in levels) or "none: no measurement here has one"

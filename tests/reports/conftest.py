@@ -1,0 +1,271 @@
+"""A finished run made by hand: every kind of verdict, every table of evidence, numbers like real ones."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from raiaudit.audit.gates import Gate, Verdict
+from raiaudit.audit.measurement import Measurement
+from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
+from raiaudit.audit.store import Run
+from raiaudit.models.recipe import Adversary, Recipe
+from raiaudit.models.version import PrivacyRecord, TrainingRecord
+
+MakeRun = Callable[..., Run]
+
+_RUN = "digits-digits-cnn-1f2e3d4c5b"
+
+
+def _m(check: str, metric: str, value: float | None, half: float | None = None, **more: Any) -> Measurement:
+    limits: dict[str, float] = {}
+    if half is not None and value is not None:
+        limits = {"low": max(0.0, value - half), "high": value + half}
+    defaults: dict[str, Any] = {"n": 500, "better": "higher", "method": "wilson1927"}
+    return Measurement(check=check, metric=metric, value=value, **limits, **(defaults | more))
+
+
+def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
+    evasion, fairness = "robustness.evasion", "fairness.groups"
+    found = [
+        _m("performance.accuracy", "accuracy", 0.986, 0.01),
+        _m("performance.accuracy", "log_loss", 0.0514, 0.012, unit="nats", better="lower", method="efron1987"),
+        _m(
+            "performance.accuracy",
+            "recall",
+            None,
+            n=0,
+            where={"class": "7"},
+            reason="no audited example of this class",
+        ),
+    ]
+    found += [
+        _m(evasion, "robust_accuracy", max(0.0, 0.986 - k * eps), 0.03, where={"norm": "linf", "eps": eps, "attack": attack})
+        for attack, k in (("pgd", 1.0), ("fgsm", 0.6))
+        for eps in (0.05, 0.1, 0.15)
+    ]
+    found += [
+        _m("robustness.corruption", "accuracy", 0.98 - 0.05 * s, 0.02, where={"corruption": "blur", "severity": s})
+        for s in range(1, 6)
+    ]
+    found += [
+        _m("privacy.membership", "auc", 0.573, 0.028, where={"attack": "lira"}, better="lower", method="delong1988"),
+        _m("privacy.membership", "tpr_at_fpr", 0.0004, 0.0003, where={"attack": "lira", "fpr": 0.001}, better="lower", method="clopper1934"),
+    ]
+    found += [
+        _m(fairness, "selection_rate", 0.5 + 0.04 * i, 0.06, where={"group": f"stroke={name}"}, n=90 + i)
+        for i, name in enumerate(groups)
+    ]
+    found.append(_m(fairness, "impact_ratio", 0.87, 0.09, method="koopman1984", where={"group": f"stroke={groups[0]}"}))
+    found += [
+        _m("explanations.attribution", "deletion_gain", 0.31, 0.04, n=100, method="petsiuk2018"),
+        _m("reliability.calibration", "ece", 0.018, 0.007, better="lower", method="guo2017"),
+    ]
+    return found
+
+
+def _verdicts(measured: list[Measurement]) -> list[Verdict]:
+    def pick(metric: str, **where: Any) -> Measurement:
+        return next(
+            m for m in measured if m.metric == metric and all(m.where.get(k) == v for k, v in where.items())
+        )
+
+    robust, tpr, ratio = pick("robust_accuracy", eps=0.15), pick("tpr_at_fpr"), pick("impact_ratio")
+    eps_gate = Gate(metric="robust_accuracy", where={"eps": 0.15}, min=0.9)
+    ratio_gate = Gate(metric="impact_ratio", min=0.8)
+    return [
+        Verdict(status="pass", check="performance.accuracy", gate=Gate(metric="accuracy", min=0.95), measurement=pick("accuracy"), explanation="accuracy = 0.986 [0.976, 0.996] clears ≥ 0.95"),
+        Verdict(status="fail", check="robustness.evasion", gate=eps_gate, measurement=robust, explanation="robust_accuracy (eps=0.15) = 0.836 [0.806, 0.866] misses ≥ 0.9"),
+        Verdict(status="pass", check="privacy.membership", gate=Gate(metric="tpr_at_fpr", where={"fpr": 0.001}, max=0.01), measurement=tpr, explanation="tpr_at_fpr clears ≤ 0.01"),
+        Verdict(status="inconclusive", check="fairness.groups", gate=ratio_gate, measurement=ratio, explanation="impact_ratio = 0.87 [0.78, 0.96] spans the threshold ≥ 0.8 (n = 500)"),
+        Verdict(status="not_run", check="privacy.accounting", gate=Gate(metric="epsilon", max=8), measurement=None, explanation="the model was not trained privately"),
+        Verdict(status="error", check="robustness.corruption", gate=Gate(metric="accuracy", min=0.5), measurement=None, explanation="ended with an error: MemoryError"),
+    ]  # fmt: skip
+
+
+def _outcomes(measured: list[Measurement]) -> list[CheckOutcome]:
+    asked = {
+        "performance.accuracy": "How often is the model right on examples it has never seen?",
+        "robustness.evasion": "How often does the model stay right when an adversary moves the input?",
+        "robustness.corruption": "How much accuracy is lost when nature, not an adversary, spoils the input?",
+        "privacy.membership": "Can someone who sees the outputs tell who was in the training data?",
+        "privacy.accounting": "What does the privacy accountant promise about this training?",
+        "fairness.groups": "Are the outcomes alike between groups of people?",
+        "explanations.attribution": "Do the explanations point at what the model uses?",
+        "reliability.calibration": "Does a stated confidence of 90 % mean being right nine times in ten?",
+    }
+    ends = {
+        "privacy.accounting": ("not_run", "the model was not trained privately"),
+        "robustness.corruption": ("error", "MemoryError"),
+    }
+    return [
+        CheckOutcome(
+            check=check,
+            question=question,
+            status=ends.get(check, ("ran", None))[0],  # type: ignore[arg-type] # a literal in a table
+            reason=ends.get(check, ("ran", None))[1],
+            config={"eps": [0.05, 0.1, 0.15], "attack": "auto", "steps": None} if check == "robustness.evasion" else {"confidence": 0.95},
+            tasks=1,
+        )
+        for check, question in asked.items()
+    ]  # fmt: skip
+
+
+def _image(size: int, phase: float) -> list[float]:
+    return [0.5 + 0.5 * math.sin(phase + i * 0.7) * math.cos(j * 0.6) for i in range(size) for j in range(size)]
+
+
+def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl.DataFrame]:
+    eps = (0.0, 0.05, 0.1, 0.15)
+    names = [classes[i % len(classes)] for i in range(6)]
+    rows = {
+        "robustness.evasion/curve": [
+            {"eps": e, "robust_accuracy": 0.986 - k * e, "low": 0.96 - k * e, "high": min(1.0, 1 - k * e), "attack": a, "norm": "linf"}
+            for a, k in (("pgd", 1.0), ("fgsm", 0.6))
+            for e in eps
+        ],
+        "robustness.evasion/examples": [
+            {
+                "example_id": f"digits/{i:05d}",
+                "label": names[i],
+                "predicted": names[i - 1],
+                "shape": [1, 8, 8],
+                "clean": _image(8, i),
+                "adversarial": [min(1.0, v + 0.15 * (-1) ** j) for j, v in enumerate(_image(8, i))],
+            }
+            for i in range(4)
+        ],
+        "privacy.membership/roc": [
+            {"fpr": i / 500, "tpr": (i / 500) ** k, "low": 0.7 * (i / 500) ** k, "high": min(1.0, 1.3 * (i / 500) ** k), "attack": a}
+            for a, k in (("lira", 0.8), ("loss", 0.93))
+            for i in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 500)
+        ],
+        "privacy.membership/histogram": [
+            {"low": b / 4, "high": b / 4 + 0.25, "count": int(100 * math.exp(-((b - 8 - 2 * m) ** 2) / 8)), "member": bool(m)}
+            for b in range(20)
+            for m in (0, 1)
+        ],
+        "fairness.groups/by_group": [
+            {
+                "attribute": "stroke",
+                "group": g,
+                "metric": metric,
+                "value": None if undefined else 0.5 + 0.04 * i,
+                "low": None if undefined else 0.44 + 0.04 * i,
+                "high": None if undefined else 0.56 + 0.04 * i,
+                "n": 90 + i,
+            }
+            for metric in ("selection_rate", "true_positive_rate")
+            for i, g in enumerate(groups)
+            for undefined in [metric == "true_positive_rate" and i == len(groups) - 1]
+        ],
+        "explanations.attribution/curve": [
+            {"removed": i / 10, "integrated_gradients": math.exp(-0.4 * i), "random": math.exp(-0.1 * i)} for i in range(11)
+        ],
+        "explanations.attribution/maps": [
+            {
+                "example_id": f"digits/{i:05d}",
+                "label": names[i],
+                "predicted": names[i],
+                "shape": [1, 8, 8],
+                "input": _image(8, i),
+                "map": [v - 0.5 for v in _image(8, i + 1)],
+                "features": None,
+            }
+            for i in range(6)
+        ],
+        "reliability.calibration/bins": [
+            {"bin_low": b / 10, "bin_high": (b + 1) / 10, "n": b * b, "confidence": b / 10 + 0.05 if b else None, "accuracy": b / 10 + 0.02 if b else None, "low": max(0.0, b / 10 - 0.1) if b else None, "high": min(1.0, b / 10 + 0.12) if b else None}
+            for b in range(10)
+        ],
+    }  # fmt: skip
+    return {name: pl.DataFrame(table, infer_schema_length=None) for name, table in rows.items()}
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Make a finished run; keywords replace parts of its results (`classes`, `groups`, `partial`, …)."""
+
+    def make(
+        *,
+        classes: tuple[str, ...] = tuple("0123456789"),
+        groups: tuple[str, ...] = ("light", "heavy"),
+        model: str = "digits-cnn",
+        partial: bool = False,
+        evidence: bool = True,
+        folder: str = "runs",
+        **changes: Any,
+    ) -> Run:
+        run = Run(tmp_path / folder / _RUN)
+        measured = _measurements(groups)
+        record = TrainingRecord(
+            architecture="cnn",
+            config={"width": 32, "shape": [1, 8, 8]},
+            data_name="digits",
+            data_digest="d" * 64,
+            recipe=Recipe(kind="adversarial", architecture="cnn", adversary=Adversary(eps=0.15)),
+            seed=7,
+            code_version="0.1.0",
+            metrics={"test_accuracy": 0.986},
+            privacy=PrivacyRecord(
+                sample_rate=0.23, noise_multiplier=1.42, steps=400, clip=1.0, delta=1e-4, epsilon_pld=7.91,
+                epsilon_prv=7.94, target_epsilon=8.0, poisson_sampling=True, public_divisor=256, max_clipped_norm=1.0,
+                certified=True,
+            ),
+            parameters=113_738,
+            weights_digest="a" * 64,
+        )  # fmt: skip
+        results = Results(
+            run=run.id,
+            verdict="fail",
+            partial=partial,
+            purpose="Read handwritten digits on forms",
+            subject=SubjectCard(name=model, version=3, record=record),
+            data=DataCard(
+                name="digits", modality="image", classes=classes, digest="d" * 64,
+                sizes={"train": 1097, "validation": 200, "test": 500}, audited=100 if partial else 500,
+                groups={"stroke": {name: 250 + i for i, name in enumerate(groups)}},
+                source="UCI, doi:10.24432/C50P49", licence="CC BY 4.0",
+            ),
+            seed=7,
+            checks=tuple(_outcomes(measured)),
+            measurements=tuple(measured),
+            verdicts=tuple(_verdicts(measured)),
+        ).model_copy(update=changes)  # fmt: skip
+        run.folder.mkdir(parents=True)
+        (run.folder / "results.json").write_text(results.model_dump_json(indent=2))
+        (run.folder / "spec.lock.yaml").write_text(
+            "apiVersion: raiaudit/v1\nkind: Audit\nchecks:\n- use: robustness.evasion\n  with: {eps: [0.05, 0.1, 0.15]}\n"
+        )
+        run.write_header(
+            RunHeader(
+                id=run.id, suite="s", model=model, data="digits", modality="image", status="finished",
+                verdict="fail", started="2026-11-20T09:30:00.000+00:00", finished="2026-11-20T09:31:40.000+00:00",
+                seconds=100.2, partial=partial, versions={"raiaudit": "0.1.0", "torch": "2.13.0"},
+                machine="2 cores, Linux", spec_path="examples/digits.yaml", owner="R. Ait, forms team",
+                risk_class="annex-iii",
+            )
+        )  # fmt: skip
+        events: list[dict[str, object]] = [
+            {"event": "task_finished", "check": "robustness.evasion", "task": "linf-0.15-pgd-00000", "seconds": 3.25},
+            {"event": "task_finished", "check": "robustness.evasion", "task": "linf-0.10-pgd-00000", "seconds": 2.5},
+            {"event": "check_finished", "check": "robustness.evasion", "seconds": 0.25},
+            {"event": "task_finished", "check": "performance.accuracy", "task": "0", "seconds": 0.5},
+        ]  # fmt: skip
+        (run.folder / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+        for name, table in _evidence(classes, groups).items() if evidence else ():
+            path = run.folder / "evidence" / f"{name}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            table.write_parquet(path)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def finished_run(make_run: MakeRun) -> Run:
+    """An ordinary finished run."""
+    return make_run()
