@@ -12,6 +12,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "Weather Review 78 (1950) 1–3. doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
     "brocker2007": "J. Bröcker, L. A. Smith. Increasing the reliability of reliability diagrams. Weather "
     "and Forecasting 22 (2007) 651–661. doi:10.1175/WAF993.1",
+    "carlini2022": "N. Carlini, S. Chien, M. Nasr, S. Song, A. Terzis, F. Tramèr. Membership inference "
+    "attacks from first principles. IEEE S&P 2022. arXiv:2112.03570",
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
     "in the case of the binomial. Biometrika 26 (1934) 404–413. "
     "doi:10.1093/biomet/26.4.404",
@@ -22,16 +24,33 @@ BIBLIOGRAPHY: dict[str, str] = {
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
     "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical "
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
+    "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
+    "2021. arXiv:2106.02848",
     "guo2017": "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger. On calibration of modern neural "
     "networks. ICML 2017. arXiv:1706.04599",
+    "hendrycks2019": "D. Hendrycks, T. Dietterich. Benchmarking neural network robustness to common "
+    "corruptions and perturbations. ICLR 2019. arXiv:1903.12261",
     "koopman1984": "P. A. R. Koopman. Confidence intervals for the ratio of two binomial proportions. "
     "Biometrics 40 (1984) 513–517. doi:10.2307/2531405",
+    "koskela2020": "A. Koskela, J. Jälkö, A. Honkela. Computing tight differential privacy guarantees using "
+    "FFT. AISTATS 2020. arXiv:1906.03049",
+    "madry2018": "A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards deep learning models "
+    "resistant to adversarial attacks. ICLR 2018. arXiv:1706.06083",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
     "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
+    "petsiuk2018": "V. Petsiuk, A. Das, K. Saenko. RISE: randomized input sampling for explanation of "
+    "black-box models. BMVC 2018. arXiv:1806.07421",
+    "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
+    "2017. arXiv:1703.01365",
+    "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "
+    "distributions for populations of unknown distribution form. Annals of Mathematical Statistics 7 "
+    "(1936) 122–128. doi:10.1214/aoms/1177732502",
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "
     "Journal of the American Statistical Association 22 (1927) 209–212. "
     "doi:10.1080/01621459.1927.10502953",
+    "yeom2018": "S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. Privacy risk in machine learning: analyzing "
+    "the connection to overfitting. IEEE CSF 2018. arXiv:1709.01604",
     "zou2008": "G. Y. Zou, A. Donner. Construction of confidence limits about effect measures: a "
     "general approach. Statistics in Medicine 27 (2008) 1693–1702. doi:10.1002/sim.3095",
 }

@@ -26,9 +26,17 @@ class AttackFacts:
     minimal: bool = False
 
 
+_L2: frozenset[Norm] = frozenset({"l2"})
+_BOTH: frozenset[Norm] = frozenset({"linf", "l2"})
+_STEPS = frozenset({"steps"})
+
 ATTACKS: dict[str, AttackFacts] = {
-    "fgsm": AttackFacts("image", frozenset({"linf", "l2"})),
-    "pgd": AttackFacts("image", frozenset({"linf", "l2"}), frozenset({"steps", "restarts"})),
+    "fgsm": AttackFacts("image", _BOTH),
+    "pgd": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"})),
+    "deepfool": AttackFacts("image", _BOTH, _STEPS, minimal=True),
+    "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "boundary": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
 }
 
 DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from scipy.special import bdtr
 
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.robustness.attack_names import ATTACKS
 from raiaudit.audit.statistics.intervals import wilson
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from raiaudit.attacks.threats import Norm
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
@@ -33,7 +36,7 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
     where: dict[str, Any] = {"norm": norm, "eps": eps, "attack": attack}
     n, correct = rows.height, int((~clean_broken).sum())
     success = broken & ~clean_broken
-    method = f"attack.{attack}"
+    method = "madry2018"
 
     def share(metric: str, count: int, of: int, better: Any, *used: str, reason: str = "") -> Measurement:
         low, high = wilson(count, of) if of else (None, None)
@@ -46,7 +49,7 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
             n=of,
             better=better,
             where=where,
-            method="wilson",
+            method=method,
             reason=None if of else reason,
             evidence=tuple(f"{at}.{name}" for name in used),
         )
@@ -80,22 +83,36 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
         cost("backward_passes", backwards, "backwards"),
     ]
     if ATTACKS[attack].minimal:
-        distances = distance[success]
-        found.append(
-            Measurement(
-                check=check,
-                metric="median_norm",
-                value=float(np.median(distances)) if len(distances) else None,
-                n=len(distances),
-                unit=norm,
-                better="higher",
-                where=where,
-                method=method,
-                reason=None if len(distances) else "the attack broke no example",
-                evidence=(f"{at}.norm",),
-            )
-        )
+        found.append(_median_norm(check, distance[~clean_broken], where, f"{at}.norm"))
     return found
+
+
+def _median_norm(check: str, distance: NDArray[Any], where: dict[str, Any], column: str) -> Measurement:
+    """Median distance to the nearest error over clean-correct examples, with the exact interval of a median.
+
+    An example for which nothing was found has norm 0 in the ledger, and counts as infinitely far.
+    """
+    far = np.sort(np.where(distance > 0, distance, np.inf).astype(np.float64))
+    n = len(far)
+    value = float(np.median(far)) if n else np.inf
+    # The k-th smallest bounds the median from below unless at most k−1 values lie under it: Bin(n, ½).
+    tail = int((bdtr(np.arange(n), n, 0.5) <= 0.025).sum())
+    low, high = (far[tail - 1], far[n - tail]) if tail else (0.0, np.inf)
+    bounded = np.isfinite([value, low, high]).all()
+    return Measurement(
+        check=check,
+        metric="median_norm",
+        value=value if np.isfinite(value) else None,
+        low=float(low) if bounded else None,
+        high=float(high) if bounded else None,
+        n=n,
+        unit=where["norm"],
+        better="higher",
+        where=where,
+        method="thompson1936",
+        reason=None if np.isfinite(value) else "no error was found for half of the examples or more",
+        evidence=(column,),
+    )
 
 
 def monotone(
@@ -119,7 +136,7 @@ def monotone(
         n=n,
         better="higher",
         where={"norm": norm, "attack": attack},
-        method="wilson",
+        method="wilson1927",
         reason=None
         if count == n
         else f"{n - count} examples broken at one radius survive a larger one: the attack is too weak there",
