@@ -6,12 +6,12 @@ import streamlit as st
 
 from raiaudit.audit.store import Home
 from raiaudit.dashboard import models_page, overview, run_page
-from raiaudit.dashboard.theme import STYLE
+from raiaudit.dashboard.theme import STYLE, icon
 
 
 def main() -> None:
     """Draw the page the address names."""
-    st.set_page_config(page_title="raiaudit", page_icon=":material/fact_check:", layout="wide")
+    st.set_page_config(page_title="raiaudit", page_icon=icon(), layout="wide")
     st.html(STYLE)
     home = Home.at()
     run = st.Page(lambda: run_page.show(home), title="Run", icon=":material/assignment:", url_path="run")

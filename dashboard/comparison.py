@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from raiaudit.audit.gates import Verdict
-from raiaudit.audit.results import Results
+from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.reading import RunEntry, results_of
-from raiaudit.dashboard.wording import chip, interval, plain, value
+from raiaudit.dashboard.wording import chip, plain
 from raiaudit.errors import StorageError
+from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.gates import Verdict
+    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.results import Results
 
 __all__ = ["show"]
+
+_EVASION = "robustness.evasion"
 
 
 def show(entries: Sequence[RunEntry]) -> None:
     """Draw the section; nothing where no run has finished. `entries` are newest first."""
-    finished = [entry for entry in entries if entry.header is not None and entry.header.status == "finished"]
+    finished = [
+        (entry, entry.header) for entry in entries if entry.header and entry.header.status == "finished"
+    ]
     if not finished:
         return
-    assert finished[0].header is not None
-    suite = finished[0].header.suite
-    siblings = [entry for entry in finished if entry.header is not None and entry.header.suite == suite]
-    siblings.sort(key=lambda entry: (entry.header.started if entry.header else "", entry.id))
+    newest = finished[0][1]
+    siblings = [(entry, header) for entry, header in finished if header.suite == newest.suite]
     results = []
-    for entry in siblings:
+    for entry, _ in sorted(siblings, key=lambda pair: (pair[1].started, pair[0].id)):
         try:
             results.append(results_of(entry.run))
         except StorageError as error:
             st.warning(f"**{plain(entry.id)}** is left out. {plain(error)}", icon=":material/warning:")
-    if results:
-        _compare(results, finished[0].header.spec_path or suite)
-
-
-def _compare(results: Sequence[Results], suite: str) -> None:
-    st.header(f"Newest: {plain(suite)}")
+    if not results:
+        return
+    st.header(f"Newest: {plain(newest.spec_path or newest.suite)}")
     data = results[0].data
-    st.caption(
-        f"{plain(data.name)} · {results[0].data.audited:,} audited examples · 95 % intervals below each value"
-    )
-    columns = {"Gate": [_question(verdict) for verdict in results[0].verdicts]}
-    for result in results:
+    st.caption(f"{plain(data.name)} · {data.audited:,} audited examples · intervals in brackets")
+    _gates_by_model(results)
+    _robustness_by_model(results)
+
+
+def _gates_by_model(results: Sequence[Results]) -> None:
+    questions = list(dict.fromkeys(_question(verdict) for result in results for verdict in result.verdicts))
+    columns = {"Gate": ["**Verdict**", *questions]}
+    for place, result in enumerate(results):
         answers = {_question(verdict): _answer(verdict) for verdict in result.verdicts}
-        columns[f"{plain(result.subject.name)}"] = [
-            answers.get(question, "—") for question in columns["Gate"]
-        ]
-    columns["Gate"].insert(0, "**Verdict**")
-    for result in results:
-        columns[plain(result.subject.name)].insert(0, chip(result.verdict))
+        # Two models may bear one name; a table needs two.
+        name = plain(result.subject.name)
+        title = name if name not in columns else f"{name} ({place + 1})"
+        columns[title] = [chip(result.verdict), *(answers.get(question, "—") for question in questions)]
     st.table(
         columns,
         border="horizontal",
@@ -58,23 +66,70 @@ def _compare(results: Sequence[Results], suite: str) -> None:
 
 
 def _question(verdict: Verdict) -> str:
-    if verdict.gate is None:
+    gate = verdict.gate
+    if gate is None:
         return plain(verdict.check)
-    parts = " · ".join(f"{key} {val}" for key, val in _rounded(verdict).items())
-    name = plain(verdict.gate.metric.replace("_", " "))
-    return f"{name} {plain(verdict.gate.threshold())}" + (f"  \n:gray[{plain(parts)}]" if parts else "")
-
-
-def _rounded(verdict: Verdict) -> dict[str, str]:
-    assert verdict.gate is not None
-    return {
-        key: f"{val:.4g}" if isinstance(val, float) else str(val) for key, val in verdict.gate.where.items()
-    }
+    slice_ = plain(slice_text(gate.where))
+    title = f"{plain(metric_title(gate.metric))} {plain(threshold(gate, verdict.measurement))}"
+    return f"{title}  \n:gray[{slice_}]" if slice_ else title
 
 
 def _answer(verdict: Verdict) -> str:
-    if verdict.measurement is None:
+    measured = verdict.measurement
+    if measured is None:
         return chip(verdict.status)
-    low_high = interval(verdict.measurement)
-    text = f"{chip(verdict.status)} **{value(verdict.measurement)}**"
-    return f"{text}  \n:gray[{low_high}]" if low_high else text
+    if measured.value is None:
+        return f"{chip(verdict.status)}  \n:gray[not defined]"
+    return f"{chip(verdict.status)} **{plain(value(measured))}**  \n:gray[{plain(interval(measured))}]"
+
+
+def _robustness_by_model(results: Sequence[Results]) -> None:
+    """Clean accuracy (ε = 0) and robust accuracy of every model under the threat they have in common."""
+    import polars as pl
+
+    from raiaudit.reports.charts import accuracy_against_eps
+
+    threat = _first_threat(results)
+    rows = [
+        _point(result.subject.name, measured)
+        for result in results
+        for measured in result.measurements
+        if measured.check == _EVASION and _threat(measured) == threat and measured.value is not None
+    ]
+    clean = [row | {"eps": 0.0} for row in rows if row["metric"] == "clean_accuracy"]
+    robust = [row for row in rows if row["metric"] == "robust_accuracy"]
+    if threat is None or not robust:
+        return
+    table = pl.DataFrame(clean + robust).unique(["model", "eps"], keep="last")
+    norm, attack = threat
+    chart = accuracy_against_eps(table, norm=norm, by="model")
+    points = "; ".join(f"{row['model']} at {row['eps']:.3g}: {row['robust_accuracy']:.3g}" for row in robust)
+    left, right = st.columns([3, 2], gap="large", vertical_alignment="center")
+    with left:
+        draw_chart(chart, f"Chart. Accuracy against ε by model. {points}")
+    right.markdown(
+        f"**Accuracy as the attack's budget grows**  \n:gray[Attack {plain(attack)}. At ε = 0 the examples are "
+        "clean. Bands are intervals; where two bands overlap, look at the paired comparison before "
+        "ranking the models\\: raiaudit compare A B]"
+    )
+
+
+def _first_threat(results: Sequence[Results]) -> tuple[str, str] | None:
+    found = (_threat(m) for result in results for m in result.measurements if m.metric == "robust_accuracy")
+    return next((threat for threat in found if threat is not None), None)
+
+
+def _threat(measured: Measurement) -> tuple[str, str] | None:
+    norm, attack = measured.where.get("norm"), measured.where.get("attack")
+    return (str(norm), str(attack)) if "eps" in measured.where and norm and attack else None
+
+
+def _point(model: str, measured: Measurement) -> dict[str, Any]:
+    return {
+        "model": model,
+        "metric": measured.metric,
+        "eps": float(measured.where["eps"]),
+        "robust_accuracy": measured.value,
+        "low": measured.low,
+        "high": measured.high,
+    }

@@ -1,125 +1,76 @@
-"""Which evidence of which check becomes which figure; the charts themselves are those of the PDF.
-
-Each figure has a title and a sentence that says how to read it, also for those who cannot see it.
-A table that is missing, empty or damaged costs that figure alone.
-"""
+"""The figures of a check: the PDF's own, shown live. A table that cannot be read costs its figures alone."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import altair as alt
 import streamlit as st
 
-from raiaudit.dashboard.reading import evidence
+from raiaudit.dashboard.reading import evidence_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
-from raiaudit.reports import charts
+from raiaudit.reports.figures import figures, word_maps
 from raiaudit.reports.theme import FONT
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
     from raiaudit.reports.charts.style import AnyChart
+    from raiaudit.reports.figures import Figure, Words
 
-__all__ = ["FIGURES", "Figure", "show"]
+__all__ = ["draw_chart", "show"]
 
 _PAGE_FONT = "Source Sans, Source Sans Pro, sans-serif"
-_HEIGHT = 260
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """`draw` turns the table `evidence/<check>/<table>.parquet` into a chart."""
-
-    table: str
-    title: str
-    reading: str
-    draw: Callable[[pl.DataFrame], AnyChart]
-
-
-FIGURES: dict[str, tuple[Figure, ...]] = {
-    "robustness.evasion": (
-        Figure(
-            "curve",
-            "Accuracy against the attack's budget",
-            "Each point is the share of examples the attack could not break within ε; bands are 95 % intervals.",
-            charts.accuracy_against_eps,
-        ),
-    ),
-    "robustness.corruption": (
-        Figure(
-            "curve",
-            "Accuracy under corruption",
-            "Accuracy as each corruption grows from mild (1) to strong (5); bands are 95 % intervals.",
-            charts.accuracy_against_severity,
-        ),
-    ),
-    "privacy.membership": (
-        Figure(
-            "roc",
-            "Finding members of the training set",
-            "True against false positive rate on logarithmic axes; on the dashed line the attack only guesses.",
-            charts.membership_roc,
-        ),
-        Figure(
-            "scores",
-            "Scores of members and others",
-            "The more the two histograms part, the more the model tells about who was in its training data.",
-            charts.score_histogram,
-        ),
-    ),
-    "reliability.calibration": (
-        Figure(
-            "bins",
-            "Reliability",
-            "Accuracy within bins of confidence; on the diagonal the model is as right as it is sure.",
-            charts.reliability_diagram,
-        ),
-    ),
-    "explanations.attribution": (
-        Figure(
-            "deletion",
-            "Deletion",
-            "The prediction's probability as the most important features go; a faithful map falls faster than a random one.",
-            charts.deletion_curve,
-        ),
-    ),
-}
 
 
 def show(run: Run, results: Results, check: str) -> None:
-    """Draw the figures of a check, two beside each other."""
-    drawn = []
-    for figure in FIGURES.get(check, ()):
-        try:
-            table = evidence(run, check, figure.table)
-        except StorageError as error:
-            st.warning(f"The figure “{figure.title}” is missing. {plain(error)}", icon=":material/warning:")
-            continue
-        if table is not None and table.height:
-            drawn.append((figure, table))
-    for start in range(0, len(drawn), 2):
-        for column, (figure, table) in zip(
-            st.columns(2, gap="large"), drawn[start : start + 2], strict=False
-        ):
+    """Draw charts two beside each other, pictures in rows, explained words below."""
+    try:
+        evidence = evidence_of(run, check)
+    except StorageError as error:
+        st.warning(f"The figures are missing. {plain(error)}", icon=":material/warning:")
+        return
+    drawn, left_out = figures(check, evidence, results)
+    pictures = [figure for figure in drawn if isinstance(figure.drawing, bytes)]
+    charts = [figure for figure in drawn if not isinstance(figure.drawing, bytes)]
+    for start in range(0, len(charts), 2):
+        for column, figure in zip(st.columns(2, gap="large"), charts[start : start + 2], strict=False):
             with column:
-                _draw(figure, figure.draw(table))
+                _draw(figure)
+    if pictures:
+        with st.container(horizontal=True, gap="medium"):
+            for figure in pictures:
+                with st.container(width="content", gap="xsmall"):
+                    _draw(figure)
+    if check == "explanations.attribution":
+        for words in word_maps(evidence):
+            _words(words)
+    for line in left_out:
+        st.caption(plain(line))
 
 
-def _draw(figure: Figure, chart: AnyChart) -> None:
-    st.markdown(f"**{figure.title}**")
-    st.altair_chart(
-        _for_page(chart), width="stretch", height=_HEIGHT, theme=None, alt=f"{figure.title}. {figure.reading}"
-    )
-    st.caption(figure.reading)
+def _draw(figure: Figure) -> None:
+    if isinstance(figure.drawing, bytes):
+        st.image(figure.drawing, alt=figure.alt)
+    else:
+        draw_chart(figure.drawing, figure.alt)
+    st.caption(plain(figure.caption))
+
+
+def draw_chart(chart: AnyChart, alt_text: str) -> None:
+    """One of the report's charts, live and as wide as its place."""
+    st.altair_chart(_for_page(chart), width="stretch", theme=None, alt=alt_text)
 
 
 def _for_page(chart: AnyChart) -> AnyChart:
     """The same chart in the page's typeface."""
     config = json.loads(json.dumps(chart.config.to_dict()).replace(FONT, _PAGE_FONT))
-    return chart.properties(config=alt.Config.from_dict(config), width="container")
+    return chart.properties(config=alt.Config.from_dict(config))
+
+
+def _words(words: Words) -> None:
+    """Weights as signed percentages of the largest: text that needs no colour."""
+    st.caption(plain(words.caption))
+    st.markdown(" ".join(f"{plain(word)} :gray[{weight:+.0%}]" for word, weight in words.words))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.reading import RunEntry, list_runs, subject_of
-from raiaudit.dashboard.wording import chip, duration, instant, plain, state_of
+from raiaudit.dashboard.wording import chip, duration, instant, plain
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -68,10 +68,9 @@ def _model(seen: _Seen, run_page: StreamlitPage) -> None:
             "Registry": f"version {seen.subject.version}" if seen.subject.version else "not registered",
         }
         for column, (name, text) in zip(st.columns(len(facts)), facts.items(), strict=True):
-            column.caption(name)
-            column.markdown(text)
-        st.caption(f"weights sha256 `{record.weights_digest}`")
-        st.caption(f"data sha256 `{record.data_digest or 'unknown'}`")
+            column.markdown(f":gray[{name}]  \n{text}")
+        data = record.data_digest or "unknown"
+        st.markdown(f":gray[Weights sha256] `{record.weights_digest}`  \n:gray[Data sha256] `{plain(data)}`")
         for entry in seen.runs[:_RUNS_SHOWN]:
             _run(entry, run_page)
         if len(seen.runs) > _RUNS_SHOWN:
@@ -97,9 +96,13 @@ def _run(entry: RunEntry, run_page: StreamlitPage) -> None:
     header = entry.header
     assert header is not None
     verdict, data, started, link = st.columns(_WIDTHS, vertical_alignment="center")
-    verdict.markdown(chip(state_of(header)))
+    verdict.markdown(chip(entry.state))
     data.markdown(f"audited on {plain(header.data)}")
     started.markdown(instant(header.started))
     link.page_link(
-        run_page, label="Open the run", query_params={"run": entry.id}, icon=":material/arrow_forward:"
+        run_page,
+        label="Open the run",
+        query_params={"run": entry.id},
+        icon=":material/chevron_right:",
+        icon_position="right",
     )

@@ -11,7 +11,7 @@ import streamlit as st
 from raiaudit.audit.store import Home
 from raiaudit.dashboard import comparison
 from raiaudit.dashboard.reading import RunEntry, list_runs
-from raiaudit.dashboard.wording import chip, duration, instant, plain, state_of
+from raiaudit.dashboard.wording import chip, duration, instant, plain, word
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -20,7 +20,7 @@ __all__ = ["FIRST_COMMAND", "show"]
 
 FIRST_COMMAND = "raiaudit run examples/digits.yaml"
 _SUITES_SHOWN = 8
-_WIDTHS = [1.5, 2.6, 1.8, 2.0, 1.1, 2.4]
+_WIDTHS = [1.7, 2.6, 1.6, 2.0, 1.1, 2.4]
 _HEADINGS = ["Verdict", "Model", "Data", "Started", "Time", "Gates"]
 
 
@@ -31,7 +31,7 @@ def show(home: Home, run_page: StreamlitPage) -> None:
     if not entries:
         _empty(home)
         return
-    running = [entry for entry in entries if state_of(entry.header) == "running"]
+    running = [entry for entry in entries if entry.state == "running"]
     if running:
         _refresh_while_running(home, _fingerprint(entries))
     comparison.show(entries)
@@ -53,7 +53,7 @@ def _empty(home: Home) -> None:
 
 
 def _fingerprint(entries: Sequence[RunEntry]) -> list[tuple[str, str]]:
-    return [(entry.id, state_of(entry.header)) for entry in entries]
+    return [(entry.id, entry.state) for entry in entries]
 
 
 @st.fragment(run_every=2)
@@ -62,24 +62,24 @@ def _refresh_while_running(home: Home, drawn: list[tuple[str, str]]) -> None:
     if _fingerprint(entries) != drawn:
         st.rerun()
     for entry in entries:
-        if entry.header is not None and entry.header.status == "running":
+        if entry.header is not None and entry.state == "running":
             done, total = entry.header.progress
             share = done / total if total else 0.0
             st.progress(share, f"{chip('running')} {plain(entry.header.model)}: {done} of {total} tasks")
 
 
 def _filtered(entries: list[RunEntry]) -> list[RunEntry]:
-    states = sorted({state_of(entry.header) for entry in entries})
+    states = sorted({entry.state for entry in entries})
     data = sorted({entry.header.data for entry in entries if entry.header})
     if len(entries) < 2:
         return entries
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.pills("Verdict", states, selection_mode="multi", format_func=chip, key="verdict")
+    with st.container(horizontal=True, vertical_alignment="top"):
+        wanted = st.pills("Verdict", states, selection_mode="multi", format_func=word, key="verdict")
         sets = st.multiselect("Data", data, key="data", placeholder="All data sets", width=320)
     return [
         entry
         for entry in entries
-        if (not wanted or state_of(entry.header) in wanted)
+        if (not wanted or entry.state in wanted)
         and (not sets or (entry.header is not None and entry.header.data in sets))
     ]
 
@@ -126,7 +126,7 @@ def _row(entry: RunEntry, run_page: StreamlitPage) -> None:
     header = entry.header
     assert header is not None
     verdict, model, data, started, time, gates = st.columns(_WIDTHS, vertical_alignment="center")
-    verdict.markdown(chip(state_of(header)) + (" :gray-badge[partial]" if header.partial else ""))
+    verdict.markdown(chip(entry.state) + (" :gray-badge[partial]" if header.partial else ""))
     model.page_link(
         run_page, label=plain(header.model), query_params={"run": entry.id}, icon=":material/arrow_forward:"
     )

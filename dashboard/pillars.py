@@ -1,4 +1,4 @@
-"""The evidence of a run by pillar: each check's question, its charts, and every number it measured."""
+"""The evidence of a run by pillar: each check's question, its figures, and every number it measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard import figures
-from raiaudit.dashboard.wording import chip, interval, plain, value, where
+from raiaudit.dashboard.wording import chip, plain
+from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,16 +17,22 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
 
-__all__ = ["PILLARS", "show"]
+__all__ = ["PILLARS", "pillar_of", "show"]
 
 PILLARS = ("performance", "robustness", "privacy", "fairness", "explanations", "reliability")
-_TALL = 14  # rows a table may have before it scrolls
-_TABLE_HEIGHT = 560
+_TALL = 16  # rows a table may have before it scrolls
+_TABLE_HEIGHT = 600
+_BETTER = {"higher": "↑ higher", "lower": "↓ lower", "neither": ""}
+
+
+def pillar_of(check: str) -> str:
+    """`robustness.evasion` → "robustness"."""
+    return check.split(".")[0]
 
 
 def show(run: Run, results: Results) -> None:
     """Draw the tabs; only the open one is computed. The address remembers which (`?pillar=`)."""
-    others = {check.check.split(".")[0] for check in results.checks} - set(PILLARS)
+    others = {pillar_of(check.check) for check in results.checks} - set(PILLARS)
     names = [*PILLARS, *sorted(others)]
     tabs = st.tabs([plain(name.capitalize()) for name in names], key="pillar", bind="query-params")
     for name, tab in zip(names, tabs, strict=True):
@@ -35,32 +42,40 @@ def show(run: Run, results: Results) -> None:
 
 
 def _pillar(run: Run, results: Results, pillar: str) -> None:
-    checks = [check for check in results.checks if check.check.split(".")[0] == pillar]
-    if not checks:
+    # A spec may use a check several times; its measurements and figures are one.
+    uses: dict[str, list[CheckOutcome]] = {}
+    for check in results.checks:
+        if pillar_of(check.check) == pillar:
+            uses.setdefault(check.check, []).append(check)
+    if not uses:
         st.info(f"This audit's spec asks nothing about {plain(pillar)}.", icon=":material/block:")
-    for check in checks:
-        _check(run, results, check)
+    for outcomes in uses.values():
+        _check(run, results, outcomes)
 
 
-def _check(run: Run, results: Results, check: CheckOutcome) -> None:
-    st.subheader(plain(check.question or check.check))
-    st.caption(plain(check.check))
-    if check.status != "ran":
-        st.markdown(f"{chip(check.status)} {plain(check.reason or 'no reason was recorded')}")
-        return
-    figures.show(run, results, check.check)
-    _table([m for m in results.measurements if m.check == check.check], check.check)
+def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None:
+    check = outcomes[0].check
+    st.subheader(plain(check_title(check)))
+    st.markdown(plain(outcomes[0].question))
+    for outcome in outcomes:
+        if outcome.status != "ran":
+            st.markdown(f"{chip(outcome.status)} {plain(outcome.reason or 'no reason was recorded')}")
+    if any(outcome.status == "ran" for outcome in outcomes):
+        figures.show(run, results, check)
+        _table([m for m in results.measurements if m.check == check], check)
 
 
 def _table(measurements: Sequence[Measurement], check: str) -> None:
     if not measurements:
         st.markdown("This check measured nothing.")
         return
-    rows = [_row(measurement) for measurement in measurements]
+    levels = {m.confidence for m in measurements if m.low is not None}
+    rows = [_row(measurement, one_level=len(levels) <= 1) for measurement in measurements]
     # A column that says nothing in any row is left out.
     used = [name for name in rows[0] if any(row[name] for row in rows)]
+    titles = {"Interval": f"{levels.pop():.0%} interval"} if len(levels) == 1 else {}
     st.table(
-        [{name: row[name] for name in used} for row in rows],
+        [{titles.get(name, name): row[name] for name in used} for row in rows],
         border="horizontal",
         hide_index=True,
         height=_TABLE_HEIGHT if len(rows) > _TALL else "content",
@@ -68,19 +83,16 @@ def _table(measurements: Sequence[Measurement], check: str) -> None:
     )
 
 
-def _row(measurement: Measurement) -> dict[str, str]:
-    arrow = {"higher": "↑ higher", "lower": "↓ lower", "neither": ""}[measurement.better]
+def _row(measurement: Measurement, *, one_level: bool) -> dict[str, str]:
+    level = "" if one_level or measurement.low is None else f" at {measurement.confidence:.0%}"
+    shown = plain(value(measurement))
     return {
-        "Measure": plain(measurement.metric.replace("_", " ")),
-        "Where": plain(where(measurement.where)),
-        "Value": f"**{value(measurement)}**",
-        "Interval": interval(measurement) + _level(measurement),
+        "Measure": plain(metric_title(measurement.metric)),
+        "Where": plain(slice_text(measurement.where)),
+        "Value": f"**{shown}**" if measurement.value is not None else f":gray[{shown}]",
+        "Interval": plain(interval(measurement) + level),
         "n": f"{measurement.n:,}",
-        "Better": arrow,
-        "Undefined because": plain(measurement.reason) if measurement.value is None else "",
+        "Better": _BETTER[measurement.better],
+        "Remark": plain(measurement.reason or "") if measurement.value is not None else "",
         "Method": plain(measurement.method),
     }
-
-
-def _level(measurement: Measurement) -> str:
-    return "" if measurement.low is None else f" :gray[({measurement.confidence:.0%})]"

@@ -6,7 +6,7 @@ import streamlit as st
 
 from raiaudit.audit.results import Results
 from raiaudit.dashboard.reading import RunEntry
-from raiaudit.dashboard.wording import duration, instant, number, plain
+from raiaudit.dashboard.wording import duration, instant, plain
 from raiaudit.errors import StorageError
 
 __all__ = ["show"]
@@ -16,11 +16,9 @@ def show(entry: RunEntry, results: Results) -> None:
     """Draw the section of a finished run."""
     model, run = st.columns(2, gap="large")
     with model:
-        st.subheader("Model")
-        _facts(_model(results), "Facts about the audited model")
+        _facts("Model", _model(results))
     with run:
-        st.subheader("Run")
-        _facts(_run(entry, results), "Facts about this run")
+        _facts("Run", _run(entry, results))
     _seal(entry)
     recipe = results.subject.record.recipe
     if recipe is not None:
@@ -36,15 +34,17 @@ def show(entry: RunEntry, results: Results) -> None:
         st.json(settings, expanded=2)
 
 
-def _facts(facts: dict[str, str], alt: str) -> None:
+def _facts(title: str, facts: dict[str, str]) -> None:
     rows = {name: text for name, text in facts.items() if text}
-    st.table(
-        {"Fact": list(rows), "Value": list(rows.values())},
-        border="horizontal",
-        hide_index=True,
-        hide_header=True,
-        alt=alt,
-    )
+    with st.container(key=f"facts-{title.lower()}"):
+        st.subheader(title)
+        st.table(
+            {"Fact": list(rows), "Value": list(rows.values())},
+            border="horizontal",
+            hide_index=True,
+            hide_header=True,
+            alt=f"{title}: where it comes from",
+        )
 
 
 def _model(results: Results) -> dict[str, str]:
@@ -64,7 +64,7 @@ def _model(results: Results) -> dict[str, str]:
     if record.privacy is not None:
         budget = record.privacy
         state = "certified" if budget.certified else f"not certified: {plain(budget.why)}"
-        facts["Privacy"] = f"ε {number(budget.epsilon_pld, ' ')}at δ {budget.delta:g} ({state})"
+        facts["Privacy"] = f"ε {budget.epsilon_pld:.3g} at δ {budget.delta:g} ({state})"
     return facts
 
 

@@ -12,14 +12,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.audit.lock import is_held
 from raiaudit.audit.results import Results, RunHeader, SubjectCard
 from raiaudit.audit.store import Home, Run
 from raiaudit.errors import StorageError
+from raiaudit.reports.figures import read_evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
-__all__ = ["RunEntry", "evidence", "journal_tail", "last_activity", "list_runs", "results_of", "subject_of"]
+__all__ = ["RunEntry", "evidence_of", "journal_tail", "list_runs", "results_of", "subject_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,20 @@ class RunEntry:
     def id(self) -> str:
         """The run's id."""
         return self.run.id
+
+    @property
+    def state(self) -> str:
+        """The one word a list shows: the verdict once there is one, else how far the run came.
+
+        A header that says "running" while no process holds the run's lock was left by a crash.
+        """
+        if self.header is None:
+            return "damaged"
+        if self.header.status == "finished":
+            return self.header.verdict or "inconclusive"
+        if self.header.status == "running" and not is_held(self.run.folder):
+            return "interrupted"
+        return self.header.status
 
 
 def list_runs(home: Home) -> list[RunEntry]:
@@ -54,20 +72,15 @@ def subject_of(run: Run) -> SubjectCard | None:
     return _subject(run.folder, _stamp(run.folder / "results.json"))
 
 
-def evidence(run: Run, check: str, name: str) -> pl.DataFrame | None:
-    """An evidence table, or None where there is none. Raises `StorageError` if it cannot be read."""
-    path = run.folder / "evidence" / check / f"{name}.parquet"
-    return _evidence(run.folder, check, name, _stamp(path)) if path.is_file() else None
+def evidence_of(run: Run, check: str) -> Mapping[tuple[str, str], pl.DataFrame]:
+    """The tables behind one check's figures. Raises `StorageError` if one cannot be read."""
+    folder = run.folder / "evidence" / check
+    return _evidence(run.folder, check, tuple(sorted((p.name, _stamp(p)) for p in folder.glob("*.parquet"))))
 
 
 def journal_tail(run: Run, lines: int) -> list[dict[str, Any]]:
     """The last events of the journal, oldest first."""
     return list(deque((event for event in run.journal() if isinstance(event, dict)), maxlen=lines))
-
-
-def last_activity(run: Run) -> float:
-    """When the run last wrote its header or journal (seconds since the epoch)."""
-    return max(_stamp(run.folder / name)[0] for name in ("header.json", "journal.jsonl")) / 1e9
 
 
 _Stamp = tuple[int, int]
@@ -108,15 +121,17 @@ def _subject(folder: Path, _stamp: _Stamp) -> SubjectCard | None:
         return None
 
 
-@lru_cache(maxsize=32)
-def _evidence(folder: Path, check: str, name: str, _stamp: _Stamp) -> pl.DataFrame | None:
+@lru_cache(maxsize=16)
+def _evidence(
+    folder: Path, check: str, _stamps: tuple[tuple[str, _Stamp], ...]
+) -> Mapping[tuple[str, str], pl.DataFrame]:
     import polars as pl
 
     try:
-        return Run(folder).evidence(check, name)
+        return read_evidence(Run(folder), [check])
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StorageError(
             f"cannot be read ({error})",
-            where=str(folder / "evidence" / check / f"{name}.parquet"),
-            remedy="run the same spec again",
+            where=str(folder / "evidence" / check),
+            remedy="run the same spec again: tables are made anew from the ledger",
         ) from None

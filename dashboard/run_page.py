@@ -8,8 +8,9 @@ import streamlit as st
 
 from raiaudit.dashboard import pillars, provenance, run_states
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
-from raiaudit.dashboard.wording import chip, duration, instant, plain, state_of, where, word
+from raiaudit.dashboard.wording import chip, duration, instant, plain, word
 from raiaudit.errors import StorageError
+from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
 
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Verdict
@@ -32,9 +33,9 @@ def show(home: Home) -> None:
         run_states.damaged(entry.problem or "")
         return
     _headline(entry)
-    if entry.header.status == "running":
+    if entry.state == "running":
         run_states.running(entry.run)
-    elif entry.header.status in ("failed", "interrupted"):
+    elif entry.state in ("failed", "interrupted"):
         run_states.stopped(entry.run, entry.header)
     else:
         try:
@@ -66,22 +67,19 @@ def _title(entry: RunEntry) -> str:
     if entry.header is None:
         return f"{entry.id} · damaged"
     header = entry.header
-    return (
-        f"{header.model} on {header.data} · {instant(header.started)} · {word(state_of(header))} · {entry.id}"
-    )
+    return f"{header.model} on {header.data} · {instant(header.started)} · {word(entry.state)} · {entry.id}"
 
 
 def _headline(entry: RunEntry) -> None:
     header = entry.header
     assert header is not None
     partial = " :gray-badge[partial: not all examples]" if header.partial else ""
-    st.title(plain(header.model))
-    st.markdown(f"{chip(state_of(header))}{partial}")
     facts = [f"{plain(header.data)} ({plain(header.modality)})", instant(header.started)]
     if header.seconds is not None:
         facts.append(duration(header.seconds))
     facts += [plain(text) for text in (header.owner, header.risk_class) if text]
-    st.caption(" · ".join(facts))
+    st.title(plain(header.model))
+    st.markdown(f"{chip(entry.state)}{partial} :gray[{' · '.join(facts)}]")
     if header.purpose:
         st.markdown(plain(header.purpose))
 
@@ -146,11 +144,11 @@ def _scope(results: Results) -> None:
 def _not_tested(results: Results) -> None:
     st.subheader("Not tested")
     lines = [
-        f"- {chip(check.status)} **{plain(check.check)}**: {plain(check.reason or 'no reason was recorded')}"
+        f"- {chip(check.status)} **{plain(check_title(check.check))}**: {plain(check.reason or 'no reason')}"
         for check in results.checks
         if check.status != "ran"
     ]
-    planned = {check.check.split(".")[0] for check in results.checks}
+    planned = {pillars.pillar_of(check.check) for check in results.checks}
     left_out = [name for name in pillars.PILLARS if name not in planned]
     if left_out:
         lines.append(f"- Not in the spec: {', '.join(left_out)}")
@@ -169,12 +167,14 @@ def _gates(results: Results) -> None:
 
 def _gate_row(verdict: Verdict) -> dict[str, str]:
     gate = verdict.gate
-    slice_ = plain(where(dict(gate.where))) if gate else ""
-    metric = plain(gate.metric.replace("_", " ")) if gate else "—"
+    slice_ = plain(slice_text(gate.where)) if gate else ""
+    metric = plain(metric_title(gate.metric)) if gate else "—"
+    measured = verdict.measurement
     return {
         "Result": chip(verdict.status),
-        "Check": plain(verdict.check),
+        "Check": plain(check_title(verdict.check)),
         "Measure": f"{metric}  \n:gray[{slice_}]" if slice_ else metric,
-        "Threshold": plain(gate.threshold()) if gate else "—",
+        "Measured": plain(quantity(measured)) if measured and measured.value is not None else "—",
+        "Threshold": plain(threshold(gate, measured)) if gate else "—",
         "Why": plain(verdict.explanation),
     }

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shlex
-import time
 from typing import Any
 
 import streamlit as st
 
+from raiaudit.audit.lock import is_held
 from raiaudit.audit.results import RunHeader
 from raiaudit.audit.store import Run
-from raiaudit.dashboard.reading import journal_tail, last_activity
-from raiaudit.dashboard.wording import duration, plain
+from raiaudit.dashboard.reading import journal_tail
 from raiaudit.errors import StorageError
 
 __all__ = ["damaged", "running", "stopped"]
 
-_SILENT_SECONDS = 300
 _TAIL = 12
+_UNSHOWN = frozenset({"time", "event", "run", "model", "details"})
 
 
 @st.fragment(run_every=2)
@@ -28,33 +27,35 @@ def running(run: Run) -> None:
     except StorageError as error:
         damaged(str(error))
         return
-    if header.status != "running":
+    if header.status != "running" or not is_held(run.folder):
         st.rerun()
     done, total = header.progress
-    st.progress(done / total if total else 0.0, text=f"{done} of {total} tasks finished")
-    silent = time.time() - last_activity(run)
-    if silent > _SILENT_SECONDS:
-        st.warning(
-            f"Nothing was written for {duration(silent)}. If the process was killed, this resumes it; "
-            "finished tasks are kept:",
-            icon=":material/hourglass_disabled:",
-        )
-        _resume(header)
+    if total:
+        st.progress(done / total, text=f"{done} of {total} tasks finished")
     else:
-        st.caption(f"Last sign of life {duration(silent)} ago. This page follows by itself.")
+        st.progress(0.0, text="Preparing: the model is loaded, or trained if the registry lacks it")
+    st.caption("This page follows the run by itself.")
     _journal(run)
 
 
 def stopped(run: Run, header: RunHeader) -> None:
     """What went wrong and how to go on."""
-    if header.status == "interrupted":
+    if header.status == "failed":
+        st.error("The run stopped with an error. Finished tasks are kept.", icon=":material/error:")
+    elif header.status == "interrupted":
         st.warning("The run was interrupted. Finished tasks are kept.", icon=":material/pause_circle:")
     else:
-        st.error("The run stopped with an error. Finished tasks are kept.", icon=":material/error:")
+        st.warning(
+            "The process that ran this audit has ended without a word. Finished tasks are kept.",
+            icon=":material/power_off:",
+        )
     if header.error:
         st.code(header.error, language=None, wrap_lines=True)
     done, total = header.progress
-    st.markdown(f"{done} of {total} tasks had finished. This command does the rest:")
+    if total:
+        st.markdown(f"{done} of {total} tasks had finished. This command does the rest:")
+    else:
+        st.markdown("No task had finished. This command starts again:")
     _resume(header)
     _journal(run)
 
@@ -74,12 +75,14 @@ def _journal(run: Run) -> None:
     events = journal_tail(run, _TAIL)
     if not events:
         return
-    st.subheader("Journal")
+    st.subheader(f"Last {len(events)} events")
     st.code("\n".join(_line(event) for event in events), language=None, wrap_lines=True)
-    st.caption(f"The last {len(events)} events of {plain('journal.jsonl')}")
 
 
 def _line(event: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{key}={val}" if key not in ("event", "time") else str(val) for key, val in event.items()
+    """`10:15:03  task_finished  check=… seconds=0.4`: one event on one line."""
+    clock = str(event.get("time", ""))[11:19]
+    facts = " ".join(
+        f"{key}={' '.join(str(val).split())}" for key, val in event.items() if key not in _UNSHOWN
     )
+    return f"{clock}  {event.get('event', '')}  {facts}".rstrip()

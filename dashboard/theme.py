@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.theme import INK, MUTED, SERIES, VERDICTS
+from raiaudit.reports.theme import INK, SERIES, VERDICTS
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from raiaudit.audit.gates import Status
 
-__all__ = ["BADGES", "STYLE", "streamlit_flags"]
+__all__ = ["BADGES", "STYLE", "icon", "streamlit_flags"]
 
 _INACTIVE = "#f5f6f8"
 
@@ -26,7 +28,8 @@ _THEME = {
     "linkColor": SERIES[0],
     "linkUnderline": "false",
     "borderColor": "#dfe3e8",
-    "grayTextColor": MUTED,
+    "codeTextColor": INK,
+    "codeBackgroundColor": _INACTIVE,
     "blueTextColor": "#0a5587",
     "blueBackgroundColor": "#e4f0f8",
     "baseFontSize": "15",
@@ -60,8 +63,23 @@ h1 {font-size: 1.75rem !important; letter-spacing: -0.01em}
 h2 {font-size: 1.25rem !important; padding-top: 1.25rem !important}
 h3 {font-size: 1.05rem !important; padding-top: 0.9rem !important}
 .stTable td, .stTable th {font-variant-numeric: tabular-nums}
+.stPageLink a p {color: #0067a0; font-size: 1rem}
+.stPageLink a {padding-left: 0}
 .stTable th {color: #57606a; font-weight: 600}
+[class*="st-key-facts"] td:first-child {white-space: nowrap; color: #57606a; width: 8.5rem}
+[class*="st-key-facts"] code {font-size: 0.7rem; overflow-wrap: anywhere}
 </style>"""
+
+
+def icon() -> Image:
+    """A tick on blue, drawn here: Streamlit would fetch its own icons from the network."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    pen = ImageDraw.Draw(image)
+    pen.rounded_rectangle((2, 2, 61, 61), radius=14, fill=SERIES[0])
+    pen.line([(17, 34), (28, 45), (48, 20)], fill="white", width=8, joint="curve")
+    return image
 
 
 def _colours() -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""How things are said on a page: verdicts, numbers, times, and names that came from outside.
+"""How things are said on a page: verdicts, times, and names that came from outside.
+
+Numbers are worded by `raiaudit.reports.wording`, so that page and PDF agree.
 
 Names of classes, models and groups are data: `plain` makes Streamlit's Markdown show them literally,
 so that none becomes a link, an image, a formula or a colour.
@@ -15,15 +17,13 @@ from raiaudit.reports.theme import VERDICTS
 
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
-    from raiaudit.audit.measurement import Measurement, Scalar
-    from raiaudit.audit.results import RunHeader
 
-__all__ = ["chip", "duration", "instant", "interval", "number", "plain", "state_of", "value", "where", "word"]
+__all__ = ["chip", "duration", "instant", "plain", "word"]
 
 # What a run or check can be besides a verdict: symbol, word, colour.
 _OTHER_STATES = {
-    "running": ("▸", "Running", "blue"),
-    "failed": ("▲", "Stopped by an error", "violet"),
+    "running": ("▶", "Running", "blue"),
+    "failed": ("▲", "Aborted", "violet"),
     "interrupted": ("‖", "Interrupted", "gray"),
     "damaged": ("▲", "Damaged", "violet"),
 }
@@ -49,40 +49,6 @@ def chip(state: str) -> str:
 def word(state: str) -> str:
     """A verdict or state in words only, where no colour can be."""
     return _look(state)[1]
-
-
-def state_of(header: RunHeader | None) -> str:
-    """The one word a list shows for a run: its verdict once there is one, else its status."""
-    if header is None:
-        return "damaged"
-    if header.status == "finished":
-        return header.verdict or "inconclusive"
-    return header.status
-
-
-def number(amount: float, unit: str = "") -> str:
-    """A fraction as a percentage with one decimal; anything else with four digits and its unit."""
-    if unit == "":
-        return _percent(amount) if -1.0 <= amount <= 1.0 else f"{amount:.4g}"
-    return f"{amount:.4g} {unit}"
-
-
-def value(measurement: Measurement) -> str:
-    """The value for a table; an undefined one is a dash (its reason stands beside it)."""
-    return "—" if measurement.value is None else number(measurement.value, measurement.unit)
-
-
-def interval(measurement: Measurement) -> str:
-    """`97.1 – 99.4 %`, or nothing where no interval is defined."""
-    if measurement.low is None or measurement.high is None:
-        return ""
-    low, high = (number(end, measurement.unit) for end in (measurement.low, measurement.high))
-    return f"{low} to {high}"
-
-
-def where(slice_: dict[str, Scalar]) -> str:
-    """`eps 0.15 · attack pgd`: the slice a measurement was taken in."""
-    return " · ".join(f"{key} {_short(val)}" for key, val in slice_.items())
 
 
 def instant(iso: str) -> str:
@@ -111,13 +77,3 @@ def _look(state: str) -> tuple[str, str, str]:
         return _OTHER_STATES[state]
     status = cast("Status", state)
     return VERDICTS[status].symbol, VERDICTS[status].word, BADGES[status]
-
-
-def _percent(fraction: float) -> str:
-    # Small false positive rates would all read 0.0 %.
-    digits = 1 if abs(fraction) >= 0.001 or fraction == 0 else 3
-    return f"{100 * fraction:.{digits}f} %"
-
-
-def _short(val: Scalar) -> str:
-    return f"{val:.4g}" if isinstance(val, float) else str(val)

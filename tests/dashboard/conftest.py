@@ -44,7 +44,7 @@ def fraction(check: str, metric: str, value: float, *, n: int = 300, **where: An
 
 
 def measurements(robust: float, group: str) -> list[Measurement]:
-    found = [
+    return [
         fraction("performance.accuracy", "accuracy", 0.986),
         *(
             fraction("performance.accuracy", "recall", 0.9 + k / 110, n=30, **{"class": str(k)})
@@ -83,7 +83,6 @@ def measurements(robust: float, group: str) -> list[Measurement]:
         fraction("explanations.attribution", "deletion_gain", 0.21, n=100),
         fraction("reliability.calibration", "ece", 0.021),
     ]
-    return found
 
 
 GATES = [
@@ -145,7 +144,7 @@ def write_evidence(run: Run) -> None:
     edges = [k / 4 - 3 for k in range(24)]
     put(
         "privacy.membership",
-        "scores",
+        "histogram",
         pl.DataFrame(
             {
                 "low": edges * 2,
@@ -158,7 +157,7 @@ def write_evidence(run: Run) -> None:
     )
     put(
         "fairness.groups",
-        "groups",
+        "by_group",
         pl.DataFrame(
             {
                 "attribute": ["style", "style"],
@@ -296,7 +295,7 @@ def add_run(
     (run.folder / "spec.lock.yaml").write_text("apiVersion: raiaudit/v1\nkind: Audit\n")
     (run.folder / "journal.jsonl").write_text(
         '{"time": "2026-11-20T10:15:00+00:00", "event": "started"}\n'
-        '{"time": "2026-11-20T10:15:03+00:00", "event": "task", "check": "performance.accuracy", "seconds": 0.4}\n'
+        '{"time": "2026-11-20T10:15:03+00:00", "event": "task_finished", "task": "rows-0"}\n'
     )
     if not finished:
         return run
