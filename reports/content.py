@@ -50,7 +50,7 @@ def report_content(run: Run) -> dict[str, Any]:
         },
         "summary": summary_sentence(results),
         "scope": _scope(results, header),
-        "not_tested": _gaps(results, ran),
+        "not_tested": _gaps(results),
         "hashes": _hashes(run, results),
         "gates": gate_rows(results.verdicts),
         "system": _system(results.subject),
@@ -99,7 +99,7 @@ def _scope(results: Results, header: RunHeader) -> Pairs:
     ]
 
 
-def _gaps(results: Results, ran: frozenset[str]) -> list[str]:
+def _gaps(results: Results) -> list[str]:
     gaps = []
     if results.partial:
         total = results.data.sizes.get("test", results.data.audited)
@@ -110,9 +110,8 @@ def _gaps(results: Results, ran: frozenset[str]) -> list[str]:
         if outcome.status != "ran":
             how = "did not run" if outcome.status == "not_run" else "ended with an error"
             gaps.append(f"{check_title(outcome.check)} {how}: {outcome.reason or 'no reason recorded'}.")
-    stated = {check_title(outcome.check) for outcome in results.checks if outcome.status != "ran"}
-    gaps += [f"{evidence}." for evidence in not_tested(ran) if evidence not in stated]
-    return gaps
+    asked = frozenset(outcome.check for outcome in results.checks)
+    return gaps + [f"{evidence}." for evidence in not_tested(asked)]
 
 
 def _hashes(run: Run, results: Results) -> Pairs:

@@ -223,7 +223,7 @@ def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _example(row: Mapping[str, Any]) -> str:
-    return f"{row['example_id']}: {row['label']} → {row['predicted']}"
+    return f"{row['example_id']}: {row['label']}\u00a0→\u00a0{row['predicted']}"
 
 
 def _columns(text: str) -> frozenset[str]:

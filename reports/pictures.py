@@ -32,7 +32,7 @@ def saliency_overlay(row: Mapping[str, Any]) -> bytes | None:
     if picture is None or weights is None:
         return None
     peak = np.quantile(np.abs(weights), 0.995) or np.abs(weights).max() or 1.0
-    strength = np.clip(np.abs(weights) / peak, 0, 1)[..., None]
+    strength = 0.85 * np.clip(np.abs(weights) / peak, 0, 1)[..., None]
     grey = 0.35 + 0.65 * (1 - picture.mean(axis=2, keepdims=True))
     colour = np.where(weights[..., None] >= 0, _FOR, _AGAINST)
     return _png(grey * (1 - strength) + colour * strength)

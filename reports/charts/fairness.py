@@ -34,7 +34,7 @@ def group_intervals(table: pl.DataFrame, *, metric: str, title: str) -> AnyChart
     layers: list[alt.Chart] = [whisker, dot]
     if shown["value"].null_count():
         gone = base.transform_filter("datum.value === null").mark_text(align="left", color=MUTED)
-        layers.append(gone.encode(x=alt.value(4), text=alt.value("not defined")))
+        layers.append(gone.encode(x=alt.value(8), text=alt.value("not defined")))
     return styled(alt.layer(*layers), height=60 + 22 * len(order))
 
 

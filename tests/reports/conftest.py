@@ -32,7 +32,9 @@ def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
     evasion, fairness = "robustness.evasion", "fairness.groups"
     found = [
         _m("performance.accuracy", "accuracy", 0.986, 0.01),
-        _m("performance.accuracy", "log_loss", 0.0514, 0.012, unit="nats", better="lower", method="efron1987"),
+        _m(
+            "performance.accuracy", "log_loss", 0.0514, 0.012, unit="nats", better="lower", method="efron1987"
+        ),
         _m(
             "performance.accuracy",
             "recall",
@@ -43,23 +45,53 @@ def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
         ),
     ]
     found += [
-        _m(evasion, "robust_accuracy", max(0.0, 0.986 - k * eps), 0.03, where={"norm": "linf", "eps": eps, "attack": attack})
+        _m(
+            evasion,
+            "robust_accuracy",
+            max(0.0, 0.986 - k * eps),
+            0.03,
+            where={"norm": "linf", "eps": eps, "attack": attack},
+        )
         for attack, k in (("pgd", 1.0), ("fgsm", 0.6))
         for eps in (0.05, 0.1, 0.15)
     ]
     found += [
-        _m("robustness.corruption", "accuracy", 0.98 - 0.05 * s, 0.02, where={"corruption": "blur", "severity": s})
+        _m(
+            "robustness.corruption",
+            "accuracy",
+            0.98 - 0.05 * s,
+            0.02,
+            where={"corruption": "blur", "severity": s},
+        )
         for s in range(1, 6)
     ]
     found += [
-        _m("privacy.membership", "auc", 0.573, 0.028, where={"attack": "lira"}, better="lower", method="delong1988"),
-        _m("privacy.membership", "tpr_at_fpr", 0.0004, 0.0003, where={"attack": "lira", "fpr": 0.001}, better="lower", method="clopper1934"),
+        _m(
+            "privacy.membership",
+            "auc",
+            0.573,
+            0.028,
+            where={"attack": "lira"},
+            better="lower",
+            method="delong1988",
+        ),
+        _m(
+            "privacy.membership",
+            "tpr_at_fpr",
+            0.0004,
+            0.0003,
+            where={"attack": "lira", "fpr": 0.001},
+            better="lower",
+            method="clopper1934",
+        ),
     ]
     found += [
         _m(fairness, "selection_rate", 0.5 + 0.04 * i, 0.06, where={"group": f"stroke={name}"}, n=90 + i)
         for i, name in enumerate(groups)
     ]
-    found.append(_m(fairness, "impact_ratio", 0.87, 0.09, method="koopman1984", where={"group": f"stroke={groups[0]}"}))
+    found.append(
+        _m(fairness, "impact_ratio", 0.87, 0.09, method="koopman1984", where={"group": f"stroke={groups[0]}"})
+    )
     found += [
         _m("explanations.attribution", "deletion_gain", 0.31, 0.04, n=100, method="petsiuk2018"),
         _m("reliability.calibration", "ece", 0.018, 0.007, better="lower", method="guo2017"),
@@ -115,7 +147,9 @@ def _outcomes(measured: list[Measurement]) -> list[CheckOutcome]:
 
 
 def _image(size: int, phase: float) -> list[float]:
-    return [0.5 + 0.5 * math.sin(phase + i * 0.7) * math.cos(j * 0.6) for i in range(size) for j in range(size)]
+    return [
+        0.5 + 0.5 * math.sin(phase + i * 0.7) * math.cos(j * 0.6) for i in range(size) for j in range(size)
+    ]
 
 
 def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl.DataFrame]:
