@@ -66,3 +66,41 @@ def run_check(tmp_path: Path) -> RunCheck:
 
 def _key(task: Task) -> str:
     return task.key(model_digest="0", data_digest="0", seed=0)
+
+
+@pytest.fixture
+def make_echo(make_subject: MakeSubject) -> Callable[..., Subject]:
+    """(logits_NK, labels_N, classes=…, groups=…) → Subject whose model answers exactly these logits."""
+    import numpy as np
+    from torch import Tensor
+
+    from raiaudit.attacks.spaces import Column, TableSchema
+    from raiaudit.models.architectures.classifier import Classifier
+    from raiaudit.models.data.dataset import Dataset, Split
+
+    class Echo(Classifier):
+        architecture = "echo"
+        modality = "tabular"
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs
+
+    def make(
+        logits: Any, labels: Any, *, classes: tuple[str, ...], groups: dict[str, list[str]] | None = None
+    ) -> Subject:
+        rows = np.asarray(logits, dtype=np.float32)
+        ids = pl.Series("id", [f"row/{index:06d}" for index in range(len(rows))])
+        columns = pl.DataFrame(groups or {})
+        split = Split(ids, rows, np.asarray(labels, dtype=np.int64), columns)
+        dataset = Dataset(
+            name="echo",
+            modality="tabular",
+            classes=classes,
+            space=TableSchema(tuple(Column(name, "real", -1e6, 1e6) for name in classes)),
+            splits={"test": split},
+            digest="0",
+            group_names=tuple(columns.columns),
+        )
+        return make_subject(Echo(), dataset)
+
+    return make
