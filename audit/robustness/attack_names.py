@@ -37,6 +37,8 @@ ATTACKS: dict[str, AttackFacts] = {
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True),
     "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "characters": AttackFacts("text", frozenset({"l0"})),
+    "table": AttackFacts("tabular", frozenset({"l1", "linf"}), _STEPS | {"restarts"}),
 }
 
 DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}

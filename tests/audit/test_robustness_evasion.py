@@ -1,0 +1,290 @@
+"""The evasion check on a linear model, whose robust accuracy has a closed form."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from raiaudit.attacks.evasion import EVASION
+from raiaudit.attacks.spaces import ImageBox
+from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
+from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
+from raiaudit.audit.robustness.evasion_summary import at_radius
+from raiaudit.errors import CapabilityError
+from raiaudit.models.architectures.classifier import Classifier
+from raiaudit.models.data.dataset import Dataset, Split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from raiaudit.audit.ledger import Ledger
+    from raiaudit.audit.measurement import Measurement
+
+SIDE = 5
+WEIGHT = np.random.default_rng(7).normal(size=SIDE * SIDE)
+
+
+class Linear(Classifier):
+    """Logits (0, w·(x − ½)): the L∞ distance to the border is |w·(x − ½)| / ‖w‖₁."""
+
+    architecture = "linear"
+    modality = "image"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.from_numpy(WEIGHT).float())
+        self.classes = 2
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        score_B = (inputs.flatten(1) - 0.5) @ self.weight
+        return torch.stack([torch.zeros_like(score_B), score_B], dim=1)
+
+
+def images(n: int = 60) -> Dataset:
+    """Pixels well inside the box, so that only the ball binds; every tenth label is wrong."""
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0.3, 0.7, size=(n, 1, SIDE, SIDE)).astype(np.float32)
+    labels = (scores(pixels) > 0).astype(np.int64)
+    labels[::10] = 1 - labels[::10]
+    split = Split(pl.Series([f"e{row:03d}" for row in range(n)]), pixels, labels)
+    splits = {"train": split, "validation": split, "test": split}
+    return Dataset("planted", "image", ("no", "yes"), ImageBox((1, SIDE, SIDE)), splits, digest="planted")
+
+
+def scores(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+    product: NDArray[np.float64] = (pixels.reshape(len(pixels), -1).astype(np.float64) - 0.5) @ WEIGHT
+    return product
+
+
+def closed_form(dataset: Dataset, eps: float, dual: int) -> int:
+    """How many examples stay right whatever happens within eps: ‖w‖_dual decides."""
+    split = dataset.splits["test"]
+    margin = scores(split.inputs) * (2 * split.labels - 1)
+    return int((margin > eps * np.linalg.norm(WEIGHT, dual)).sum())
+
+
+def options(**given: Any) -> EvasionConfig:
+    """As a spec gives them."""
+    return EvasionConfig.model_validate(given)
+
+
+def found(ledger: Ledger, subject: Any, config: EvasionConfig) -> dict[str, Measurement]:
+    return {m.label(): m for m in Evasion().summarise(ledger, subject, config)}
+
+
+@pytest.mark.parametrize(("norm", "dual", "radii"), [("linf", 1, (0.01, 0.03)), ("l2", 2, (0.04, 0.14))])
+def test_a_linear_model_has_its_closed_form(
+    norm: Any, dual: int, radii: tuple[float, float], make_subject: Any, run_check: Any
+) -> None:
+    dataset = images()
+    subject = make_subject(Linear(), dataset)
+    config = EvasionConfig(norm=norm, eps=radii, shard=25)
+    measured = found(run_check(Evasion(), subject, config), subject, config)
+    counts = []
+    for eps in radii:
+        where = f"(norm={norm}, eps={eps:g}, attack=pgd)"
+        robust = measured[f"robust_accuracy {where}"]
+        counts.append(closed_form(dataset, eps, dual))
+        # no example so near the border that float32 or an unfinished ascent could decide
+        assert closed_form(dataset, 0.99 * eps, dual) == counts[-1] == closed_form(dataset, 1.01 * eps, dual)
+        assert robust.value == counts[-1] / 60
+        assert robust.low is not None
+        assert robust.high is not None
+        assert robust.low < robust.value < robust.high
+        assert measured[f"clean_accuracy {where}"].value == 0.9
+        success = measured[f"attack_success_rate {where}"]
+        assert success.n == 54
+        assert success.value == pytest.approx(1 - counts[-1] / 54)
+    assert 0 < counts[1] < counts[0] < 54  # the radii tell something apart
+    assert measured[f"monotone_in_eps (norm={norm}, attack=pgd)"].value == 1
+
+
+def test_a_radius_of_zero_is_clean_accuracy(make_subject: Any, run_check: Any) -> None:
+    config = options(eps=0)
+    subject = make_subject(Linear(), images())
+    measured = found(run_check(Evasion(), subject, config), subject, config)
+    assert measured["robust_accuracy (norm=linf, eps=0, attack=pgd)"].value == 0.9
+    assert measured["backward_passes (norm=linf, eps=0, attack=pgd)"].value == 0
+
+
+def test_shards_change_no_row(make_subject: Any) -> None:
+    subject, check = make_subject(Linear(), images()), Evasion()
+    whole, parts = (
+        pl.concat(
+            [
+                check.execute(task, subject)
+                for task in check.tasks(subject, options(eps=0.02, steps=3, shard=shard))
+            ]
+        ).drop("evasion.linf-0.02-pgd.adversarial", "evasion.linf-0.02-pgd.predicted")
+        for shard in (512, 7)
+    )
+    assert whole.equals(parts)
+
+
+def test_examples_show_what_broke(make_subject: Any, run_check: Any) -> None:
+    dataset, config = images(), options(eps=[0.01, "8/255"])
+    subject = make_subject(Linear(), dataset)
+    ledger = run_check(Evasion(), subject, config)
+    evidence = Evasion().evidence(ledger, subject, config)
+    assert evidence["curve"]["eps"].to_list() == [0.01, 8 / 255]
+    examples = evidence["examples"]
+    assert examples.height == 8
+    assert examples["eps"].unique().to_list() == [8 / 255]
+    clean, adversarial = (np.array(examples[name].to_list()) for name in ("clean", "adversarial"))
+    assert (np.abs(clean - adversarial) <= 8 / 255 + 1e-6).all()
+    assert (examples["label"] != examples["predicted"]).all()
+    position = {example: row for row, example in enumerate(subject.test.ids)}
+    rows = [position[example] for example in examples["example_id"]]
+    np.testing.assert_array_equal(clean, subject.test.inputs[rows].reshape(8, -1))
+    assert (examples["predicted"] == "yes").to_list() == [
+        bool(score > 0) for score in adversarial @ WEIGHT - WEIGHT.sum() / 2
+    ]
+    # the smaller radius keeps no input in the ledger
+    assert "evasion.linf-0.01-pgd.adversarial" not in ledger.columns()
+
+
+def test_bytes_are_shown_as_the_model_sees_them(make_subject: Any, run_check: Any) -> None:
+    floats = images()
+    split = floats.splits["test"]
+    bytes_ = np.round(split.inputs * 255).astype(np.uint8)
+    dataset = replace(floats, splits={**floats.splits, "test": Split(split.ids, bytes_, split.labels)})
+    subject, config = make_subject(Linear(), dataset), options(eps=0.05)
+    examples = Evasion().evidence(run_check(Evasion(), subject, config), subject, config)["examples"]
+    gap = np.array(examples["clean"].to_list()) - np.array(examples["adversarial"].to_list())
+    assert (np.abs(gap) <= 0.05 + 1e-6).all()
+
+
+class Rows:
+    """A ledger of one frame."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+
+    def columns(self) -> frozenset[str]:
+        return frozenset(self.frame.columns)
+
+    def scan(self, *columns: str) -> pl.LazyFrame:
+        return self.frame.lazy().select("example_id", *columns)
+
+
+def rows(at: str, *, broken: list[bool], clean_broken: list[bool], norm: list[float]) -> dict[str, Any]:
+    return {
+        f"evasion.{at}.broken": broken,
+        f"evasion.{at}.clean_broken": clean_broken,
+        f"evasion.{at}.norm": norm,
+        f"evasion.{at}.forwards": [1] * len(broken),
+        f"evasion.{at}.backwards": [0] * len(broken),
+    }
+
+
+def test_an_attack_that_fails_at_the_larger_radius_is_caught(make_subject: Any) -> None:
+    """Two of five examples are broken at 0.1 and survive 0.2: no model can do that, only an attack."""
+    small, large = [True, True, True, False, False], [True, False, False, True, False]
+    frame = pl.DataFrame(
+        {
+            "example_id": list("abcde"),
+            **rows("linf-0.1-pgd", broken=small, clean_broken=[False] * 5, norm=[0.1] * 5),
+            **rows("linf-0.2-pgd", broken=large, clean_broken=[False] * 5, norm=[0.2] * 5),
+        }
+    )
+    measured = Evasion().summarise(
+        Rows(frame), make_subject(Linear(), images()), EvasionConfig(eps=(0.1, 0.2))
+    )
+    flag = next(m for m in measured if m.metric == "monotone_in_eps")
+    assert flag.value == 3 / 5
+    assert "2 examples" in str(flag.reason)
+
+
+def test_nothing_to_attack_is_undefined_not_zero() -> None:
+    frame = pl.DataFrame(
+        {
+            "example_id": ["a", "b"],
+            **rows("l2-1-cw", broken=[True] * 2, clean_broken=[True] * 2, norm=[0.0] * 2),
+        }
+    )
+    measured = {m.metric: m for m in at_radius("c", Rows(frame), "l2", 1.0, "cw")}
+    assert measured["attack_success_rate"].value is None
+    assert measured["median_norm"].value is None
+    assert measured["robust_accuracy"].value == 0
+
+
+def test_the_median_distance_counts_what_was_never_found_as_infinite() -> None:
+    norm = [0.5, 0.1, 0.3, 0.0, 0.2, 0.4, 0.7, 0.6, 9.0]  # e (norm 0) resists; the last is a clean error
+    frame = pl.DataFrame(
+        {
+            "example_id": list("abcdefghi"),
+            **rows("l2-1-cw", broken=[True] * 9, clean_broken=[False] * 8 + [True], norm=norm),
+        }
+    )
+    median = next(m for m in at_radius("c", Rows(frame), "l2", 1.0, "cw") if m.metric == "median_norm")
+    assert median.value == pytest.approx(0.45)  # of .1 .2 .3 .4 .5 .6 .7 ∞
+    assert median.n == 8
+    assert (median.low, median.high) == (None, None)  # the upper limit is the infinite one
+    assert median.reason is None
+
+
+def test_the_interval_of_the_median_covers() -> None:
+    """Order statistics of 41 exponential distances against the true median, ln 2, in 400 draws."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        frame = pl.DataFrame(
+            {
+                "example_id": [str(row) for row in range(41)],
+                **rows(
+                    "l2-1-cw",
+                    broken=[True] * 41,
+                    clean_broken=[False] * 41,
+                    norm=rng.exponential(size=41).tolist(),
+                ),
+            }
+        )
+        median = next(m for m in at_radius("c", Rows(frame), "l2", 1.0, "cw") if m.metric == "median_norm")
+        assert median.low is not None
+        assert median.high is not None
+        covered += median.low <= np.log(2) <= median.high
+    assert 0.93 <= covered / 400 <= 0.995
+
+
+def test_the_table_of_names_says_what_the_attacks_say() -> None:
+    assert ATTACKS.keys() == EVASION.keys()
+    for name, facts in ATTACKS.items():
+        attack = EVASION[name]()
+        assert (attack.modality, attack.norms) == (facts.modality, facts.norms), name
+        constructor = inspect.signature(EVASION[name]).parameters
+        assert facts.options == {"steps", "restarts"} & set(constructor), name
+    for modality, name in DEFAULT_ATTACK.items():
+        assert ATTACKS[name].modality == modality
+        assert DEFAULT_NORM[modality] in ATTACKS[name].norms
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"eps": 0.1, "attack": "pgdd"}, "did you mean 'pgd'"),
+        ({"eps": 0.1, "attack": "fgsm", "steps": 5}, "no option 'steps'"),
+        ({"eps": 0.1, "attack": "cw", "norm": "linf"}, "knows the norms l2 only"),
+        ({"eps": -0.1}, "≥ 0"),
+        ({"eps": [0.1, 0.1]}, "same radius twice"),
+        ({"eps": "8/0"}, "8/255"),
+        ({}, "eps"),
+        ({"eps": 0.1, "stepz": 3}, "stepz"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_a_reason(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        options(**given)
+
+
+def test_an_attack_on_another_modality_is_refused(make_subject: Any) -> None:
+    subject = make_subject(Linear(), images())
+    with pytest.raises(CapabilityError, match="for text inputs"):
+        Evasion().tasks(subject, options(eps=0.1, attack="characters"))
