@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.reports.wording import metric_title
+from raiaudit.reports.wording import in_percent, metric_title
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +23,8 @@ __all__ = ["Evidence", "Figure", "Words", "figures", "read_evidence", "word_maps
 
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _PICTURES = 6
-_GROUP_CHARTS = 2
+_GROUP_CHARTS = 4
+_FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +172,30 @@ def _by_group(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     from raiaudit.reports.charts import group_intervals
 
-    known = table["metric"].unique(maintain_order=True).to_list()
-    gated = [v.gate.metric for v in results.verdicts if v.check == "fairness.groups" and v.gate is not None]
-    chosen = list(dict.fromkeys([m for m in gated if m in known] + known))[:_GROUP_CHARTS]
-    for metric in chosen:
+    if "slice" not in table.columns:
+        table = table.with_columns(pl.lit("").alias("slice"))
+    for metric in _group_metrics(table, results):
         rows = table.filter(pl.col("metric") == metric)
+        # The strongest attack's slice: the largest radius sorts last, LiRA before the plain loss.
+        slices = sorted(rows["slice"].unique().to_list())
+        chosen = slices[-1] if metric == "robust_accuracy" else slices[0]
+        rows = rows.filter(pl.col("slice") == chosen)
         shown = [
             f"{row['attribute']} {row['group']}: "
             + ("not defined" if row["value"] is None else f"{row['value']:.3g}")
             for row in rows.iter_rows(named=True)
         ]
-        title = metric_title(metric)
-        chart = group_intervals(rows, metric=metric, title=title)
+        title = metric_title(metric) + (f" ({chosen})" if chosen else "")
+        chart = group_intervals(rows, title=title, percent=in_percent(metric))
         yield _chart(f"{title} by group, with interval.", chart, "; ".join(shown))
+
+
+def _group_metrics(table: pl.DataFrame, results: Results) -> list[str]:
+    """Those with a gate, then the ones people ask for first."""
+    known = table["metric"].unique(maintain_order=True).to_list()
+    gated = [v.gate.metric for v in results.verdicts if v.check == "fairness.groups" and v.gate is not None]
+    order = dict.fromkeys([*gated, *_FIRST_METRICS, *known])
+    return [metric for metric in order if metric in known][:_GROUP_CHARTS]
 
 
 def _reliability(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
@@ -223,7 +235,10 @@ def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _example(row: Mapping[str, Any]) -> str:
-    return f"{row['example_id']}: {row['label']}\u00a0→\u00a0{row['predicted']}"
+    label, predicted = str(row["label"]), str(row["predicted"])
+    # Short names stay on one line with their arrow; long ones may break.
+    space = "\u00a0" if len(label) + len(predicted) < 16 else " "
+    return f"{row['example_id']}: {label}{space}→{space}{predicted}"
 
 
 def _columns(text: str) -> frozenset[str]:

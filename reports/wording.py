@@ -15,14 +15,34 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Gate
     from raiaudit.audit.measurement import Measurement, Scalar
 
-__all__ = ["check_title", "interval", "metric_title", "quantity", "slice_text", "threshold", "value"]
+__all__ = [
+    "check_title",
+    "in_percent",
+    "interval",
+    "metric_title",
+    "quantity",
+    "slice_text",
+    "threshold",
+    "value",
+]
 
 # Fractions by type, but read as plain numbers everywhere in the field.
-_PLAIN = ("auc", "ratio", "brier", "loss", "correlation", "completeness_error")
+_PLAIN = (
+    "auc",
+    "brier",
+    "completeness_error",
+    "correlation",
+    "epsilon",
+    "loss",
+    "noise_multiplier",
+    "p_value",
+    "ratio",
+)
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
-    "auc": "Attack AUC",
+    "membership_auc": "Membership attack AUC",
+    "group_membership_auc": "Membership attack AUC by group",
     "ece": "Expected calibration error",
     "epsilon": "Privacy budget ε (upper bound)",
     "epsilon_pld": "Privacy budget ε (PLD accountant)",
@@ -68,6 +88,11 @@ def slice_text(where: Mapping[str, Scalar]) -> str:
 _KEYS = {"eps": "ε", "fpr": "FPR"}
 
 
+def in_percent(metric: str, unit: str = "") -> bool:
+    """Whether a metric is a fraction that people read in percent."""
+    return unit == "" and not any(word in metric for word in _PLAIN)
+
+
 def value(m: Measurement) -> str:
     """The value alone: "98.4 %", "0.712", "3.20 nats", or "not defined: reason"."""
     return f"not defined: {m.reason}" if m.value is None else _number(m, m.value, unit=True)
@@ -87,7 +112,7 @@ def quantity(m: Measurement) -> str:
 
 def threshold(gate: Gate, m: Measurement | None) -> str:
     """The gate's bound in the unit of what it bounds: "≥ 40 %"."""
-    if m is None or not _in_percent(m):
+    if m is None or not in_percent(m.metric, m.unit):
         return gate.threshold()
     low, high = gate.min, gate.max
     if low is not None and high is not None:
@@ -99,12 +124,8 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
     return gate.threshold()
 
 
-def _in_percent(m: Measurement) -> bool:
-    return m.unit == "" and not any(word in m.metric for word in _PLAIN)
-
-
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
-    if _in_percent(m):
+    if in_percent(m.metric, m.unit):
         return f"{_percent(number)} %" if unit else _percent(number)
     text = _decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text

@@ -11,11 +11,12 @@ from raiaudit.reports.theme import MUTED, SERIES
 __all__ = ["group_intervals", "group_table"]
 
 
-def group_intervals(table: pl.DataFrame, *, metric: str, title: str) -> AnyChart:
-    """`table`: attribute, group, metric, value, low, high, n. Groups without a value keep their line."""
-    shown = table.filter(pl.col("metric") == metric).with_columns(
-        pl.format("{} = {} (n = {})", "attribute", "group", "n").alias("line")
-    )
+def group_intervals(table: pl.DataFrame, *, title: str, percent: bool = True) -> AnyChart:
+    """`table`: attribute, group, value in [0, 1], low, high, n of one metric, a row a group.
+
+    Groups without a value keep their line and say so.
+    """
+    shown = table.with_columns(pl.format("{} = {} (n = {})", "attribute", "group", "n").alias("line"))
     order = shown["line"].to_list()
     base = alt.Chart(inline(shown)).encode(
         y=alt.Y(
@@ -24,7 +25,11 @@ def group_intervals(table: pl.DataFrame, *, metric: str, title: str) -> AnyChart
             axis=alt.Axis(title=None, labelLimit=190, ticks=False, domain=False, grid=True),
         )
     )
-    x = alt.X("value:Q", scale=alt.Scale(domain=[0, 1]), axis=percent_axis(title, tickCount=5))
+    x = alt.X(
+        "value:Q",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=percent_axis(title, tickCount=5) if percent else alt.Axis(title=title, tickCount=5),
+    )
     whisker = base.mark_rule(color=SERIES[0], strokeWidth=1.6).encode(
         x=alt.X("low:Q", scale=x["scale"]), x2="high:Q"
     )

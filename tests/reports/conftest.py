@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from raiaudit.audit.gates import Gate, Verdict
+
+from raiaudit.audit.gates import Gate, Status, Verdict, decide
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.store import Run
@@ -18,10 +19,11 @@ from raiaudit.models.version import PrivacyRecord, TrainingRecord
 MakeRun = Callable[..., Run]
 
 _RUN = "digits-digits-cnn-1f2e3d4c5b"
+_NOT_PRIVATE = "the model was not trained privately"
 
 
 def _m(check: str, metric: str, value: float | None, half: float | None = None, **more: Any) -> Measurement:
-    limits: dict[str, float] = {}
+    limits: dict[str, Any] = {}
     if half is not None and value is not None:
         limits = {"low": max(0.0, value - half), "high": value + half}
     defaults: dict[str, Any] = {"n": 500, "better": "higher", "method": "wilson1927"}
@@ -58,7 +60,7 @@ def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
     found += [
         _m(
             "robustness.corruption",
-            "accuracy",
+            "corruption_accuracy",
             0.98 - 0.05 * s,
             0.02,
             where={"corruption": "blur", "severity": s},
@@ -68,7 +70,7 @@ def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
     found += [
         _m(
             "privacy.membership",
-            "auc",
+            "membership_auc",
             0.573,
             0.028,
             where={"attack": "lira"},
@@ -95,55 +97,53 @@ def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
     found += [
         _m("explanations.attribution", "deletion_gain", 0.31, 0.04, n=100, method="petsiuk2018"),
         _m("reliability.calibration", "ece", 0.018, 0.007, better="lower", method="guo2017"),
+        _m("fairness.groups", "accuracy_difference", 0.021, 0.02, better="lower", method="newcombe1998"),
     ]
     return found
 
 
+_GATES = {
+    "performance.accuracy": Gate(metric="accuracy", min=0.95),
+    "robustness.evasion": Gate(metric="robust_accuracy", where={"eps": 0.15}, min=0.9),
+    "privacy.membership": Gate(metric="tpr_at_fpr", where={"fpr": 0.001}, max=0.01),
+    "fairness.groups": Gate(metric="impact_ratio", min=0.8),
+}
+
+
 def _verdicts(measured: list[Measurement]) -> list[Verdict]:
-    def pick(metric: str, **where: Any) -> Measurement:
-        return next(
-            m for m in measured if m.metric == metric and all(m.where.get(k) == v for k, v in where.items())
-        )
-
-    robust, tpr, ratio = pick("robust_accuracy", eps=0.15), pick("tpr_at_fpr"), pick("impact_ratio")
-    eps_gate = Gate(metric="robust_accuracy", where={"eps": 0.15}, min=0.9)
-    ratio_gate = Gate(metric="impact_ratio", min=0.8)
-    return [
-        Verdict(status="pass", check="performance.accuracy", gate=Gate(metric="accuracy", min=0.95), measurement=pick("accuracy"), explanation="accuracy = 0.986 [0.976, 0.996] clears ≥ 0.95"),
-        Verdict(status="fail", check="robustness.evasion", gate=eps_gate, measurement=robust, explanation="robust_accuracy (eps=0.15) = 0.836 [0.806, 0.866] misses ≥ 0.9"),
-        Verdict(status="pass", check="privacy.membership", gate=Gate(metric="tpr_at_fpr", where={"fpr": 0.001}, max=0.01), measurement=tpr, explanation="tpr_at_fpr clears ≤ 0.01"),
-        Verdict(status="inconclusive", check="fairness.groups", gate=ratio_gate, measurement=ratio, explanation="impact_ratio = 0.87 [0.78, 0.96] spans the threshold ≥ 0.8 (n = 500)"),
-        Verdict(status="not_run", check="privacy.accounting", gate=Gate(metric="epsilon", max=8), measurement=None, explanation="the model was not trained privately"),
-        Verdict(status="error", check="robustness.corruption", gate=Gate(metric="accuracy", min=0.5), measurement=None, explanation="ended with an error: MemoryError"),
-    ]  # fmt: skip
+    """One of each kind: pass, fail, pass, inconclusive, not run, error."""
+    unanswered: list[tuple[Status, str, Gate, str]] = [
+        ("not_run", "privacy.accounting", Gate(metric="epsilon", max=8), _NOT_PRIVATE),
+        ("error", "acme.drift", Gate(metric="drift", max=0.1), "ended with an error: MemoryError"),
+    ]
+    return [decide(check, gate, measured) for check, gate in _GATES.items()] + [
+        Verdict(status=status, check=check, gate=gate, measurement=None, explanation=why)
+        for status, check, gate, why in unanswered
+    ]
 
 
-def _outcomes(measured: list[Measurement]) -> list[CheckOutcome]:
+def _outcomes() -> list[CheckOutcome]:
     asked = {
         "performance.accuracy": "How often is the model right on examples it has never seen?",
         "robustness.evasion": "How often does the model stay right when an adversary moves the input?",
-        "robustness.corruption": "How much accuracy is lost when nature, not an adversary, spoils the input?",
+        "robustness.corruption": "How much accuracy is lost when nature spoils the input?",
         "privacy.membership": "Can someone who sees the outputs tell who was in the training data?",
-        "privacy.accounting": "What does the privacy accountant promise about this training?",
         "fairness.groups": "Are the outcomes alike between groups of people?",
         "explanations.attribution": "Do the explanations point at what the model uses?",
-        "reliability.calibration": "Does a stated confidence of 90 % mean being right nine times in ten?",
+        "reliability.calibration": "Is a stated confidence the share of right answers?",
     }
-    ends = {
-        "privacy.accounting": ("not_run", "the model was not trained privately"),
-        "robustness.corruption": ("error", "MemoryError"),
-    }
-    return [
-        CheckOutcome(
-            check=check,
-            question=question,
-            status=ends.get(check, ("ran", None))[0],  # type: ignore[arg-type] # a literal in a table
-            reason=ends.get(check, ("ran", None))[1],
-            config={"eps": [0.05, 0.1, 0.15], "attack": "auto", "steps": None} if check == "robustness.evasion" else {"confidence": 0.95},
-            tasks=1,
-        )
+    ran = [
+        CheckOutcome(check=check, question=question, status="ran", config={"confidence": 0.95}, tasks=1)
         for check, question in asked.items()
-    ]  # fmt: skip
+    ]
+    private = "What does the privacy accountant promise about this training?"
+    return [
+        *ran,
+        CheckOutcome(check="privacy.accounting", question=private, status="not_run", reason=_NOT_PRIVATE),
+        CheckOutcome(
+            check="acme.drift", question="Did the data drift?", status="error", reason="MemoryError"
+        ),
+    ]
 
 
 def _image(size: int, phase: float) -> list[float]:
@@ -155,9 +155,16 @@ def _image(size: int, phase: float) -> list[float]:
 def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl.DataFrame]:
     eps = (0.0, 0.05, 0.1, 0.15)
     names = [classes[i % len(classes)] for i in range(6)]
-    rows = {
+    rows: dict[str, list[dict[str, Any]]] = {
         "robustness.evasion/curve": [
-            {"eps": e, "robust_accuracy": 0.986 - k * e, "low": 0.96 - k * e, "high": min(1.0, 1 - k * e), "attack": a, "norm": "linf"}
+            {
+                "eps": e,
+                "robust_accuracy": 0.986 - k * e,
+                "low": 0.96 - k * e,
+                "high": min(1.0, 1 - k * e),
+                "attack": a,
+                "norm": "linf",
+            }
             for a, k in (("pgd", 1.0), ("fgsm", 0.6))
             for e in eps
         ],
@@ -172,13 +179,35 @@ def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl
             }
             for i in range(4)
         ],
+        "robustness.corruption/curve": [
+            {
+                "corruption": name,
+                "severity": s,
+                "accuracy": 0.98 - k * s,
+                "low": 0.96 - k * s,
+                "high": 1 - k * s,
+            }
+            for name, k in (("blur", 0.05), ("gaussian_noise", 0.03))
+            for s in range(1, 6)
+        ],
         "privacy.membership/roc": [
-            {"fpr": i / 500, "tpr": (i / 500) ** k, "low": 0.7 * (i / 500) ** k, "high": min(1.0, 1.3 * (i / 500) ** k), "attack": a}
+            {
+                "fpr": i / 500,
+                "tpr": (i / 500) ** k,
+                "low": 0.7 * (i / 500) ** k,
+                "high": min(1.0, 1.3 * (i / 500) ** k),
+                "attack": a,
+            }
             for a, k in (("lira", 0.8), ("loss", 0.93))
             for i in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 500)
         ],
         "privacy.membership/histogram": [
-            {"low": b / 4, "high": b / 4 + 0.25, "count": int(100 * math.exp(-((b - 8 - 2 * m) ** 2) / 8)), "member": bool(m)}
+            {
+                "low": b / 4,
+                "high": b / 4 + 0.25,
+                "count": int(100 * math.exp(-((b - 8 - 2 * m) ** 2) / 8)),
+                "member": bool(m),
+            }
             for b in range(20)
             for m in (0, 1)
         ],
@@ -197,7 +226,8 @@ def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl
             for undefined in [metric == "true_positive_rate" and i == len(groups) - 1]
         ],
         "explanations.attribution/curve": [
-            {"removed": i / 10, "integrated_gradients": math.exp(-0.4 * i), "random": math.exp(-0.1 * i)} for i in range(11)
+            {"removed": i / 10, "integrated_gradients": math.exp(-0.4 * i), "random": math.exp(-0.1 * i)}
+            for i in range(11)
         ],
         "explanations.attribution/maps": [
             {
@@ -212,10 +242,18 @@ def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl
             for i in range(6)
         ],
         "reliability.calibration/bins": [
-            {"bin_low": b / 10, "bin_high": (b + 1) / 10, "n": b * b, "confidence": b / 10 + 0.05 if b else None, "accuracy": b / 10 + 0.02 if b else None, "low": max(0.0, b / 10 - 0.1) if b else None, "high": min(1.0, b / 10 + 0.12) if b else None}
+            {
+                "bin_low": b / 10,
+                "bin_high": (b + 1) / 10,
+                "n": b * b,
+                "confidence": b / 10 + 0.05 if b else None,
+                "accuracy": b / 10 + 0.02 if b else None,
+                "low": max(0.0, b / 10 - 0.1) if b else None,
+                "high": min(1.0, b / 10 + 0.12) if b else None,
+            }
             for b in range(10)
         ],
-    }  # fmt: skip
+    }
     return {name: pl.DataFrame(table, infer_schema_length=None) for name, table in rows.items()}
 
 
@@ -245,13 +283,22 @@ def make_run(tmp_path: Path) -> MakeRun:
             code_version="0.1.0",
             metrics={"test_accuracy": 0.986},
             privacy=PrivacyRecord(
-                sample_rate=0.23, noise_multiplier=1.42, steps=400, clip=1.0, delta=1e-4, epsilon_pld=7.91,
-                epsilon_prv=7.94, target_epsilon=8.0, poisson_sampling=True, public_divisor=256, max_clipped_norm=1.0,
+                sample_rate=0.23,
+                noise_multiplier=1.42,
+                steps=400,
+                clip=1.0,
+                delta=1e-4,
+                epsilon_pld=7.91,
+                epsilon_prv=7.94,
+                target_epsilon=8.0,
+                poisson_sampling=True,
+                public_divisor=256,
+                max_clipped_norm=1.0,
                 certified=True,
             ),
             parameters=113_738,
             weights_digest="a" * 64,
-        )  # fmt: skip
+        )
         results = Results(
             run=run.id,
             verdict="fail",
@@ -259,36 +306,62 @@ def make_run(tmp_path: Path) -> MakeRun:
             purpose="Read handwritten digits on forms",
             subject=SubjectCard(name=model, version=3, record=record),
             data=DataCard(
-                name="digits", modality="image", classes=classes, digest="d" * 64,
-                sizes={"train": 1097, "validation": 200, "test": 500}, audited=100 if partial else 500,
+                name="digits",
+                modality="image",
+                classes=classes,
+                digest="d" * 64,
+                sizes={"train": 1097, "validation": 200, "test": 500},
+                audited=100 if partial else 500,
                 groups={"stroke": {name: 250 + i for i, name in enumerate(groups)}},
-                source="UCI, doi:10.24432/C50P49", licence="CC BY 4.0",
+                source="UCI, doi:10.24432/C50P49",
+                licence="CC BY 4.0",
             ),
             seed=7,
-            checks=tuple(_outcomes(measured)),
+            checks=tuple(_outcomes()),
             measurements=tuple(measured),
             verdicts=tuple(_verdicts(measured)),
-        ).model_copy(update=changes)  # fmt: skip
+        ).model_copy(update=changes)
         run.folder.mkdir(parents=True)
         (run.folder / "results.json").write_text(results.model_dump_json(indent=2))
         (run.folder / "spec.lock.yaml").write_text(
-            "apiVersion: raiaudit/v1\nkind: Audit\nchecks:\n- use: robustness.evasion\n  with: {eps: [0.05, 0.1, 0.15]}\n"
+            "kind: Audit\nchecks:\n- use: robustness.evasion\n  with: {eps: [0.05, 0.1, 0.15]}\n"
         )
         run.write_header(
             RunHeader(
-                id=run.id, suite="s", model=model, data="digits", modality="image", status="finished",
-                verdict="fail", started="2026-11-20T09:30:00.000+00:00", finished="2026-11-20T09:31:40.000+00:00",
-                seconds=100.2, partial=partial, versions={"raiaudit": "0.1.0", "torch": "2.13.0"},
-                machine="2 cores, Linux", spec_path="examples/digits.yaml", owner="R. Ait, forms team",
+                id=run.id,
+                suite="s",
+                model=model,
+                data="digits",
+                modality="image",
+                status="finished",
+                verdict="fail",
+                started="2026-11-20T09:30:00.000+00:00",
+                finished="2026-11-20T09:31:40.000+00:00",
+                seconds=100.2,
+                partial=partial,
+                versions={"raiaudit": "0.1.0", "torch": "2.13.0"},
+                machine="2 cores, Linux",
+                spec_path="examples/digits.yaml",
+                owner="R. Ait, forms team",
                 risk_class="annex-iii",
             )
-        )  # fmt: skip
+        )
         events: list[dict[str, object]] = [
-            {"event": "task_finished", "check": "robustness.evasion", "task": "linf-0.15-pgd-00000", "seconds": 3.25},
-            {"event": "task_finished", "check": "robustness.evasion", "task": "linf-0.10-pgd-00000", "seconds": 2.5},
+            {
+                "event": "task_finished",
+                "check": "robustness.evasion",
+                "task": "linf-0.15-pgd-00000",
+                "seconds": 3.25,
+            },
+            {
+                "event": "task_finished",
+                "check": "robustness.evasion",
+                "task": "linf-0.10-pgd-00000",
+                "seconds": 2.5,
+            },
             {"event": "check_finished", "check": "robustness.evasion", "seconds": 0.25},
             {"event": "task_finished", "check": "performance.accuracy", "task": "0", "seconds": 0.5},
-        ]  # fmt: skip
+        ]
         (run.folder / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
         for name, table in _evidence(classes, groups).items() if evidence else ():
             path = run.folder / "evidence" / f"{name}.parquet"

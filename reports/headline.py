@@ -1,0 +1,103 @@
+"""The few numbers that stand for a run in a table of many: one a pillar, the worst of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raiaudit.audit.gates import Status
+    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.results import Results
+
+__all__ = ["COLUMNS", "Column", "Headline", "headlines", "shown_columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A measurement, and what the gate on it says, if there is one."""
+
+    measurement: Measurement
+    status: Status | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A headline's short and long title, and how it is found in results."""
+
+    short: str
+    title: str
+    pick: Callable[[Results], Measurement | None]
+
+
+def headlines(results: Results) -> list[Headline | None]:
+    """One entry a column of `COLUMNS`; None where the run has no such measurement."""
+    found: list[Headline | None] = []
+    for column in COLUMNS:
+        m = column.pick(results)
+        status = next((v.status for v in results.verdicts if m is not None and v.measurement == m), None)
+        found.append(None if m is None else Headline(m, status))
+    return found
+
+
+def shown_columns(rows: Sequence[Sequence[Headline | None]]) -> list[int]:
+    """The columns in which at least one run has a value."""
+
+    def has_value(entry: Headline | None) -> bool:
+        return entry is not None and entry.measurement.value is not None
+
+    return [i for i in range(len(COLUMNS)) if any(has_value(row[i]) for row in rows)]
+
+
+def _named(results: Results, check: str, metric: str) -> list[Measurement]:
+    return [m for m in results.measurements if m.check == check and m.metric == metric]
+
+
+def _worst(found: Sequence[Measurement]) -> Measurement | None:
+    """The one that speaks most against the model; an undefined one only if there is no other."""
+    defined = [m for m in found if m.value is not None]
+    if not defined:
+        return found[0] if found else None
+    sign = -1.0 if defined[0].better == "lower" else 1.0
+    return min(defined, key=lambda m: sign * (m.value or 0.0))
+
+
+def _plain(check: str, metric: str) -> Callable[[Results], Measurement | None]:
+    return lambda results: _worst(_named(results, check, metric))
+
+
+def _robust(results: Results) -> Measurement | None:
+    """At the largest radius that has a gate, else at the largest there is; the strongest attack."""
+    found = _named(results, "robustness.evasion", "robust_accuracy")
+    gated = [
+        v.gate.where.get("eps") for v in results.verdicts if v.gate and v.gate.metric == "robust_accuracy"
+    ]
+    wanted = [float(eps) for eps in gated if isinstance(eps, int | float)]
+    radii = [float(eps) for m in found if isinstance(eps := m.where.get("eps"), int | float)]
+    if not radii:
+        return _worst(found)
+    radius = max(wanted, default=max(radii))
+    return _worst([m for m in found if abs(float(m.where.get("eps", -1)) - radius) <= 1e-6 * max(1, radius)])
+
+
+def _tpr(results: Results) -> Measurement | None:
+    """At the smallest false-positive rate for which it is defined."""
+    found = _named(results, "privacy.membership", "tpr_at_fpr")
+    defined = [m for m in found if m.value is not None]
+    if not defined:
+        return found[0] if found else None
+    rate = min(float(m.where.get("fpr", 1)) for m in defined)
+    return _worst([m for m in defined if float(m.where.get("fpr", 1)) == rate])
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("clean\nacc.", "Clean accuracy", _plain("performance.accuracy", "accuracy")),
+    Column("robust\nacc.", "Robust accuracy", _robust),
+    Column("MIA\nAUC", "Membership AUC", _plain("privacy.membership", "membership_auc")),
+    Column("MIA\nTPR", "Membership TPR at lowest FPR", _tpr),
+    Column("\nε", "ε", _plain("privacy.accounting", "epsilon")),
+    Column("group\ngap", "Accuracy gap between groups", _plain("fairness.groups", "accuracy_difference")),
+    Column("deletion\ngain", "Deletion gain", _plain("explanations.attribution", "deletion_gain")),
+    Column("\nECE", "ECE", _plain("reliability.calibration", "ece")),
+)

@@ -1,0 +1,89 @@
+"""The verdict table and the list of gates as a terminal shows them.
+
+A verdict has a symbol and a word besides its colour. Cells are `rich.text.Text`, never markup, so that
+a model called `[bold]` is shown as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
+from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.wording import check_title, value
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from raiaudit.audit.gates import Status
+    from raiaudit.audit.store import Run
+    from raiaudit.reports.headline import Headline
+
+__all__ = ["gate_lines", "verdict_table"]
+
+
+def verdict_table(runs: Sequence[Run]) -> Table:
+    """One row a finished run; a number is followed by the symbol of the gate on it, if there is one."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    results = [run.results for run in runs]
+    rows = [headlines(result) for result in results]
+    columns = shown_columns(rows)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("\nmodel", overflow="fold", min_width=10)
+    table.add_column("\nverdict", overflow="fold")
+    for i in columns:
+        table.add_column(COLUMNS[i].short, justify="right", overflow="fold")
+    for result, row in zip(results, rows, strict=True):
+        name = _text(result.subject.name + (" PARTIAL" if result.partial else ""))
+        table.add_row(name, _verdict(result.verdict), *(_cell(row[i]) for i in columns))
+    return table
+
+
+def gate_lines(run: Run) -> list[Text]:
+    """One line a gate: symbol, word, model, check, and why."""
+    results = run.results
+    lines = []
+    for verdict in results.verdicts:
+        line = _verdict(verdict.status, width=14)
+        line.append_text(_text(f" {results.subject.name}  ", "bold"))
+        line.append_text(_text(f"{check_title(verdict.check)}: {verdict.explanation}"))
+        lines.append(line)
+    if not lines:
+        line = _verdict("inconclusive", width=14)
+        line.append_text(_text(f" {results.subject.name}  ", "bold"))
+        line.append_text(_text("no gate was set, so nothing was decided"))
+        lines.append(line)
+    return lines
+
+
+def _verdict(status: Status, *, width: int = 0) -> Text:
+    look = VERDICTS[status]
+    return _text(f"{look.symbol} {look.word}".ljust(width), look.style)
+
+
+def _cell(headline: Headline | None) -> Text:
+    if headline is None:
+        return _text("–", "dim")
+    m = headline.measurement
+    if m.value is None:
+        return _text("undef.", "dim")
+    text = _text(value(m).replace(" %", ""))
+    if "%" in value(m):
+        text.append("%", style="dim")
+    if headline.status is not None:
+        look = VERDICTS[headline.status]
+        text.append(f" {look.symbol}", style=look.style)
+    else:
+        text.append("  ")
+    return text
+
+
+def _text(content: str, style: str = "") -> Text:
+    """Control characters are shown, not obeyed: a name must not move the cursor."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else f"[U+{ord(c):04X}]" for c in content), style=style)
