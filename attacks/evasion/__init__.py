@@ -7,6 +7,8 @@
     cw               image     l2         white    the nearest error             arXiv:1608.04644
     boundary         image     l2         label    the nearest error             arXiv:1712.04248
     brendel_bethge   image     l2         white    the nearest error             arXiv:1907.01003
+    characters       text      l0         score    an error within eps           arXiv:1711.02173
+    table            tabular   l1, linf   white    an error within eps           Frank–Wolfe, Jaggi 2013
 
 `EVASION[name](**options)` is an `EvasionAttack`; every option has a default. Its `name`, `modality`,
 `norms` and `knowledge` say the same as this table.
@@ -17,9 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
+from raiaudit.attacks.evasion.characters import Characters
 from raiaudit.attacks.evasion.fgsm import FGSM
 from raiaudit.attacks.evasion.foolbox_adapter import Boundary, BrendelBethge, CarliniWagner, DeepFool
 from raiaudit.attacks.evasion.pgd import PGD
+from raiaudit.attacks.evasion.table import Table
 
 __all__ = ["EVASION", "AttackResult", "EvasionAttack"]
 
@@ -30,4 +34,6 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "cw": CarliniWagner,
     "boundary": Boundary,
     "brendel_bethge": BrendelBethge,
+    "characters": Characters,
+    "table": Table,
 }

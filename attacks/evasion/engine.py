@@ -32,10 +32,9 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, prepared
-from raiaudit.attacks.evasion.region import Region
 from raiaudit.errors import CapabilityError
 
-__all__ = ["Clean", "Rows", "Rule", "errs", "example_ids", "run"]
+__all__ = ["Clean", "Reach", "Rows", "Rule", "errs", "example_ids", "run"]
 
 WAVE_CHUNKS = 16
 """Chunks advanced together: enough for survivors to merge into full ones, few enough for memory."""
@@ -89,6 +88,18 @@ class Rule(Protocol):
 
     def step(self, rows: Rows, loss_A: Tensor, grad: Tensor, iteration: int) -> Rows:
         """The rows at their next iterate, which must lie in the region."""
+        ...
+
+
+class Reach(Protocol):
+    """What an adversary can reach: how far an input has moved, and whether that is allowed."""
+
+    def distance(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Distance of each row in the threat's norm, float64."""
+        ...
+
+    def contains(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Which rows are within reach (bool)."""
         ...
 
 
@@ -149,7 +160,7 @@ def run(
     x: Tensor,
     y_B: Tensor,
     *,
-    region: Region,
+    region: Reach,
     ids_B: Tensor,
     batch_size: int,
     budget: int | None = None,
@@ -230,7 +241,7 @@ def _advance(
     return alive, rows.take(broken_A)
 
 
-def _look_again(classifier: LogitsOf, rows: Rows, region: Region, tally: _Tally) -> None:
+def _look_again(classifier: LogitsOf, rows: Rows, region: Reach, tally: _Tally) -> None:
     """Record the successes that hold when classified anew; a clean error needs no second look."""
     moved_A = (rows.x != rows.x0).flatten(1).any(1)
     tally.record(rows.take(~moved_A))

@@ -171,11 +171,12 @@ class FoolboxAttack(ABC):
                     self._attack(watch, threat, seed)
                 except _StoppedError:
                     continue
-        found_B = tally.norm_B.isfinite()
+        norm_B = tally.norm_B.float()
+        found_B = norm_B.isfinite()
         return AttackResult(
             tally.best,
-            tally.norm_B <= threat.eps if threat.eps < torch.inf else found_B,
-            tally.norm_B.masked_fill(~found_B, 0).float(),
+            found_B & (norm_B <= threat.eps),
+            norm_B.masked_fill(~found_B, 0),
             tally.forwards_B,
             tally.backwards_B,
         )
