@@ -104,13 +104,14 @@ def _robustness_by_model(results: Sequence[Results]) -> None:
     norm, attack = threat
     chart = accuracy_against_eps(table, norm=norm, by="model")
     points = "; ".join(f"{row['model']} at {row['eps']:.3g}: {row['robust_accuracy']:.3g}" for row in robust)
+    st.space("small")
     left, right = st.columns([3, 2], gap="large", vertical_alignment="center")
     with left:
         draw_chart(chart, f"Chart. Accuracy against ε by model. {points}")
-    right.markdown(
-        f"**Accuracy as the attack's budget grows**  \n:gray[Attack {plain(attack)}. At ε = 0 the examples are "
-        "clean. Bands are intervals; where two bands overlap, look at the paired comparison before "
-        "ranking the models\\: raiaudit compare A B]"
+    right.markdown("**Accuracy as the attack's budget grows**")
+    right.caption(
+        f"Attack {plain(attack)}; at ε = 0 the examples are clean. Bands are intervals. To rank two models "
+        "whose bands overlap, compare them example by example: raiaudit compare A B"
     )
 
 

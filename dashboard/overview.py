@@ -11,14 +11,13 @@ import streamlit as st
 from raiaudit.audit.store import Home
 from raiaudit.dashboard import comparison
 from raiaudit.dashboard.reading import RunEntry, list_runs
-from raiaudit.dashboard.wording import chip, duration, instant, plain, word
+from raiaudit.dashboard.wording import chip, duration, instant, plain, run_command, word
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
-__all__ = ["FIRST_COMMAND", "show"]
+__all__ = ["show"]
 
-FIRST_COMMAND = "raiaudit run examples/digits.yaml"
 _SUITES_SHOWN = 8
 _WIDTHS = [1.7, 2.6, 1.6, 2.0, 1.1, 2.4]
 _HEADINGS = ["Verdict", "Model", "Data", "Started", "Time", "Gates"]
@@ -46,7 +45,7 @@ def _empty(home: Home) -> None:
             "An audit trains or loads models, attacks and probes them, and leaves a verdict, a PDF and these "
             "pages. This command audits four small models of handwritten digits in about two minutes:"
         )
-        st.code(FIRST_COMMAND, language="bash")
+        st.code(run_command("examples/digits.yaml", home.root), language="bash")
         st.caption(f"Looking in {plain(home.root)}. Another folder: raiaudit view \\-\\-home FOLDER")
         if st.button("Look again", icon=":material/refresh:"):
             st.rerun()
@@ -128,7 +127,11 @@ def _row(entry: RunEntry, run_page: StreamlitPage) -> None:
     verdict, model, data, started, time, gates = st.columns(_WIDTHS, vertical_alignment="center")
     verdict.markdown(chip(entry.state) + (" :gray-badge[partial]" if header.partial else ""))
     model.page_link(
-        run_page, label=plain(header.model), query_params={"run": entry.id}, icon=":material/arrow_forward:"
+        run_page,
+        label=plain(header.model),
+        query_params={"run": entry.id},
+        icon=":material/chevron_right:",
+        icon_position="right",
     )
     data.markdown(plain(header.data))
     started.markdown(instant(header.started))

@@ -41,16 +41,11 @@ class RunEntry:
 
     @property
     def state(self) -> str:
-        """The one word a list shows: the verdict once there is one, else how far the run came.
-
-        A header that says "running" while no process holds the run's lock was left by a crash.
-        """
+        """The one word a list shows: the verdict once there is one, else how far the run came."""
         if self.header is None:
             return "damaged"
         if self.header.status == "finished":
             return self.header.verdict or "inconclusive"
-        if self.header.status == "running" and not is_held(self.run.folder):
-            return "interrupted"
         return self.header.status
 
 
@@ -97,13 +92,14 @@ def _stamp(path: Path) -> _Stamp:
 def _entry(folder: Path) -> RunEntry:
     run = Run(folder)
     try:
-        return RunEntry(run, _header(folder, _stamp(folder / "header.json")))
+        return RunEntry(run, _header(folder, _stamp(folder / "header.json"), is_held(folder)))
     except StorageError as error:
         return RunEntry(run, None, str(error))
 
 
 @lru_cache(maxsize=4096)
-def _header(folder: Path, _stamp: _Stamp) -> RunHeader:
+def _header(folder: Path, _stamp: _Stamp, _held: bool) -> RunHeader:
+    # `Run.header` says "interrupted" of a run whose process is gone, though the file stays as it was.
     return Run(folder).header
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import streamlit as st
 
-from raiaudit.audit.lock import is_held
 from raiaudit.audit.results import RunHeader
 from raiaudit.audit.store import Run
 from raiaudit.dashboard.reading import journal_tail
+from raiaudit.dashboard.wording import run_command
 from raiaudit.errors import StorageError
 
 __all__ = ["damaged", "running", "stopped"]
@@ -27,7 +26,7 @@ def running(run: Run) -> None:
     except StorageError as error:
         damaged(str(error))
         return
-    if header.status != "running" or not is_held(run.folder):
+    if header.status != "running":
         st.rerun()
     done, total = header.progress
     if total:
@@ -42,13 +41,8 @@ def stopped(run: Run, header: RunHeader) -> None:
     """What went wrong and how to go on."""
     if header.status == "failed":
         st.error("The run stopped with an error. Finished tasks are kept.", icon=":material/error:")
-    elif header.status == "interrupted":
-        st.warning("The run was interrupted. Finished tasks are kept.", icon=":material/pause_circle:")
     else:
-        st.warning(
-            "The process that ran this audit has ended without a word. Finished tasks are kept.",
-            icon=":material/power_off:",
-        )
+        st.warning("The run was interrupted. Finished tasks are kept.", icon=":material/pause_circle:")
     if header.error:
         st.code(header.error, language=None, wrap_lines=True)
     done, total = header.progress
@@ -56,7 +50,7 @@ def stopped(run: Run, header: RunHeader) -> None:
         st.markdown(f"{done} of {total} tasks had finished. This command does the rest:")
     else:
         st.markdown("No task had finished. This command starts again:")
-    _resume(header)
+    st.code(run_command(header.spec_path, run.folder.parent.parent), language="bash")
     _journal(run)
 
 
@@ -64,11 +58,6 @@ def damaged(problem: str) -> None:
     """A run whose files cannot be read; other runs are not affected."""
     st.error("This run cannot be shown; the others are not affected.", icon=":material/broken_image:")
     st.code(problem, language=None, wrap_lines=True)
-
-
-def _resume(header: RunHeader) -> None:
-    spec = shlex.quote(header.spec_path) if header.spec_path else "SPEC"
-    st.code(f"raiaudit run {spec}", language="bash")
 
 
 def _journal(run: Run) -> None:

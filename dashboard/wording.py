@@ -9,7 +9,9 @@ so that none becomes a link, an image, a formula or a colour.
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from raiaudit.dashboard.theme import BADGES
@@ -18,7 +20,7 @@ from raiaudit.reports.theme import VERDICTS
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
 
-__all__ = ["chip", "duration", "instant", "plain", "word"]
+__all__ = ["chip", "duration", "instant", "plain", "run_command", "word"]
 
 # What a run or check can be besides a verdict: symbol, word, colour.
 _OTHER_STATES = {
@@ -49,6 +51,12 @@ def chip(state: str) -> str:
 def word(state: str) -> str:
     """A verdict or state in words only, where no colour can be."""
     return _look(state)[1]
+
+
+def run_command(spec: str, home: Path) -> str:
+    """What a person types to start or resume an audit into `home`."""
+    where = "" if home == Path(".raiaudit").resolve() else f" --home {shlex.quote(str(home))}"
+    return f"raiaudit run {shlex.quote(spec) if spec else 'SPEC'}{where}"
 
 
 def instant(iso: str) -> str:

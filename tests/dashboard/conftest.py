@@ -67,6 +67,10 @@ def measurements(robust: float, group: str) -> list[Measurement]:
             )
             for s in range(1, 6)
         ),
+        *(
+            fraction("robustness.evasion", "clean_accuracy", 0.98, norm="linf", eps=eps, attack="pgd")
+            for eps in (0.05, 0.1, 0.15)
+        ),
         fraction("privacy.membership", "tpr_at_fpr", 0.013, attack="loss", fpr=0.01),
         Measurement(
             check="privacy.membership",
@@ -357,3 +361,10 @@ def add_run(
 def add(home: Home) -> AddRun:
     """`add(run_id, status=…, model=…)` puts a run into the home."""
     return lambda *args, **options: add_run(home, *args, **options)
+
+
+@pytest.fixture
+def finished_home(home: Home, add: AddRun) -> Home:
+    """A home with one finished run, for the browser."""
+    add()
+    return home

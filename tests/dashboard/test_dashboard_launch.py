@@ -1,0 +1,68 @@
+"""The server: loopback only, a free port, quiet, and gone after Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from raiaudit.dashboard.launch import serve
+from raiaudit.dashboard.theme import streamlit_flags
+from raiaudit.errors import UsageError
+
+SERVE = """
+import sys
+from pathlib import Path
+from raiaudit.dashboard.launch import serve
+sys.exit(serve(Path(sys.argv[1]), port=None, open_browser=False))
+"""
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield held.getsockname()[1]
+
+
+def test_a_taken_port_is_a_usage_error_that_names_it(tmp_path: Path) -> None:
+    with taken_port() as port, pytest.raises(UsageError, match=str(port)):
+        serve(tmp_path, port=port, open_browser=False)
+
+
+def test_flags_bind_to_loopback_and_send_nothing() -> None:
+    flags = streamlit_flags(8600)
+    assert "--server.address=127.0.0.1" in flags
+    assert "--server.port=8600" in flags
+    assert "--browser.gatherUsageStats=false" in flags
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_stopped_and_leaves_no_process(tmp_path: Path, stop: signal.Signals) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert server.stdout is not None
+    assert str(tmp_path) in server.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", server.stdout.readline())
+    assert found is not None
+    with urllib.request.urlopen(f"{found[0]}/_stcore/health", timeout=10) as answer:
+        assert answer.read() == b"ok"
+    server.send_signal(stop)
+    assert server.wait(timeout=20) == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(found[0], timeout=5)

@@ -1,0 +1,275 @@
+"""What each page shows of each state a home can be in (Streamlit's AppTest, no browser)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from raiaudit.audit.lock import run_lock
+from raiaudit.audit.store import Home, Run
+from raiaudit.dashboard import reading
+
+AddRun = Callable[..., Run]
+CNN = "20261120-101500-digits-cnn"
+
+
+def overview() -> AppTest:
+    spec = find_spec("raiaudit.dashboard.app")
+    assert spec is not None
+    assert spec.origin is not None
+    return _ok(AppTest.from_file(spec.origin, default_timeout=30).run())
+
+
+def run_page(**query: str) -> AppTest:
+    def script() -> None:
+        from raiaudit.audit.store import Home
+        from raiaudit.dashboard import run_page
+
+        run_page.show(Home.at())
+
+    page = AppTest.from_function(script, default_timeout=30)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return _ok(page.run())
+
+
+def models_page() -> AppTest:
+    def script() -> None:
+        import streamlit as st
+
+        from raiaudit.audit.store import Home
+        from raiaudit.dashboard import models_page
+
+        models_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+
+    return _ok(AppTest.from_function(script, default_timeout=30).run())
+
+
+def _ok(page: AppTest) -> AppTest:
+    assert not page.exception, [element.value for element in page.exception]
+    return page
+
+
+def shown(page: AppTest) -> str:
+    """Every word on the page, without Markdown's backslashes and our invisible joiners."""
+    parts: list[str] = []
+    for kind in ("title", "header", "subheader", "markdown", "caption"):
+        parts += [str(element.value) for element in page.get(kind)]
+    for alerts in (page.info, page.warning, page.error, page.success):
+        parts += [str(element.value) for element in alerts]
+    parts += [str(element.value) for element in page.code]
+    parts += [element.value.to_csv() for element in page.table]
+    parts += [str(element.proto.label) for element in page.get("page_link")]
+    parts += [str(element.proto.text) for element in page.get("progress")]
+    return "\n".join(parts).replace("\\", "").replace("\u2060", "").replace("**", "")
+
+
+def charts(page: AppTest) -> int:
+    return len(page.get("arrow_vega_lite_chart")) + len(page.get("vega_lite_chart"))
+
+
+def test_an_empty_home_says_what_to_do(home: Home) -> None:
+    assert "raiaudit run examples/digits.yaml" in shown(overview())
+    assert "raiaudit run examples/digits.yaml" in shown(run_page())
+    assert "raiaudit run examples/digits.yaml" in shown(models_page())
+
+
+def test_overview_shows_suites_newest_first_with_verdict_words(add: AddRun) -> None:
+    add("a", model="older-model", suite="one", started="2026-11-01T10:00:00+00:00")
+    add("b", model="newer-model", suite="two", started="2026-11-02T10:00:00+00:00", robust=0.853)
+    page = overview()
+    links = [element.proto.label for element in page.get("page_link")]
+    assert [link.replace("\\", "").replace("\u2060", "") for link in links] == ["newer-model", "older-model"]
+    text = shown(page)
+    assert "✗ Fail" in text
+    assert "◐ Inconclusive" in text
+    assert "1 pass · 2 inconclusive · 1 fail" in text
+
+
+def test_comparison_has_a_column_a_model_of_the_newest_suite_and_a_chart(add: AddRun) -> None:
+    add("old", model="elsewhere", suite="old", started="2026-01-01T00:00:00+00:00")
+    add("a", model="plain-cnn")
+    add("b", model="robust-cnn", robust=0.853, started="2026-11-20T10:16:00+00:00")
+    page = overview()
+    table = page.table[0].value
+    assert [name.replace("\\", "") for name in table.columns] == ["Gate", "plain-cnn", "robust-cnn"]
+    robust = next(row for row in table.itertuples(index=False) if "Robust accuracy" in row[0])
+    assert "Fail" in robust[1]
+    assert "20.0 %" in robust[1].replace("\\", "")
+    assert "Pass" in robust[2]
+    assert "85.3 %" in robust[2].replace("\\", "")
+    assert charts(page) == 1
+
+
+def test_filters_keep_the_runs_asked_for(add: AddRun) -> None:
+    add("a", model="failing-model", data="digits")
+    add("b", model="open-model", data="mnist", robust=0.853, suite="s2")
+    page = overview()
+    page.get("button_group")[0].set_value(["inconclusive"]).run()
+    text = [element.proto.label.replace("\\", "") for element in page.get("page_link")]
+    assert text == ["open-model"]
+    page.multiselect[0].set_value(["digits"]).run()
+    assert "No run fits these filters" in shown(page)
+
+
+def test_overview_reads_headers_and_the_newest_suites_results_only(
+    add: AddRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        add(f"run-{number}", suite=f"suite-{number}", started=f"2026-11-0{number + 1}T00:00:00+00:00")
+    read: list[str] = []
+    whole = Run.results.fget  # type: ignore[attr-defined]  # a property of the class
+
+    def noted(run: Run) -> Any:
+        read.append(run.id)
+        return whole(run)
+
+    monkeypatch.setattr(Run, "results", property(noted))
+    monkeypatch.setattr(Run, "ledger", property(lambda run: pytest.fail("the overview opened a ledger")))
+    monkeypatch.setattr(Run, "evidence", lambda *_: pytest.fail("the overview opened evidence"))
+    overview()
+    assert read == ["run-4"]
+
+
+def test_damaged_files_cost_their_run_alone(add: AddRun) -> None:
+    add("fine", model="fine-model", started="2026-11-01T00:00:00+00:00")
+    torn = add("torn", model="torn-model", started="2026-11-02T00:00:00+00:00")
+    (torn.folder / "results.json").write_text('{"schema_version": 1')
+    headless = add("headless")
+    (headless.folder / "header.json").write_text("{")
+    text = shown(overview())
+    assert "torn is left out" in text
+    assert "fine-model" in text
+    assert "headless cannot be listed" in text
+    page = run_page(run="torn")
+    assert "results.json" in page.code[0].value
+    assert "cannot be shown" in page.error[0].value
+    assert "header.json" in run_page(run="headless").code[0].value
+    assert "fine-model" in shown(models_page())
+
+
+def test_a_running_run_shows_its_progress_and_journal(add: AddRun) -> None:
+    run = add(status="running")
+    with run_lock(run.folder):
+        text = shown(run_page(run=run.id))
+        assert "7 of 23 tasks" in text
+        assert "task_finished" in text
+        assert "▶ Running" in shown(overview())
+
+
+def test_a_run_whose_process_died_is_not_called_running(add: AddRun) -> None:
+    run = add(status="running")
+    with run_lock(run.folder):
+        assert "Running" in shown(overview())
+    text = shown(run_page(run=run.id))
+    assert "Running" not in text
+    assert "the process ended before the run" in text
+    assert "raiaudit run examples/digits.yaml" in text
+
+
+@pytest.mark.parametrize(("status", "word"), [("failed", "Aborted"), ("interrupted", "Interrupted")])
+def test_a_stopped_run_shows_error_and_resume_command(add: AddRun, status: str, word: str) -> None:
+    run = add(status=status, error="the disk is full\n→ free some space")
+    page = run_page(run=run.id)
+    assert page.code[0].value == "the disk is full\n→ free some space"
+    assert f"raiaudit run examples/digits.yaml --home {run.folder.parent.parent}" in page.code[1].value
+    assert word in shown(page)
+
+
+def test_a_finished_run_shows_verdict_gates_scope_and_what_was_not_tested(add: AddRun) -> None:
+    text = shown(run_page(run=add().id))
+    assert "✗ Fail" in text
+    assert "300 of 1,797 examples of digits, 10 classes" in text
+    assert "the model was not trained privately" in text
+    assert "robust_accuracy (norm=linf, eps=0.15, attack=pgd) = 0.2" in text
+    assert "≥ 60.0 %" in text
+
+
+@pytest.mark.parametrize(
+    ("pillar", "drawn", "said"),
+    [
+        ("Performance", 0, "98.6 %"),
+        ("Robustness", 2, "ε = 0.15"),
+        ("Privacy", 2, "not defined: only 0.3 non-members"),
+        ("Fairness", 1, "style=slanted"),
+        ("Explanations", 1, "Deletion gain"),
+        ("Reliability", 1, "Expected calibration error"),
+    ],
+)
+def test_each_pillar_shows_its_numbers_and_charts(add: AddRun, pillar: str, drawn: int, said: str) -> None:
+    page = run_page(run=add().id, pillar=pillar)
+    assert said in shown(page)
+    assert charts(page) == drawn
+
+
+def test_pictures_carry_texts_for_those_who_cannot_see_them(add: AddRun) -> None:
+    page = run_page(run=add().id, pillar="Explanations")
+    pictures = [picture for element in page.get("image") for picture in element.proto.imgs]
+    assert len(pictures) == 6
+    assert all(picture.alt.startswith("Attribution map over the input") for picture in pictures)
+
+
+def test_a_torn_evidence_table_costs_its_figures_alone(add: AddRun) -> None:
+    run = add()
+    (run.folder / "evidence" / "robustness.evasion" / "curve.parquet").write_bytes(b"PAR1 torn")
+    page = run_page(run=run.id, pillar="Robustness")
+    assert "The figures are missing" in page.warning[0].value
+    assert "Robust accuracy" in shown(page)
+
+
+def test_downloads_and_seal(add: AddRun) -> None:
+    run = add()
+    page = run_page(run=run.id)
+    assert [element.proto.label for element in page.get("download_button")] == ["PDF report", "results.json"]
+    page.button[0].click().run()
+    assert "as the run left it" in page.success[0].value
+    (run.folder / "report.pdf").write_bytes(b"%PDF-1.7 forged")
+    page.button[0].click().run()
+    assert "report.pdf" in page.error[0].value.replace("\\", "")
+
+
+def test_a_run_without_a_pdf_says_how_to_get_it(add: AddRun) -> None:
+    run = add()
+    (run.folder / "report.pdf").unlink()
+    assert f"raiaudit report {run.id}" in shown(run_page(run=run.id))
+
+
+def test_an_unknown_run_falls_back_to_the_newest_with_a_warning(add: AddRun) -> None:
+    add(model="the-newest")
+    page = run_page(run="nonsense")
+    assert "no run nonsense" in page.warning[0].value
+    assert "the-newest" in shown(page)
+
+
+def test_the_selectbox_changes_run_and_address(add: AddRun) -> None:
+    add("a", model="first-model", started="2026-11-01T00:00:00+00:00")
+    add("b", model="second-model", started="2026-11-02T00:00:00+00:00")
+    page = run_page(run="b")
+    page.selectbox[0].set_value("a").run()
+    assert page.title[0].value.replace("\\", "") == "first-model"
+    assert page.query_params["run"] == "a"
+
+
+def test_models_lists_each_model_once_with_the_runs_that_audited_it(add: AddRun) -> None:
+    add("a", model="digits-cnn", suite="one")
+    add("b", model="digits-cnn", suite="two", started="2026-11-21T00:00:00+00:00")
+    add("c", model="digits-vit", suite="two")
+    add("d", model="unfinished", suite="three", status="failed")
+    page = models_page()
+    assert [heading.value.replace("\\", "") for heading in page.subheader] == ["digits-cnn", "digits-vit"]
+    assert len(page.get("page_link")) == 3
+    text = shown(page)
+    assert "26,010" in text
+    assert "d" * 64 in text
+
+
+def test_results_are_parsed_once_until_the_file_changes(add: AddRun) -> None:
+    run = add()
+    first = reading.results_of(run)
+    assert reading.results_of(run) is first
+    (run.folder / "results.json").write_text(first.model_copy(update={"seed": 12345}).model_dump_json())
+    assert reading.results_of(run).seed == 12345
