@@ -7,6 +7,7 @@ that does not exist, the nearest one that does. Nothing is fetched, trained or l
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -50,6 +51,11 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+def _as_name(text: str) -> str:
+    """A file's or a model's name as part of a run id: one that a folder can bear anywhere."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:80] or "unnamed"
+
+
 class ModelSpec(_Frozen):
     """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (safetensors)."""
 
@@ -84,8 +90,9 @@ class ModelSpec(_Frozen):
         """The name shown to people and used in run ids."""
         if self.name:
             return self.name
-        source = self.ref or self.path or ""
-        return Path(source.removeprefix("registry:").split("@")[0]).stem
+        if self.ref:
+            return _as_name(self.ref.removeprefix("registry:").split("@")[0].split("/")[0])
+        return _as_name(Path(self.path or "").stem)
 
 
 class NamedData(_Frozen):
@@ -95,8 +102,9 @@ class NamedData(_Frozen):
 
 
 def _data_kind(value: Any) -> str:
-    keys = value.keys() if isinstance(value, dict) else vars(value).keys()
-    return "named" if set(keys) <= {"name"} else "files"
+    if isinstance(value, UserData):
+        return "files"
+    return "files" if isinstance(value, dict) and not value.keys() <= {"name"} else "named"
 
 
 _DATA_KINDS: dict[str, type[BaseModel]] = {"named": NamedData, "files": UserData}
@@ -193,7 +201,7 @@ class LoadedSpec:
     @property
     def name(self) -> str:
         """The spec's name, by default the file's."""
-        return self.spec.name or self.source.path.stem
+        return self.spec.name or _as_name(self.source.path.stem)
 
     @property
     def folder(self) -> Path:
@@ -274,26 +282,52 @@ def _explained(
 ) -> SpecError:
     """The first problem pydantic found, in our words; the number of others is mentioned."""
     problems = error.errors()
+    # A list also counts as too short when its items are wrong: that is a consequence, not a problem.
+    problems = [p for p in problems if not any(_inside(other["loc"], p["loc"]) for other in problems)]
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = tuple(first["loc"])
-    where = source.place((*prefix, *(part for part in location if part not in _DATA_KINDS)))
+    where = source.place((*prefix, *_without_data_kind(location)))
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         unknown = UnknownNameError("key", str(location[-1]), _keys_at(root, location[:-1]))
         return SpecError(unknown.problem + more, where=where, remedy=unknown.remedy)
     if first["type"] == "missing":
-        return SpecError(f"the key {location[-1]!r} is missing{more}", where=where)
-    message = first["msg"].removeprefix("Value error, ")
+        keys = ", ".join(_keys_at(root, location[:-1]))
+        remedy = f"the keys here are {keys}"
+        return SpecError(f"the key {location[-1]!r} is missing{more}", where=where, remedy=remedy)
+    message = _PLAIN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     given = first.get("input")
-    shown = "" if isinstance(given, dict | list) or given is None else f", got {given!r}"
+    shown = "" if isinstance(given, dict | list) or given is None else f", got {_short(given)}"
     return SpecError(f"{message}{shown}{more}", where=where)
+
+
+_PLAIN_WORDS = {
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+}
+
+
+def _inside(location: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def _without_data_kind(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic puts the tag of the union behind `data`, which the file does not have."""
+    return location[:1] + location[2:] if location[:1] == ("data",) else location
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _keys_at(root: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     """The valid keys of the model that `location` leads to."""
     model = root
-    for part in location:
-        if part in _DATA_KINDS:
+    for i, part in enumerate(location):
+        if i == 1 and location[0] == "data":
             model = _DATA_KINDS[str(part)]
         elif isinstance(part, str) and (field := _field(model, part)) is not None:
             found = _model_in(field.annotation)

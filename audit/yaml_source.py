@@ -1,7 +1,7 @@
 """YAML that people and strangers write: safe, bounded, and every value knows its line.
 
-Refused with the line: anything but plain data (tags that build objects), anchors and aliases (a few
-lines can expand to gigabytes), duplicate keys, more than 1 MiB, more than 40 levels.
+Refused with the line: tags (they build objects), anchors and aliases (a few lines can expand to
+gigabytes), duplicate keys, more than 1 MiB, more than 20,000 values, more than 40 levels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = ["YamlSource", "read_yaml"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
+MAX_VALUES = 20_000
 
 Location = tuple[str | int, ...]
 
@@ -35,20 +36,27 @@ class YamlSource:
 
     def place(self, location: Location) -> str:
         """`file:line (key.path)`, of the deepest part of `location` that the file has."""
-        known = next(
-            (location[:n] for n in range(len(location), 0, -1) if location[:n] in self.lines),
-            (),
-        )
-        key = ".".join(str(part) for part in location)
+        known, rest = self._known(location)
+        key = ".".join(_printable(str(part)) for part in known + rest)
         line = self.lines.get(known, 1)
         return f"{self.path}:{line} ({key})" if key else f"{self.path}:{line}"
+
+    def _known(self, location: Location) -> tuple[Location, Location]:
+        """What the file has of `location`, and the rest; an item of a list written as one value is it."""
+        known: Location = ()
+        for i, part in enumerate(location):
+            if (*known, part) in self.lines:
+                known = (*known, part)
+            elif part != 0:
+                return known, location[i:]
+        return known, ()
 
 
 def read_yaml(path: Path) -> YamlSource:
     """Read a YAML mapping. Raises `SpecError` naming file and line."""
     text = _text(path)
     try:
-        _refuse_aliases(text, path)
+        _refuse_tricks(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
             raise SpecError("the file is empty", where=str(path), remedy="start from `raiaudit init`")
@@ -70,9 +78,11 @@ def read_yaml(path: Path) -> YamlSource:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise SpecError("the file is larger than 1 MiB: this is not a spec", where=str(path))
-        return path.read_text(encoding="utf-8")
+        return content.decode()
     except FileNotFoundError:
         remedy = "check the path, or write a starting point with `raiaudit init`"
         raise SpecError("no such file", where=str(path), remedy=remedy) from None
@@ -82,15 +92,19 @@ def _text(path: Path) -> str:
         raise SpecError(f"cannot be read ({error.strerror})", where=str(path)) from None
 
 
-def _refuse_aliases(text: str, path: Path) -> None:
+def _refuse_tricks(text: str, path: Path) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for n, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         mark = event.start_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
+        if n > MAX_VALUES:  # a mebibyte of one-letter values takes the parser a minute
+            raise SpecError(f"more than {MAX_VALUES:,} values: this is not a spec", where=place)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise SpecError(
                 "anchors and aliases are not allowed in a spec", where=place, remedy="write the value out"
             )
+        if getattr(event, "tag", None):
+            raise SpecError("tags are not allowed in a spec", where=place, remedy="remove the !tag")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -110,9 +124,15 @@ def _index(node: yaml.Node, location: Location, lines: dict[Location, int], path
             line = key.start_mark.line + 1
             if here in lines:
                 raise SpecError(
-                    f"the key {key.value!r} stands twice (first on line {lines[here]})",
+                    f"the key {_printable(str(key.value))!r} stands twice (first on line {lines[here]})",
                     where=f"{path}:{line}",
                     remedy="keep one of them",
                 )
             lines[here] = line
             _index(value, here, lines, path)
+
+
+def _printable(text: str) -> str:
+    """A key as one short line that cannot steer a terminal."""
+    shown = text if len(text) <= 60 else f"{text[:60]}…"
+    return shown if shown.isprintable() else ascii(shown)

@@ -67,7 +67,8 @@ class UnknownNameError(UsageError):
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         listed = ", ".join(names) if names else "there are none yet"
-        super().__init__(f"unknown {kind} {name!r}", where=where, remedy=f"{hint}choices: {listed}")
+        shown = name if len(name) <= 80 else f"{name[:80]}…"
+        super().__init__(f"unknown {kind} {shown!r}", where=where, remedy=f"{hint}choices: {listed}")
 
 
 class ArtifactRefusedError(RaiauditError):
