@@ -41,7 +41,7 @@ def _left_out(group: str, n: int, minimum: int, condition: str) -> str | None:
     if group == UNKNOWN:
         return "not recorded"
     if n < minimum:
-        return f"only {n} {condition}"
+        return f"only {n} of {minimum} needed {condition}"
     return None
 
 

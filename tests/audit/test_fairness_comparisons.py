@@ -75,7 +75,7 @@ def test_left_out_groups_decide_nothing() -> None:
     assert [value.left_out for value in values] == [
         None,
         None,
-        "only 4 examples",
+        "only 4 of 30 needed examples",
         "no examples labelled positive",
         "not recorded",
     ]
@@ -106,7 +106,7 @@ def test_macro_recall_of_one_class_is_a_proportion_and_needs_every_class() -> No
 
 def test_area_counts_its_smaller_side() -> None:
     value = area("g", np.arange(12.0), np.arange(40.0), minimum=20, sides=("members", "non-members"))
-    assert (value.n, value.left_out) == (12, "only 12 members")
+    assert (value.n, value.left_out) == (12, "only 12 of 20 needed members")
 
 
 def _shuffled(
