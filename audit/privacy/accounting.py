@@ -73,7 +73,7 @@ class Accounting:
         record = subject.record.privacy
         if record is None:
             return [self._measurement("epsilon", None, 0, reason=_why_not_private(subject))]
-        recomputed = ledger.scan("accounting.epsilon").drop_nulls().collect()["accounting.epsilon"].item()
+        recomputed = _only(ledger.scan("accounting.epsilon"))["accounting.epsilon"].item()
         doubts = _doubts(record, recomputed)
         n = int(subject.record.metrics.get("training_examples", 0))
         where = {"delta": record.delta}
@@ -100,16 +100,17 @@ class Accounting:
         if subject.record.privacy is None:
             return {}
         columns = {f"accounting.{name}": name for name in type(subject.record.privacy).model_fields}
-        rows = ledger.scan(*columns, "accounting.epsilon").filter(pl.col("example_id") == _ROW)
-        return {
-            "mechanism": rows.rename({**columns, "accounting.epsilon": "epsilon"})
-            .drop("example_id")
-            .collect()
-        }
+        rows = _only(ledger.scan(*columns, "accounting.epsilon"))
+        return {"mechanism": rows.rename({**columns, "accounting.epsilon": "epsilon"}).drop("example_id")}
 
     def _measurement(self, metric: str, value: float | None, n: int, **more: Any) -> Measurement:
         facts = {"better": "lower", "method": "koskela2020", "evidence": ("accounting.epsilon",), **more}
         return Measurement(check=self.id, metric=metric, value=value, n=n, **facts)
+
+
+def _only(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The row that stands for the training run, among those of the examples."""
+    return rows.filter(pl.col("example_id") == _ROW).collect()
 
 
 def _epsilon(record: Mapping[str, Any]) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -51,11 +50,11 @@ def make_subject() -> MakeSubject:
 
 
 @pytest.fixture
-def run_check(tmp_path: Path) -> RunCheck:
-    """Every task of a check, through a real ledger in its own folder."""
+def run_check(tmp_path_factory: pytest.TempPathFactory) -> RunCheck:
+    """Every task of a check, through a real ledger in a new folder."""
 
     def run(check: Check, subject: Subject, config: Any) -> Ledger:
-        ledger = Ledger(tmp_path / "ledger")
+        ledger = Ledger(tmp_path_factory.mktemp("ledger"))
         for task in check.tasks(subject, config):
             frame: pl.DataFrame = check.execute(task, subject)
             ledger.append(task, _key(task), frame)
