@@ -7,6 +7,7 @@ Interval: Bonett and Price (2012) for paired proportions, doi:10.3102/1076998611
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,10 @@ def decide_against(check: str, gate: Gate, measurement: Measurement, ours: Ledge
     """Whether `measurement` dropped by no more than the gate allows, example by example."""
     assert gate.vs_baseline is not None
     columns = [name for name in measurement.evidence if name.endswith(_YES_NO)]
-    if not columns or columns[0] not in baseline.ledger.columns():
+    if not columns or not _is_mean(measurement, ours, columns[0]):
+        text = f"{measurement.label()} is not the share of examples that one column of the ledger counts"
+        return Verdict(status="not_run", check=check, gate=gate, measurement=measurement, explanation=text)
+    if columns[0] not in baseline.ledger.columns():
         text = f"{baseline.id} holds no examples to pair with {measurement.label()}"
         return Verdict(status="not_run", check=check, gate=gate, measurement=measurement, explanation=text)
     change = paired_change(ours, baseline.ledger, columns[0], confidence=gate.confidence)
@@ -113,6 +117,15 @@ def decide_against(check: str, gate: Gate, measurement: Measurement, ours: Ledge
         status = "fail"
     text = f"{measurement.label()}: {drop} against {baseline.id} where at most {limit:g} is allowed"
     return Verdict(status=status, check=check, gate=gate, measurement=measurement, explanation=text)
+
+
+def _is_mean(measurement: Measurement, ledger: Ledger, column: str) -> bool:
+    """Whether pairing this column over all examples says something about the measurement."""
+    mean = ledger.scan(column).select(pl.col(column).cast(pl.Float64).mean()).collect().item()
+    if mean is None or measurement.value is None:
+        return False
+    share = 1 - mean if column.endswith(".broken") else mean
+    return math.isclose(share, measurement.value, abs_tol=1e-9)
 
 
 def _recipe(recipe: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raiaudit.errors import StorageError
 
-__all__ = ["write_atomically"]
+__all__ = ["storage_error", "write_atomically"]
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -31,10 +31,11 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise _explained(error, path) from error
+        raise storage_error(error, path) from error
 
 
-def _explained(error: OSError, path: Path) -> StorageError:
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """What a failed write to `path` means, and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space and run the same command again: finished tasks are kept"
         return StorageError("the disk is full", where=str(path), remedy=remedy)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from raiaudit.audit.measurement import Measurement, matches
 from raiaudit.models.numbers import Fraction, SliceValue
 
-__all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall"]
+__all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall", "selected"]
 
 Status = Literal["pass", "fail", "inconclusive", "not_run", "error"]
 
@@ -78,14 +78,19 @@ def decide(check: str, gate: Gate, measurements: Sequence[Measurement]) -> Verdi
     When `where` leaves several measurements (say one per group) each must clear the gate; the
     worst one decides and is the one shown.
     """
-    selected = [m for m in measurements if m.check == check and matches(m, gate.metric, dict(gate.where))]
-    if not selected:
+    chosen = selected(check, gate, measurements)
+    if not chosen:
         known = sorted({m.label() for m in measurements if m.check == check})
         listed = "; ".join(known[:12]) if known else "none"
         text = f"no measurement matches {gate.metric} {dict(gate.where) or ''} (measured: {listed})"
         return Verdict(status="not_run", check=check, gate=gate, measurement=None, explanation=text)
-    verdicts = [_decide_one(check, gate, measurement) for measurement in selected]
+    verdicts = [_decide_one(check, gate, measurement) for measurement in chosen]
     return max(verdicts, key=lambda verdict: SEVERITY[verdict.status])
+
+
+def selected(check: str, gate: Gate, measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The measurements a gate is about."""
+    return [m for m in measurements if m.check == check and matches(m, gate.metric, dict(gate.where))]
 
 
 def _decide_one(check: str, gate: Gate, measurement: Measurement) -> Verdict:
@@ -98,12 +103,12 @@ def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
         return "pass", f"{m.label()} is judged against a baseline alone"
     if m.value is None:
         return "inconclusive", f"{m.label()} is undefined: {m.reason}"
-    if m.low is not None and m.confidence < gate.confidence - 1e-9:
+    if (m.low, m.high) != (None, None) and m.confidence < gate.confidence - 1e-9:
         asked, had = f"{gate.confidence:.0%}", f"{m.confidence:.0%}"
         return "inconclusive", f"{m.label()} has a {had} interval where the gate asks for {asked}"
     low = m.value if m.low is None else m.low
     high = m.value if m.high is None else m.high
-    span = f"{m.value:.4g}" if m.low is None else f"{m.value:.4g} [{low:.4g}, {high:.4g}]"
+    span = f"{m.value:.4g}" if low == high else f"{m.value:.4g} [{low:.4g}, {high:.4g}]"
     below = gate.min is not None and high < gate.min
     above = gate.max is not None and low > gate.max
     if below or above:

@@ -1,4 +1,7 @@
-"""What happened, in order: one JSON object a line, appended to the run's journal and shown to listeners."""
+"""What happened, in order: one JSON object a line, appended to the run's journal and shown to listeners.
+
+Raises `StorageError` when a line cannot be written.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from raiaudit.audit.files import storage_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +28,20 @@ def now() -> str:
 
 def journalled(path: Path, listener: Listener) -> Listener:
     """A listener that appends each event to `path` (one write a line) and passes it on."""
+    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        _append(path, "\n")  # a crash cut the last line off: do not lose the next one too
 
     def listen(event: Event) -> None:
         if event["event"] != "training":  # one a training epoch: for the eye, not for the record
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"time": now(), **event}) + "\n")
+            _append(path, json.dumps({"time": now(), **event}) + "\n")
         listener(event)
 
     return listen
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise storage_error(error, path) from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.audit.gates import SEVERITY, Verdict, decide
+from raiaudit.audit.gates import SEVERITY, Verdict, decide, selected
 from raiaudit.audit.store import Home
-from raiaudit.errors import UnknownNameError
+from raiaudit.errors import RaiauditError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +26,13 @@ def judge(
     errors: Mapping[str, str],
     policy: Policy,
     run: Run,
+    *,
+    data_digest: str,
 ) -> list[Verdict]:
     """One verdict a gate, and one for each check that ended in an error without having a gate.
 
-    `run` is the run being judged: baselines are looked up beside it, and paired through its ledger.
+    `run` is the run being judged: baselines are looked up beside it, and paired through its ledger
+    when they were audited on the same data (`data_digest`).
     """
     verdicts = []
     for planned in plan:
@@ -44,12 +47,14 @@ def judge(
             elif planned.reason:
                 verdict = _without_measurement("not_run", check, gate, planned.reason)
             else:
-                verdict = _decide(check, gate, measurements, run)
+                verdict = _decide(check, gate, measurements, run, data_digest)
             verdicts.append(_under(policy, verdict))
     return verdicts
 
 
-def _decide(check: str, gate: Gate, measurements: Sequence[Measurement], run: Run) -> Verdict:
+def _decide(
+    check: str, gate: Gate, measurements: Sequence[Measurement], run: Run, data_digest: str
+) -> Verdict:
     verdict = decide(check, gate, measurements)
     if gate.vs_baseline is None or verdict.measurement is None:
         return verdict
@@ -57,12 +62,18 @@ def _decide(check: str, gate: Gate, measurements: Sequence[Measurement], run: Ru
 
     try:
         baseline = Home(run.folder.parent.parent).run(gate.vs_baseline.run)
-    except UnknownNameError as error:
-        return _without_measurement("not_run", check, gate, f"no baseline: {error.problem}")
-    if baseline.id == run.id:
-        return _without_measurement("not_run", check, gate, "a run cannot be its own baseline")
-    paired = decide_against(check, gate, verdict.measurement, run.ledger, baseline)
-    return max(verdict, paired, key=lambda each: SEVERITY[each.status])
+        if baseline.id == run.id:
+            return _without_measurement("not_run", check, gate, "a run cannot be its own baseline")
+        if not baseline.finished or baseline.results.data.digest != data_digest:
+            why = f"the baseline {baseline.id} has not finished, or was audited on other data"
+            return _without_measurement("not_run", check, gate, why)
+        paired = [
+            decide_against(check, gate, measurement, run.ledger, baseline)
+            for measurement in selected(check, gate, measurements)
+        ]
+    except RaiauditError as error:
+        return _without_measurement("not_run", check, gate, f"no baseline: {error}")
+    return max(*paired, verdict, key=lambda each: SEVERITY[each.status])
 
 
 def _under(policy: Policy, verdict: Verdict) -> Verdict:

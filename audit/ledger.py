@@ -19,7 +19,7 @@ from raiaudit.audit.files import write_atomically
 from raiaudit.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from raiaudit.audit.check import Task
@@ -95,15 +95,21 @@ class Ledger:
 
     def find(self, task: Task, key: str) -> Shard | None:
         """The shard of a task with this key, or None."""
-        for path in sorted((self.root / task.check).glob(f"{task.name}.{key[:_KEY_LENGTH]}.*.parquet")):
-            if (shard := Shard.parse(path)) is not None:
-                return shard
-        return None
+        wanted = (task.check, task.name, key[:_KEY_LENGTH])
+        return next((s for s in self.shards() if (s.check, s.task, s.key) == wanted), None)
+
+    def unwanted(self, keys: Mapping[tuple[str, str], str]) -> list[Shard]:
+        """Shards that would stack with, but are not among, the rows of the tasks with these keys.
+
+        `keys` maps (check, task name) to the task's key. What a model trained again left behind, say.
+        """
+        short = {(check, task, key[:_KEY_LENGTH]) for (check, task), key in keys.items()}
+        return [shard for shard in self.shards() if (shard.check, shard.task, shard.key) not in short]
 
     def append(self, task: Task, key: str, frame: pl.DataFrame) -> Shard:
-        """Write the rows of a finished task. The frame needs a unique, non-null `example_id`."""
-        if ID not in frame.columns:
-            raise ValueError(f"{task.check}/{task.name} returned no {ID!r} column")
+        """Write the rows of a finished task. The frame needs a unique, non-null String `example_id`."""
+        if frame.schema.get(ID) != pl.String:
+            raise ValueError(f"{task.check}/{task.name} returned no {ID!r} column of strings")
         if frame[ID].null_count() or frame[ID].n_unique() != frame.height:
             raise ValueError(f"{task.check}/{task.name} returned missing or repeated example ids")
         folder = self.root / task.check

@@ -6,9 +6,11 @@ says "running" while nobody holds the lock means the run was interrupted.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.files import storage_error
 from raiaudit.errors import StorageError
 
 try:
@@ -18,28 +20,41 @@ except ImportError:  # Windows: no advisory locks, so neither protection nor det
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import TextIOWrapper
     from pathlib import Path
 
 __all__ = ["LOCK", "is_held", "run_lock"]
 
 LOCK = ".lock"
+_TRIES = 5
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a run directory. Raises `StorageError` while another process writes there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StorageError(
-                    "another process is writing this run",
-                    where=str(folder),
-                    remedy="wait for it, or stop it; then run the same command again",
-                ) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / LOCK).open("w")
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    with opened as file:
+        if fcntl is not None and not any(_taken(file, attempt) for attempt in range(_TRIES)):
+            raise StorageError(
+                "another process is writing this run",
+                where=str(folder),
+                remedy="wait for it, or stop it; then run the same command again",
+            )
         yield
+
+
+def _taken(file: TextIOWrapper, attempt: int) -> bool:
+    """Try once; again after a moment, for `is_held` in a dashboard holds the lock while it looks."""
+    time.sleep(0.02 * attempt)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def is_held(folder: Path) -> bool:

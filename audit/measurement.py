@@ -63,7 +63,7 @@ def _short(value: Scalar) -> str:
 def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> bool:
     """Whether a gate's (metric, where) selects this measurement; numbers compare to 1e-6 relative.
 
-    Keys that `where` leaves out match anything.
+    Keys that `where` leaves out match anything. `{class: 3}` finds the class called "3".
     """
     if measurement.metric != metric:
         return False
@@ -72,6 +72,6 @@ def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> 
         if isinstance(wanted, float | int) and isinstance(found, float | int):
             if not math.isclose(float(wanted), float(found), rel_tol=1e-6, abs_tol=1e-12):
                 return False
-        elif found != wanted:
+        elif found != wanted and not (isinstance(found, str) and found == str(wanted)):
             return False
     return True

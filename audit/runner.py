@@ -12,13 +12,14 @@ import traceback
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 import yaml
 
 from raiaudit.audit.executor import LocalExecutor
-from raiaudit.audit.files import write_atomically
+from raiaudit.audit.files import storage_error, write_atomically
 from raiaudit.audit.gates import overall
 from raiaudit.audit.journal import journalled, now
 from raiaudit.audit.judgement import judge
@@ -71,20 +72,11 @@ def run_suite(loaded: LoadedSpec, home: Home, *, listener: Listener, documents: 
         try:
             with run_lock(run.folder):
                 _RunInProgress(loaded, model, run, lock, resolver, listener, documents).finish()
-        except RaiauditError as error:
-            listener({"event": "run_failed", "run": run_id, "model": model.title, "error": str(error)})
-            failures.append(error)
-            if isinstance(error, StorageError):
+        except Exception as error:  # even a defect of ours or of a plug-in must not cost the other models
+            failures.append(_explained(error, run))
+            listener({"event": "run_failed", "run": run_id, "model": model.title, "error": str(failures[-1])})
+            if isinstance(failures[-1], StorageError):
                 break  # a full disk will not be emptier for the next model
-        except Exception as error:  # a defect of ours or of a plug-in must not cost the other models
-            listener({"event": "run_failed", "run": run_id, "model": model.title, "error": _message(error)})
-            failures.append(
-                RaiauditError(
-                    f"unexpected {_message(error)}",
-                    where=str(run.folder / "journal.jsonl"),
-                    remedy="this is a defect: the journal has the traceback",
-                )
-            )
     if failures:
         raise failures[0]
     return runs
@@ -139,7 +131,9 @@ class _RunInProgress:
         errors = self._execute(plan, subject, header)
         measurements, errors = self._summarise(plan, subject, errors)
         spec = self.loaded.spec
-        verdicts = judge(plan, measurements, errors, spec.policy, self.run)
+        verdicts = judge(
+            plan, measurements, errors, spec.policy, self.run, data_digest=subject.dataset.digest
+        )
         return Results(
             run=self.run.id,
             verdict=overall(verdicts),
@@ -165,11 +159,11 @@ class _RunInProgress:
             )
             for task in tasks
         }
-        for shard in ledger.damaged():
-            self.events(
-                {"event": "note", "model": subject.name, "text": f"redoing a damaged shard: {shard.path}"}
-            )
-            shard.path.unlink()
+        for reason, shards in (("damaged", ledger.damaged()), ("stale", ledger.unwanted(keys))):
+            for shard in shards:
+                text = f"removing a {reason} shard: {shard.path}"
+                self.events({"event": "note", "model": subject.name, "text": text})
+                shard.path.unlink(missing_ok=True)
         missing = [task for task in tasks if ledger.find(task, keys[task.check, task.name]) is None]
         errors: dict[str, str] = {}
         done = len(tasks) - len(missing)
@@ -283,6 +277,18 @@ class _RunInProgress:
             purpose=spec.context.purpose,
             risk_class=spec.context.risk_class,
         )
+
+
+def _explained(error: Exception, run: Run) -> RaiauditError:
+    if isinstance(error, RaiauditError):
+        return error
+    if isinstance(error, OSError):
+        return storage_error(error, Path(error.filename) if isinstance(error.filename, str) else run.folder)
+    return RaiauditError(
+        f"unexpected {_message(error)}",
+        where=str(run.folder / "journal.jsonl"),
+        remedy="this is a defect: the journal has the traceback",
+    )
 
 
 def _message(error: Exception) -> str:

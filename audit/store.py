@@ -31,7 +31,8 @@ __all__ = ["Home", "Run"]
 
 MANIFEST = "manifest.sha256"
 _Model = TypeVar("_Model", bound=BaseModel)
-_UNSEALED = frozenset({MANIFEST, LOCK, "header.json"})
+_UNSEALED = frozenset({MANIFEST, LOCK})
+_CLOSED = ("ledger", "evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,18 @@ class Home:
         return self.root / "runs"
 
     def runs(self) -> list[Run]:
-        """Every readable run, newest first."""
-        found = [Run(folder) for folder in self.runs_folder.glob("*") if (folder / "header.json").is_file()]
-        return sorted(found, key=lambda run: (run.header.started, run.id), reverse=True)
+        """Every run with a readable header, newest first."""
+        found = [(run.header.started, run.id, run) for run in self._folders() if run.readable]
+        return [run for *_, run in sorted(found, key=lambda entry: entry[:2], reverse=True)]
+
+    def _folders(self) -> list[Run]:
+        return [Run(folder) for folder in self.runs_folder.glob("*") if (folder / "header.json").is_file()]
 
     def run(self, name: str) -> Run:
         """The run called `name`, or a unique prefix of its id, or "latest"."""
-        runs = self.runs()
-        if name == "latest" and runs:
-            return runs[0]
+        if name == "latest" and (readable := self.runs()):
+            return readable[0]
+        runs = self._folders()
         exact = [run for run in runs if run.id == name]
         found = exact or [run for run in runs if run.id.startswith(name)]
         if len(found) != 1:
@@ -94,6 +98,15 @@ class Run:
                 update={"status": "interrupted", "error": "the process ended before the run"}
             )
         return header
+
+    @property
+    def readable(self) -> bool:
+        """Whether `header.json` can be read."""
+        try:
+            _read(self.folder / "header.json", RunHeader)
+        except StorageError:
+            return False
+        return True
 
     @property
     def results(self) -> Results:
@@ -140,7 +153,7 @@ class Run:
         write_atomically(self.folder / "header.json", header.model_dump_json(indent=2) + "\n")
 
     def seal(self) -> None:
-        """Write `manifest.sha256` over every file but itself and the header (`sha256sum -c` reads it)."""
+        """Write `manifest.sha256` over every file but itself (`sha256sum -c` reads it)."""
         lines = []
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder).as_posix()
@@ -153,22 +166,29 @@ class Run:
         return self._seals().get(name)
 
     def _seals(self) -> dict[str, str]:
-        pairs = (line.partition("  ") for line in (self.folder / MANIFEST).read_text().splitlines())
+        text = (self.folder / MANIFEST).read_text(encoding="utf-8", errors="replace")
+        pairs = (line.partition("  ") for line in text.splitlines())
         return {name: digest for digest, _, name in pairs}
 
     def broken_seals(self) -> list[str]:
-        """Files that are missing or differ from the manifest; raises if there is no manifest."""
+        """Files that are missing or differ from the manifest, and rows that it does not know.
+
+        Raises `StorageError` if there is no manifest.
+        """
         path = self.folder / MANIFEST
         if not path.is_file():
             raise StorageError(
                 "this run was never sealed", where=str(self.folder), remedy="finish it: `raiaudit run SPEC`"
             )
+        seals = self._seals()
         broken = []
-        for name, digest in self._seals().items():
+        for name, digest in seals.items():
             file = self.folder / name
             if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
                 broken.append(name)
-        return broken
+        held = (path for part in _CLOSED for path in (self.folder / part).rglob("*") if path.is_file())
+        added = {path.relative_to(self.folder).as_posix() for path in held} - seals.keys()
+        return broken + sorted(added)
 
 
 def _read(path: Path, model: type[_Model]) -> _Model:

@@ -47,12 +47,7 @@ def refuse_unsafe(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(9)
     size = path.stat().st_size
-    if path.suffix.lower() in _UNSAFE_SUFFIXES or head[:2] in (
-        b"\x80\x02",
-        b"\x80\x03",
-        b"\x80\x04",
-        b"\x80\x05",
-    ):
+    if path.suffix.lower() in _UNSAFE_SUFFIXES or head[:2] in _PICKLE_STARTS:
         raise ArtifactRefusedError(
             "a pickled model can run code when it is loaded", where=str(path), remedy=remedy
         )
@@ -73,7 +68,7 @@ def load_outside(
     """Weights from a safetensors file into `architecture`, shaped for `dataset`.
 
     Raises `ArtifactRefusedError` for an unsafe or damaged file, for weights that do not fit the
-    architecture, and for an output width that is not the number of classes.
+    architecture or are not finite, and for an output width that is not the number of classes.
     """
     import raiaudit
     from raiaudit.models.architectures import family
@@ -83,6 +78,7 @@ def load_outside(
     classifier = family(architecture).for_dataset(dataset, **options)
     _compare_shapes(path, classifier.state_dict(), len(dataset.classes), architecture)
     load_weights(classifier, path)
+    _refuse_non_finite(path, classifier.state_dict())
     record = TrainingRecord(
         architecture=architecture,
         config=classifier.config,
@@ -91,6 +87,17 @@ def load_outside(
         weights_digest=weights_digest(classifier.state_dict()),
     )
     return ModelVersion(name, 0, classifier.eval(), record)
+
+
+def _refuse_non_finite(path: Path, state: dict[str, Any]) -> None:
+    """A NaN answers every question with the first class, which looks like a result."""
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise ArtifactRefusedError(
+            f"{broken[0]} holds NaN or infinity",
+            where=str(path),
+            remedy="the training that wrote it diverged: train the model again",
+        )
 
 
 def _compare_shapes(path: Path, expected: dict[str, Any], classes: int, architecture: str) -> None:

@@ -9,6 +9,7 @@ Only `load` imports torch. Importing MLflow takes about two seconds: open a regi
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ WEIGHTS = "model.safetensors"
 RECORD = "record.json"
 _KEY = "raiaudit.training_key"
 _EXPERIMENT = "raiaudit"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_ALIAS = re.compile(r"(?!latest$|[vV]\d+$)[A-Za-z0-9_-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,25 @@ class Registry:
     def add(
         self, version: ModelVersion, *, key: str | None = None, aliases: Sequence[str] = ()
     ) -> RegisteredModel:
-        """Store weights and record, then make them a new version: a crash in between leaves no version."""
+        """Store weights and record, then make them a new version: a crash in between leaves no version.
+
+        Raises `UsageError` for a name or alias that cannot be one, `StorageError` when the registry
+        cannot be written.
+        """
+        from mlflow.exceptions import MlflowException
+        from safetensors import SafetensorError
+
+        _refuse_bad_names(version.name, aliases)
+        try:
+            return self._add(version, key, aliases)
+        except (MlflowException, OSError, SafetensorError) as error:
+            raise StorageError(
+                f"{version.name} could not be stored: {error}",
+                where=self._artifacts or "the registry",
+                remedy="free some space or check the registry; the training checkpoint is kept",
+            ) from error
+
+    def _add(self, version: ModelVersion, key: str | None, aliases: Sequence[str]) -> RegisteredModel:
         from mlflow.exceptions import MlflowException
 
         from raiaudit.models.weights import save_weights
@@ -143,8 +164,9 @@ class Registry:
         return _listed(self._client.get_model_version(version.name, made.version))
 
     def set_alias(self, reference: str, alias: str) -> None:
-        """Let `NAME@alias` mean the version that `reference` names."""
+        """Let `NAME@alias` mean the version that `reference` names. Raises `UsageError` for a bad alias."""
         model = self.find(reference)
+        _refuse_bad_names(model.name, [alias])
         self._client.set_registered_model_alias(model.name, alias, str(model.version))
 
     def record(self, model: RegisteredModel) -> TrainingRecord:
@@ -182,8 +204,8 @@ class Registry:
 
     def _versions(self, name: str) -> list[RegisteredModel]:
         quoted = name.replace("'", "")
-        found = [_listed(version) for version in self._client.search_model_versions(f"name='{quoted}'")]
-        return sorted(found, key=lambda model: -model.version)
+        listed = [_listed(version) for version in self._client.search_model_versions(f"name='{quoted}'")]
+        return sorted((model for model in listed if model.name == name), key=lambda model: -model.version)
 
     def _fetch(self, model: RegisteredModel, file: str) -> Path:
         from mlflow.artifacts import download_artifacts
@@ -202,6 +224,20 @@ class Registry:
         if experiment is not None:
             return str(experiment.experiment_id)
         return str(self._client.create_experiment(_EXPERIMENT, artifact_location=self._artifacts))
+
+
+def _refuse_bad_names(name: str, aliases: Sequence[str]) -> None:
+    """Before anything is written: names that a reference or MLflow could not read back."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a model's name", remedy="use letters, digits, _, . and -, at most 80"
+        )
+    for alias in aliases:
+        if not _ALIAS.fullmatch(alias):
+            raise UsageError(
+                f"{alias!r} cannot be an alias",
+                remedy="use letters, digits, _ and -; neither `latest` nor a version such as v1",
+            )
 
 
 def _parse(reference: str) -> tuple[str, str | None, str | None]:

@@ -1,7 +1,7 @@
 """The `raiaudit` command. Every sub-command is thin; heavy imports happen inside the ones that need them.
 
-Exit codes: 0 pass · 1 a gate failed · 2 usage or spec error · 3 inconclusive · 4 artifact refused ·
-130 interrupted.
+Exit codes: 0 pass · 1 a gate failed · 2 usage or spec error · 3 inconclusive, or an error ·
+4 artifact refused · 130 interrupted · 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -58,18 +58,32 @@ app.command("schema")(catalogues.schema)
 
 
 def main() -> None:
-    """Run the command; errors of ours become one screen of text and their exit code."""
+    """Run the command; errors of ours become one screen of text and their exit code.
+
+    No other error may exit with 1: that is for gates that failed.
+    """
     from raiaudit.errors import RaiauditError
 
     try:
         app()
     except RaiauditError as error:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(str(error), err=True)
+        _complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command resumes", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # `raiaudit … | head`
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        _complain(str(error))
+        sys.exit(3)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # `raiaudit … | head`
+            sys.exit(141)
+        raise
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        _complain("this is a defect of raiaudit, please report it with the lines above")
+        sys.exit(3)
+
+
+def _complain(text: str) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(text, err=True)

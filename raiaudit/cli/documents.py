@@ -55,17 +55,17 @@ def verify(
     from raiaudit.audit.store import Run
     from raiaudit.errors import UsageError
 
+    if not document.exists():
+        raise UsageError("no such file", where=str(document))
     folder = run or (document if document.is_dir() else document.parent)
     if not folder.is_dir():
         raise UsageError("no such run directory", where=str(folder))
     found = Run(folder)
-    problems = [f"{name} is missing or was changed" for name in found.broken_seals()]
+    problems = [f"{name} is not as it was sealed" for name in found.broken_seals()]
     if document.is_file():
         digest = hashlib.sha256(document.read_bytes()).hexdigest()
         if digest != found.sealed_digest("report.pdf"):
             problems.append(f"{document} is not the PDF this run sealed")
-    elif not document.is_dir():
-        raise UsageError("no such file", where=str(document))
     for problem in problems:
         typer.echo(f"BROKEN: {problem}")
     if problems:

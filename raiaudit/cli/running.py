@@ -47,11 +47,17 @@ def run(
             from raiaudit.audit.runner import run_suite
 
             runs = run_suite(loaded, Home.at(home), listener=listener, documents=_documents)
-    except RaiauditError as error:
+    except KeyboardInterrupt:
         if as_json:
-            _finished(None, [], "error", error.exit_code, error=str(error))
+            _finished(None, [], "interrupted", 130)
+        typer.echo("interrupted; the same command resumes", err=True)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if as_json:
+            code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
+            _finished(None, [], "error", code, error=str(error))
         raise
-    verdicts = [str(found.header.verdict) for found in runs]
+    verdicts = [str(found.results.verdict) for found in runs]
     code = exit_code(verdicts)
     if as_json:
         worst = next((v for v in ("fail", "error", "inconclusive", "not_run") if v in verdicts), "pass")
