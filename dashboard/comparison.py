@@ -41,7 +41,7 @@ def show(entries: Sequence[RunEntry]) -> None:
             st.warning(f"**{plain(entry.id)}** is left out. {plain(error)}", icon=":material/warning:")
     if not results:
         return
-    st.header(f"Newest: {plain(newest.spec_path or newest.suite)}")
+    st.header(f"Newest: {plain(newest.spec_path or newest.suite)}", anchor=False)
     data = results[0].data
     st.caption(f"{plain(data.name)} · {data.audited:,} audited examples · intervals in brackets")
     _gates_by_model(results)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_chart", "show"]
 
+_WIDEST = 340  # pixels: three pictures a row
 _PAGE_FONT = "Source Sans, Source Sans Pro, sans-serif"
 
 
@@ -53,7 +54,7 @@ def show(run: Run, results: Results, check: str) -> None:
 
 def _draw(figure: Figure) -> None:
     if isinstance(figure.drawing, bytes):
-        st.image(figure.drawing, alt=figure.alt)
+        st.image(figure.drawing, width=min(_WIDEST, _width(figure.drawing)), alt=figure.alt)
     else:
         draw_chart(figure.drawing, figure.alt)
     st.caption(plain(figure.caption))
@@ -67,7 +68,16 @@ def draw_chart(chart: AnyChart, alt_text: str) -> None:
 def _for_page(chart: AnyChart) -> AnyChart:
     """The same chart in the page's typeface."""
     config = json.loads(json.dumps(chart.config.to_dict()).replace(FONT, _PAGE_FONT))
+    config.get("legend", {}).pop("columns", None)  # a page is wide enough for one row
     return chart.properties(config=alt.Config.from_dict(config))
+
+
+def _width(png: bytes) -> int:
+    from io import BytesIO
+
+    from PIL import Image
+
+    return Image.open(BytesIO(png)).width
 
 
 def _words(words: Words) -> None:

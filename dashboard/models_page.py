@@ -57,7 +57,7 @@ def _models(entries: list[RunEntry]) -> list[_Seen]:
 def _model(seen: _Seen, run_page: StreamlitPage) -> None:
     record = seen.subject.record
     with st.container(border=True):
-        st.subheader(plain(seen.subject.name))
+        st.subheader(plain(seen.subject.name), anchor=False)
         facts = {
             "Architecture": plain(record.architecture),
             "Recipe": _recipe(record.recipe),

@@ -55,7 +55,7 @@ def _pillar(run: Run, results: Results, pillar: str) -> None:
 
 def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None:
     check = outcomes[0].check
-    st.subheader(plain(check_title(check)))
+    st.subheader(plain(check_title(check)), anchor=False)
     st.markdown(plain(outcomes[0].question))
     for outcome in outcomes:
         if outcome.status != "ran":

@@ -29,7 +29,7 @@ def show(home: Home) -> None:
         return
     entry = _chosen(entries)
     if entry.header is None:
-        st.title(plain(entry.id))
+        st.title(plain(entry.id), anchor=False)
         run_states.damaged(entry.problem or "")
         return
     _headline(entry)
@@ -78,7 +78,7 @@ def _headline(entry: RunEntry) -> None:
     if header.seconds is not None:
         facts.append(duration(header.seconds))
     facts += [plain(text) for text in (header.owner, header.risk_class) if text]
-    st.title(plain(header.model))
+    st.title(plain(header.model), anchor=False)
     st.markdown(f"{chip(entry.state)}{partial} :gray[{' · '.join(facts)}]")
     if header.purpose:
         st.markdown(plain(header.purpose))

@@ -57,8 +57,8 @@ def _ok(page: AppTest) -> AppTest:
 def shown(page: AppTest) -> str:
     """Every word on the page, without Markdown's backslashes and our invisible joiners."""
     parts: list[str] = []
-    for kind in ("title", "header", "subheader", "markdown", "caption"):
-        parts += [str(element.value) for element in page.get(kind)]
+    for texts in (page.title, page.header, page.subheader, page.markdown, page.caption):
+        parts += [str(element.value) for element in texts]
     for alerts in (page.info, page.warning, page.error, page.success):
         parts += [str(element.value) for element in alerts]
     parts += [str(element.value) for element in page.code]
@@ -109,7 +109,7 @@ def test_filters_keep_the_runs_asked_for(add: AddRun) -> None:
     add("a", model="failing-model", data="digits")
     add("b", model="open-model", data="mnist", robust=0.853, suite="s2")
     page = overview()
-    page.get("button_group")[0].set_value(["inconclusive"]).run()
+    page.pills[0].set_value(["inconclusive"]).run()
     text = [element.proto.label.replace("\\", "") for element in page.get("page_link")]
     assert text == ["open-model"]
     page.multiselect[0].set_value(["digits"]).run()

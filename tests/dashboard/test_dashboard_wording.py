@@ -32,7 +32,7 @@ RENDER = MarkdownIt("gfm-like", {"linkify": False})
 
 
 def rendered(text: str) -> str:
-    return RENDER.render(plain(text))
+    return str(RENDER.render(plain(text)))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
