@@ -27,9 +27,10 @@ _POOLED = 4  # side of the last feature map
 
 
 class ConvNet(Classifier):
-    """conv w → conv 2w (stride 2) → conv 2w → mean to 4×4 → linear `hidden` → linear K.
+    """conv w → conv 2w → half the size → conv 2w → mean to 4×4 → linear `hidden` → linear K.
 
-    Images wider than 16 pixels are max-pooled after the first convolution.
+    The size is halved by max-pooling or by the stride of the second convolution, which costs a quarter
+    and is the harder one to attack. Images wider than 16 pixels are also max-pooled after the first.
     """
 
     architecture = "cnn"
@@ -43,6 +44,7 @@ class ConvNet(Classifier):
         width: int = 16,
         hidden: int = 128,
         norm: Literal["group", "none"] = "group",
+        downsample: Literal["max", "stride"] = "max",
         normalization: Normalization = "train",
     ) -> None:
         super().__init__()
@@ -52,6 +54,7 @@ class ConvNet(Classifier):
             "width": width,
             "hidden": hidden,
             "norm": norm,
+            "downsample": downsample,
             "normalization": normalization,
         }
         self.classes = classes
@@ -60,7 +63,8 @@ class ConvNet(Classifier):
         self.features = nn.Sequential(
             *_convolution(channels, width, norm),
             *([nn.MaxPool2d(2)] if height > 16 else []),
-            *_convolution(width, 2 * width, norm, stride=2),
+            *_convolution(width, 2 * width, norm, stride=2 if downsample == "stride" else 1),
+            *([nn.MaxPool2d(2)] if downsample == "max" else []),
             *_convolution(2 * width, 2 * width, norm),
             nn.AdaptiveAvgPool2d(_POOLED),
         )
