@@ -24,11 +24,15 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A headline's short and long title, and how it is found in results."""
+    """A headline's short title (two lines) and long one, and how it is found in results.
+
+    `only_gated`: a second number of a pillar, shown where a gate makes it the one that counts.
+    """
 
     short: str
     title: str
     pick: Callable[[Results], Measurement | None]
+    only_gated: bool = False
 
 
 def headlines(results: Results) -> list[Headline | None]:
@@ -42,12 +46,14 @@ def headlines(results: Results) -> list[Headline | None]:
 
 
 def shown_columns(rows: Sequence[Sequence[Headline | None]]) -> list[int]:
-    """The columns in which at least one run has a value."""
+    """The columns in which at least one run has something to show."""
 
-    def has_value(entry: Headline | None) -> bool:
-        return entry is not None and entry.measurement.value is not None
+    def counts(column: Column, entry: Headline | None) -> bool:
+        if entry is None or entry.measurement.value is None:
+            return False
+        return entry.status is not None or not column.only_gated
 
-    return [i for i in range(len(COLUMNS)) if any(has_value(row[i]) for row in rows)]
+    return [i for i, column in enumerate(COLUMNS) if any(counts(column, row[i]) for row in rows)]
 
 
 def _named(results: Results, check: str, metric: str) -> list[Measurement]:
@@ -92,12 +98,12 @@ def _tpr(results: Results) -> Measurement | None:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("clean\nacc.", "Clean accuracy", _plain("performance.accuracy", "accuracy")),
-    Column("robust\nacc.", "Robust accuracy", _robust),
+    Column("clean\nacc. %", "Clean accuracy", _plain("performance.accuracy", "accuracy")),
+    Column("robust\nacc. %", "Robust accuracy", _robust),
     Column("MIA\nAUC", "Membership AUC", _plain("privacy.membership", "membership_auc")),
-    Column("MIA\nTPR", "Membership TPR at lowest FPR", _tpr),
+    Column("MIA\nTPR %", "Membership TPR at lowest FPR", _tpr, only_gated=True),
     Column("\nε", "ε", _plain("privacy.accounting", "epsilon")),
-    Column("group\ngap", "Accuracy gap between groups", _plain("fairness.groups", "accuracy_difference")),
-    Column("deletion\ngain", "Deletion gain", _plain("explanations.attribution", "deletion_gain")),
-    Column("\nECE", "ECE", _plain("reliability.calibration", "ece")),
+    Column("group\ngap %", "Accuracy gap between groups", _plain("fairness.groups", "accuracy_difference")),
+    Column("del.\ngain %", "Deletion gain", _plain("explanations.attribution", "deletion_gain")),
+    Column("\nECE %", "ECE", _plain("reliability.calibration", "ece")),
 )

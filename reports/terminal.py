@@ -32,7 +32,7 @@ def verdict_table(runs: Sequence[Run]) -> Table:
     results = [run.results for run in runs]
     rows = [headlines(result) for result in results]
     columns = shown_columns(rows)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("\nmodel", overflow="fold", min_width=10)
     table.add_column("\nverdict", overflow="fold")
     for i in columns:
@@ -71,14 +71,12 @@ def _cell(headline: Headline | None) -> Text:
     m = headline.measurement
     if m.value is None:
         return _text("undef.", "dim")
-    text = _text(value(m).replace(" %", ""))
-    if "%" in value(m):
-        text.append("%", style="dim")
+    text = _text(value(m).removesuffix(" %"))  # the column's title has the unit
     if headline.status is not None:
         look = VERDICTS[headline.status]
-        text.append(f" {look.symbol}", style=look.style)
+        text.append(look.symbol, style=look.style)
     else:
-        text.append("  ")
+        text.append(" ")
     return text
 
 

@@ -1,0 +1,66 @@
+"""Pictures, decoded again: sizes, colours by sign, and what is not an image."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raiaudit.reports.pictures import adversarial_picture, saliency_overlay
+
+
+def pixels(png: bytes | None) -> Any:
+    assert png is not None
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    base = {"shape": [1, 2, 2], "input": [0.0, 0.0, 0.0, 0.0], "map": [1.0, -1.0, 0.0, 0.0]}
+    return base | changes
+
+
+def test_for_is_warm_against_is_cold_nothing_is_grey() -> None:
+    image = pixels(saliency_overlay(row()))
+    half = image.shape[0] // 2
+    warm, cold, nothing = image[0, 0], image[0, half], image[half, 0]
+    assert warm[0] > warm[2] + 100
+    assert cold[2] > cold[0] + 100
+    assert nothing[0] == nothing[1] == nothing[2]
+
+
+@pytest.mark.parametrize("shape", [[3, 2, 2], [2, 2, 3], [2, 2]])
+def test_every_layout_of_an_image_is_understood(shape: list[int]) -> None:
+    size = int(np.prod(shape))
+    image = pixels(saliency_overlay(row(shape=shape, input=[0.5] * size, map=[0.1] * size)))
+    assert image.shape[2] == 3
+    assert image.shape[0] == image.shape[1]
+
+
+def test_a_map_over_pixels_of_a_colour_image_has_one_value_a_pixel() -> None:
+    image = pixels(saliency_overlay(row(shape=[3, 2, 2], input=[0.5] * 12, map=[1.0, 0.0, 0.0, 0.0])))
+    assert image[0, 0, 0] > image[0, 0, 2] + 100
+
+
+@pytest.mark.parametrize(
+    "changes", [{"shape": [4]}, {"input": None}, {"input": "a text"}, {"map": [1.0]}, {"shape": [5, 2, 2]}]
+)
+def test_what_is_not_an_image_has_no_picture(changes: dict[str, Any]) -> None:
+    assert saliency_overlay(row(**changes)) is None
+
+
+def test_a_constant_map_is_not_divided_by_zero() -> None:
+    assert pixels(saliency_overlay(row(map=[0.0] * 4))).max() <= 255
+
+
+def test_the_difference_is_grey_where_nothing_changed() -> None:
+    picture = {"shape": [1, 1, 2], "clean": [0.2, 0.6], "adversarial": [0.2, 0.9]}
+    image = pixels(adversarial_picture(picture))
+    unit = image.shape[0]
+    same, changed = image[0, -2 * unit], image[0, -1]
+    assert abs(same[0] - 128) <= 1
+    assert changed[0] == 255
+
+
+def test_texts_have_no_adversarial_picture() -> None:
+    assert adversarial_picture({"shape": [], "clean": "good", "adversarial": "g00d"}) is None
