@@ -1,0 +1,94 @@
+"""Attributions of words: padding and [CLS] have no part, a planted word is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from raiaudit.attacks.spaces import TokenSpace
+from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
+from raiaudit.audit.explanations.integrated_gradients import integrated_gradients
+from raiaudit.audit.explanations.views import view_of
+from raiaudit.errors import CapabilityError
+from raiaudit.models.architectures.classifier import Classifier
+from raiaudit.models.architectures.text_transformer import TextTransformer
+from raiaudit.models.data.dataset import Dataset, Split
+
+if TYPE_CHECKING:
+    from raiaudit.audit.subject import Subject
+
+WORDS = ["a", "film", "about", "the", "sea", "and", "its", "people", "told", "with", "patience"]
+
+
+def texts(n: int = 40) -> Dataset:
+    """The label is whether the word `splendid` occurs, somewhere among others."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for row in range(n):
+        words = list(rng.choice(WORDS, size=rng.integers(3, 12)))
+        if row % 2:
+            words.insert(int(rng.integers(0, len(words) + 1)), "splendid")
+        lines.append(" ".join(words))
+    split = Split(pl.Series([f"t{row:02d}" for row in range(n)]), lines, np.arange(n) % 2)
+    splits = {"train": split, "validation": split, "test": split}
+    return Dataset("planted", "text", ("dull", "good"), TokenSpace(200, 24), splits, digest="texts")
+
+
+@pytest.fixture(scope="module")
+def reader() -> tuple[Dataset, TextTransformer]:
+    dataset = texts()
+    torch.manual_seed(0)
+    model = TextTransformer.for_dataset(dataset, width=16, depth=1, heads=2, dropout=0.0)
+    split = dataset.splits["train"]
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    x, y_B = model.encode(split.inputs), torch.from_numpy(split.labels)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y_B).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert (model.eval()(x).argmax(1) == y_B).all()
+    return dataset, model
+
+
+def maps(subject: Subject, lines: list[str]) -> torch.Tensor:
+    view = view_of(subject, lines, "mean")
+    target_B = torch.ones(len(lines), dtype=torch.int64)
+    return view.by_feature(integrated_gradients(view.logits, view.x, view.baseline, target_B).values)
+
+
+def test_padding_changes_no_attribution(reader: Any, make_subject: Any) -> None:
+    subject = make_subject(reader[1], reader[0])
+    short, long = "a splendid film", "the sea and the people and the patience and the splendid film"
+    alone_BF, padded_BF = maps(subject, [short]), maps(subject, [short, long])[:1]
+    length = alone_BF.shape[1]
+    torch.testing.assert_close(padded_BF[:, :length], alone_BF, atol=1e-4, rtol=1e-3)
+    assert (padded_BF[:, length:] == 0).all()
+    assert (padded_BF[:, 0] == 0).all()  # [CLS] is its own baseline
+
+
+def test_the_planted_word_carries_the_prediction(reader: Any, make_subject: Any, run_check: Any) -> None:
+    subject = make_subject(reader[1], reader[0])
+    check, config = Attribution(), AttributionConfig(examples=40, maps=40, shard=15)
+    ledger = run_check(check, subject, config)
+    found = {m.label(): m for m in check.summarise(ledger, subject, config)}
+    # LayerNorm is nearly singular at the zero embedding: a few texts keep a residual at 256 nodes.
+    assert (found["completeness_error (statistic=median)"].value or 0) <= config.tolerance
+    assert (found["completeness_error (statistic=max)"].value or 0) <= 5 * config.tolerance
+    shown = check.evidence(ledger, subject, config)["maps"].filter(pl.col("predicted") == "good")
+    assert shown.height == 20
+    assert shown["input"].null_count() == 20
+    for row in shown.iter_rows(named=True):
+        assert len(row["map"]) == len(row["features"])
+        assert row["features"][int(np.argmax(row["map"]))] == "splendid"
+
+
+def test_a_text_model_that_hides_its_embedding_is_refused(make_subject: Any) -> None:
+    class Opaque(Classifier):
+        architecture = "opaque"
+
+    with pytest.raises(CapabilityError, match="embedding"):
+        view_of(make_subject(Opaque(), texts()), ["a film"], "mean")
