@@ -59,6 +59,10 @@ def test_two_groups_have_the_plain_newcombe_and_koopman_intervals() -> None:
     assert widest is not None
     assert (widest.value, widest.low, widest.high) == pytest.approx((gap.value, gap.low, gap.high))
     assert (widest.highest, widest.lowest) == ("g0", "g1")
+    mirrored = widest_gap([values[::-1]], 0.95)
+    assert mirrored is not None
+    assert (mirrored.highest, mirrored.lowest) == ("g0", "g1")
+    assert (mirrored.low, mirrored.high) == pytest.approx((widest.low, widest.high))
     smallest = smallest_ratio([("g0", 30, 60), ("g1", 20, 100)], 0.95)
     assert smallest is not None
     assert (smallest.low, smallest.high) == pytest.approx(ratio(20, 100, 30, 60))
