@@ -139,7 +139,7 @@ class _RunInProgress:
             verdict=overall(verdicts),
             partial=spec.run.limit is not None,
             purpose=spec.context.purpose,
-            subject=SubjectCard(name=subject.name, version=subject.version.version, record=subject.record),
+            subject=_subject_card(subject),
             data=_data_card(subject),
             seed=spec.run.seed,
             checks=tuple(_outcome(planned, errors) for planned in plan),
@@ -306,6 +306,12 @@ def _outcome(planned: PlannedCheck, errors: dict[str, str]) -> CheckOutcome:
         config=planned.config.model_dump(mode="json"),
         tasks=len(planned.tasks),
     )
+
+
+def _subject_card(subject: Subject) -> SubjectCard:
+    """The record without what another training of the same model would not repeat."""
+    record = subject.record.model_copy(update={"seconds": None, "device": None})
+    return SubjectCard(name=subject.name, version=subject.version.version, record=record)
 
 
 def _data_card(subject: Subject) -> DataCard:

@@ -15,6 +15,7 @@ __all__ = ["SCHEMAS", "schema_of"]
 
 FOLDER = Path(__file__).parent / "schema"
 SCHEMAS = ("spec", "results")
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -22,9 +23,9 @@ def schema_of(name: str) -> dict[str, Any]:
     if name == "results":
         from raiaudit.audit.results import Results
 
-        return Results.model_json_schema(mode="serialization")
+        return {"$schema": _DIALECT, **Results.model_json_schema(mode="serialization")}
     if name == "spec":
-        return _spec_schema()
+        return {"$schema": _DIALECT, **_spec_schema()}
     raise UnknownNameError("schema", name, SCHEMAS)
 
 
@@ -34,6 +35,8 @@ def _spec_schema() -> dict[str, Any]:
     from raiaudit.audit.spec import Spec
 
     schema = Spec.model_json_schema(by_alias=True)
+    data = schema["properties"]["data"]
+    data["anyOf"] = data.pop("oneOf")  # a name alone fits both kinds
     rules = []
     for name, check in CHECKS.items():
         options = check.Config.model_json_schema()

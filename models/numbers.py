@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 __all__ = ["Fraction", "SliceValue", "parse_number"]
 
@@ -43,5 +43,16 @@ def _slice_value(value: Any) -> Any:
     return parse_number(value)
 
 
-Fraction = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_fraction)]
+_WRITTEN = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "string", "pattern": r"^\s*-?[0-9.]+(\s*/\s*[0-9.]+|[eE][-+]?[0-9]+)\s*$"},
+    ]
+}
+Fraction = Annotated[
+    float,
+    Field(allow_inf_nan=False),
+    BeforeValidator(_fraction),
+    WithJsonSchema(_WRITTEN, mode="validation"),
+]
 SliceValue = Annotated[bool | int | float | str, BeforeValidator(_slice_value)]
