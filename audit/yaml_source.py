@@ -45,10 +45,13 @@ class YamlSource:
         """What the file has of `location`, and the rest; an item of a list written as one value is it."""
         known: Location = ()
         for i, part in enumerate(location):
-            if (*known, part) in self.lines:
-                known = (*known, part)
-            elif part != 0:
-                return known, location[i:]
+            for written in (part, str(part)):  # a key may be a number
+                if (*known, written) in self.lines:
+                    known = (*known, written)
+                    break
+            else:
+                if part != 0:
+                    return known, location[i:]
         return known, ()
 
 
