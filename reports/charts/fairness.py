@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled
+from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled, tooltips
 from raiaudit.reports.theme import MUTED, SERIES
 
 __all__ = ["group_intervals", "group_table"]
@@ -31,15 +31,15 @@ def group_intervals(table: pl.DataFrame, *, title: str, percent: bool = True) ->
         axis=percent_axis(title, tickCount=5) if percent else alt.Axis(title=title, tickCount=5),
     )
     whisker = base.mark_rule(color=SERIES[0], strokeWidth=1.6).encode(
-        x=alt.X("low:Q", scale=x["scale"]), x2="high:Q"
+        x=alt.X("low:Q", scale=x["scale"]), x2=alt.X2("high:Q")
     )
     dot = base.mark_point(filled=True, size=48, opacity=1, color=SERIES[0]).encode(
-        x=x, tooltip=["line:N", "value:Q", "low:Q", "high:Q"]
+        x=x, tooltip=tooltips("line:N", "value:Q", "low:Q", "high:Q")
     )
     layers: list[alt.Chart] = [whisker, dot]
     if shown["value"].null_count():
         gone = base.transform_filter("datum.value === null").mark_text(align="left", color=MUTED)
-        layers.append(gone.encode(x=alt.value(8), text=alt.value("not defined")))
+        layers.append(gone.encode(x=alt.value(8), text=alt.TextValue("not defined")))
     return styled(alt.layer(*layers), height=60 + 22 * len(order))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from raiaudit.reports.charts.style import AnyChart, curve, inline, percent_axis, series, styled
+from raiaudit.reports.charts.style import AnyChart, curve, inline, percent_axis, series, styled, tooltips
 from raiaudit.reports.theme import FAINT
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def membership_roc(table: pl.DataFrame) -> AnyChart:
         alt.layer(
             chance.mark_line(color=FAINT, strokeDash=[3, 3], strokeWidth=1),
             lines,
-            label.mark_text(dx=24, dy=8).encode(text=alt.value("chance")),
+            label.mark_text(dx=24, dy=8).encode(text=alt.TextValue("chance")),
         )
     )
 
@@ -55,11 +55,11 @@ def score_histogram(table: pl.DataFrame) -> AnyChart:
     look = series("who", ["member", "non-member"])
     bars = alt.Chart(inline(share)).encode(
         x=alt.X("low:Q", axis=alt.Axis(title="Membership score (larger: more likely a member)", grid=False)),
-        x2="high:Q",
+        x2=alt.X2("high:Q"),
         y=alt.Y("share:Q", axis=percent_axis("Share of examples")),
-        y2="base:Q",
+        y2=alt.Y2("base:Q"),
         color=look["color"],
-        tooltip=["who:N", "low:Q", "high:Q", "count:Q"],
+        tooltip=tooltips("who:N", "low:Q", "high:Q", "count:Q"),
     )
     return styled(bars.mark_rect(opacity=0.5))
 

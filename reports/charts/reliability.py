@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled
+from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled, tooltips
 from raiaudit.reports.theme import FAINT, SERIES
 
 __all__ = ["reliability_diagram"]
@@ -27,10 +27,10 @@ def reliability_diagram(table: pl.DataFrame) -> AnyChart:
         alt.layer(
             perfect.mark_line(color=FAINT, strokeDash=[3, 3], strokeWidth=1),
             base.mark_rule(color=SERIES[0], strokeWidth=1.6).encode(
-                y=alt.Y("low:Q", scale=unit), y2="high:Q"
+                y=alt.Y("low:Q", scale=unit), y2=alt.Y2("high:Q")
             ),
             base.mark_point(filled=True, opacity=1, color=SERIES[0]).encode(
-                y=y, size=size, tooltip=["confidence:Q", "accuracy:Q", "low:Q", "high:Q", "n:Q"]
+                y=y, size=size, tooltip=tooltips("confidence:Q", "accuracy:Q", "low:Q", "high:Q", "n:Q")
             ),
         )
     )

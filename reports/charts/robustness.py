@@ -36,10 +36,10 @@ def accuracy_against_eps(
     if threshold is None:
         return styled(lines)
     gate = alt.Chart(inline([{"eps": threshold[0], "minimum": threshold[1]}])).encode(
-        x="eps:Q", y=alt.Y("minimum:Q", scale=_UNIT)
+        x=alt.X("eps:Q"), y=alt.Y("minimum:Q", scale=_UNIT)
     )
     tick = gate.mark_tick(color=MUTED, thickness=2, size=26, orient="horizontal")
-    return styled(alt.layer(lines, tick, gate.mark_text(dy=-7).encode(text=alt.value("gate"))))
+    return styled(alt.layer(lines, tick, gate.mark_text(dy=-7).encode(text=alt.TextValue("gate"))))
 
 
 def accuracy_against_severity(table: pl.DataFrame) -> AnyChart:

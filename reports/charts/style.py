@@ -16,7 +16,7 @@ from raiaudit.reports.theme import FAINT, FONT, GRID, INK, MUTED, SERIES
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["AnyChart", "curve", "inline", "percent_axis", "series", "styled", "to_svg"]
+__all__ = ["AnyChart", "curve", "inline", "percent_axis", "series", "styled", "to_svg", "tooltips"]
 
 WIDTH = 340
 HEIGHT = 240
@@ -35,6 +35,11 @@ def inline(rows: pl.DataFrame | Sequence[Mapping[str, object]]) -> alt.InlineDat
 def percent_axis(title: str, **options: Any) -> alt.Axis:
     """An axis over [0, 1] that reads in percent."""
     return alt.Axis(title=title, format=".0%", **options)
+
+
+def tooltips(*fields: str) -> list[alt.Tooltip]:
+    """What a page shows under the pointer (as objects: Altair is slow to resolve bare strings)."""
+    return [alt.Tooltip(field) for field in fields]
 
 
 def series(field: str, names: Sequence[str], *, legend: bool = True) -> dict[str, Any]:
@@ -62,12 +67,16 @@ def curve(
     layers: list[alt.Chart] = []
     if {"low", "high"} <= set(frame.columns):
         band = base.mark_area(opacity=0.14, line=False)
-        layers.append(band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q", color=plain["color"]))
+        layers.append(
+            band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q"), color=plain["color"])
+        )
     colour = plain["color"] if points else named["color"]
     layers.append(base.mark_line().encode(y=y, color=colour, strokeDash=plain["strokeDash"]))
     if points:
         dots = base.mark_point(filled=True, size=34, opacity=1)
-        layers.append(dots.encode(y=y, color=named["color"], shape=named["shape"], tooltip=list(tooltip)))
+        layers.append(
+            dots.encode(y=y, color=named["color"], shape=named["shape"], tooltip=tooltips(*tooltip))
+        )
     # Independent legends: the one of the dots alone shows the shapes as drawn.
     whole: AnyChart = alt.layer(*layers).resolve_legend(color="independent", shape="independent")
     return whole
