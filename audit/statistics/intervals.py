@@ -143,8 +143,8 @@ def ratio(successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: fl
     def accepted(log_ratio: float) -> bool:
         return _koopman(math.exp(log_ratio), successes_a, n_a, successes_b, n_b) <= limit
 
-    # With a count of 0, half a success marks a ratio inside the interval to search from.
-    inside = math.log(max(successes_a, 0.5) / n_a) - math.log(max(successes_b, 0.5) / n_b)
+    # A ratio of 0 or infinity has no logarithm: the search starts close to it.
+    inside = math.log(max(successes_a, 1e-6) / n_a) - math.log(max(successes_b, 1e-6) / n_b)
     low = math.exp(_boundary(accepted, inside, -1)) if successes_a else 0.0
     high = math.exp(_boundary(accepted, inside, +1)) if successes_b else math.inf
     return Interval(low, high)
