@@ -1,4 +1,4 @@
-"""The newest suite's models side by side: every gate of the spec as a row, every model as a column."""
+"""The newest suite's models side by side: a row a headline number or gate, a column a model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.reading import RunEntry, results_of
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.errors import StorageError
+from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
 from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.audit.gates import Verdict
+    from raiaudit.audit.gates import Status
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
+    from raiaudit.reports.headline import Headline
 
 __all__ = ["show"]
 
@@ -44,43 +46,65 @@ def show(entries: Sequence[RunEntry]) -> None:
     st.header(f"Newest: {plain(newest.spec_path or newest.suite)}", anchor=False)
     data = results[0].data
     st.caption(f"{plain(data.name)} · {data.audited:,} audited examples · intervals in brackets")
-    _gates_by_model(results)
+    _numbers_by_model(results)
     _robustness_by_model(results)
 
 
-def _gates_by_model(results: Sequence[Results]) -> None:
-    questions = list(dict.fromkeys(_question(verdict) for result in results for verdict in result.verdicts))
-    columns = {"Gate": ["**Verdict**", *questions]}
-    for place, result in enumerate(results):
-        answers = {_question(verdict): _answer(verdict) for verdict in result.verdicts}
+def _numbers_by_model(results: Sequence[Results]) -> None:
+    """The headline of every pillar as in the terminal's table, then the gates that are not among them."""
+    rows = [headlines(result) for result in results]
+    shown = shown_columns(rows)
+    told = {headline.measurement.label() for row in rows for i in shown if (headline := row[i]) is not None}
+    further = [_further_gates(result, told) for result in results]
+    questions = list(dict.fromkeys(question for gates in further for question in gates))
+    columns = {"": ["**Verdict**", *(_title(i, rows) for i in shown), *questions]}
+    for place, (result, row, gates) in enumerate(zip(results, rows, further, strict=True), start=1):
         # Two models may bear one name; a table needs two.
         name = plain(result.subject.name)
-        title = name if name not in columns else f"{name} ({place + 1})"
-        columns[title] = [chip(result.verdict), *(answers.get(question, "—") for question in questions)]
+        columns[name if name not in columns else f"{name} ({place})"] = [
+            chip(result.verdict),
+            *(_cell(row[i]) for i in shown),
+            *(gates.get(question, "—") for question in questions),
+        ]
     st.table(
         columns,
         border="horizontal",
         hide_index=True,
-        alt="Each gate's result for each model of the newest suite",
+        alt="Headline numbers and gates of each model of the newest suite",
     )
 
 
-def _question(verdict: Verdict) -> str:
-    gate = verdict.gate
-    if gate is None:
-        return plain(verdict.check)
-    slice_ = plain(slice_text(gate.where))
-    title = f"{plain(metric_title(gate.metric))} {plain(threshold(gate, verdict.measurement))}"
-    return f"{title}  \n:gray[{slice_}]" if slice_ else title
+def _title(place: int, rows: Sequence[Sequence[Headline | None]]) -> str:
+    """The headline's name, and the slice it was measured in where that is the same for all models."""
+    slices = {slice_text(headline.measurement.where) for row in rows if (headline := row[place])}
+    title = plain(COLUMNS[place].title)
+    common = plain(slices.pop()) if len(slices) == 1 else ""
+    return f"{title}  \n:gray[{common}]" if common else title
 
 
-def _answer(verdict: Verdict) -> str:
-    measured = verdict.measurement
-    if measured is None:
-        return chip(verdict.status)
+def _cell(headline: Headline | None) -> str:
+    return "—" if headline is None else _answer(headline.measurement, headline.status)
+
+
+def _further_gates(result: Results, told: set[str]) -> dict[str, str]:
+    """Question → answer of each gate whose measurement no headline shows."""
+    found = {}
+    for verdict in result.verdicts:
+        gate, measured = verdict.gate, verdict.measurement
+        if gate is None or (measured is not None and measured.label() in told):
+            continue
+        slice_ = plain(slice_text(gate.where))
+        title = f"{plain(metric_title(gate.metric))} {plain(threshold(gate, measured))}"
+        question = f"{title}  \n:gray[{slice_}]" if slice_ else title
+        found[question] = chip(verdict.status) if measured is None else _answer(measured, verdict.status)
+    return found
+
+
+def _answer(measured: Measurement, status: Status | None) -> str:
+    mark = f"{chip(status)} " if status else ""
     if measured.value is None:
-        return f"{chip(verdict.status)}  \n:gray[not defined]"
-    return f"{chip(verdict.status)} **{plain(value(measured))}**  \n:gray[{plain(interval(measured))}]"
+        return f"{mark}:gray[not defined]"
+    return f"{mark}**{plain(value(measured))}**  \n:gray[{plain(interval(measured))}]"
 
 
 def _robustness_by_model(results: Sequence[Results]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,8 +84,8 @@ def measurements(robust: float, group: str) -> list[Measurement]:
             method="carlini2022",
             reason="only 0.3 non-members are expected below this rate; at least 10 are needed",
         ),
-        fraction("fairness.groups", "accuracy", 0.97, group=group, n=120),
-        fraction("fairness.groups", "accuracy", 0.93, group="style=slanted", n=180),
+        fraction("fairness.groups", "accuracy", 0.97, attribute="style", group=group, n=120),
+        fraction("fairness.groups", "accuracy", 0.93, attribute="style", group="slanted", n=180),
         fraction("explanations.attribution", "deletion_gain", 0.21, n=100),
         fraction("reliability.calibration", "ece", 0.021),
     ]
@@ -255,7 +257,7 @@ def add_run(
     suite: str = "suite-1",
     status: str = "finished",
     robust: float = 0.2,
-    group: str = "style=upright",
+    group: str = "upright",
     classes: tuple[str, ...] = tuple("0123456789"),
     started: str = "2026-11-20T10:15:00+00:00",
     evidence: bool = True,
@@ -363,8 +365,39 @@ def add(home: Home) -> AddRun:
     return lambda *args, **options: add_run(home, *args, **options)
 
 
-@pytest.fixture
-def finished_home(home: Home, add: AddRun) -> Home:
-    """A home with one finished run, for the browser."""
-    add()
-    return home
+AUDIT = """
+apiVersion: raiaudit/v1
+kind: Audit
+name: browser
+data: {name: digits}
+models:
+  - name: digits-cnn
+    recipe: {kind: standard, architecture: cnn, epochs: 4}
+context: {purpose: "Pages to click through", owner: "The tests"}
+run: {seed: 7, device: cpu}
+checks:
+  - use: performance.accuracy
+    gate: {metric: accuracy, min: 0.5}
+  - use: robustness.evasion
+    with: {norm: linf, eps: [0.05, 0.15], attack: pgd, steps: 5, examples: 100}
+    gate: {metric: robust_accuracy, where: {eps: 0.15}, min: 0.999}
+  - use: robustness.corruption
+  - use: privacy.membership
+    with: {attack: loss}
+  - use: privacy.accounting
+  - use: fairness.groups
+  - use: explanations.attribution
+    with: {examples: 12, levels: 5, random_maps: 2}
+  - use: reliability.calibration
+"""
+
+
+@pytest.fixture(scope="session")
+def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with one real run of every pillar, made by the command line; one gate passes, one fails."""
+    folder = tmp_path_factory.mktemp("audit")
+    (folder / "audit.yaml").write_text(AUDIT)
+    command = [sys.executable, "-m", "raiaudit", "run", "audit.yaml", "--home", "home"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return Home.at(folder / "home")

@@ -32,7 +32,15 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PILLARS = ("Performance", "Robustness", "Privacy", "Fairness", "Explanations", "Reliability")
+# The least number of charts each pillar of a full audit shows.
+FIGURES = {
+    "Performance": 0,
+    "Robustness": 2,
+    "Privacy": 2,
+    "Fairness": 1,
+    "Explanations": 1,
+    "Reliability": 1,
+}
 SERVE = """
 import sys
 from pathlib import Path
@@ -121,12 +129,14 @@ def test_from_the_overview_through_every_pillar_to_the_pdf(
     assert f"run={run.id}" in page.url
     assert page.get_by_text(verdict).first.is_visible()
     watched.check()
-    for pillar in PILLARS:
-        page.get_by_role("tab", name=pillar).click()
+    for pillar in FIGURES:
+        page.get_by_role("tab", name=pillar, exact=True).click()
         page.locator(f"[role=tab][aria-selected=true]:has-text('{pillar}')").wait_for()
         watched.settle()
         panel = page.get_by_role("tabpanel", name=pillar)
-        panel.locator("h3, [data-testid=stAlert]").first.wait_for()
+        panel.get_by_role("table").first.wait_for()
+        assert panel.locator("canvas, svg.marks").count() >= FIGURES[pillar]
+        assert panel.get_by_test_id("stAlert").count() == 0
         watched.check()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="PDF report").click()
@@ -144,7 +154,7 @@ def test_hostile_names_stay_text_in_the_document(browser: Browser, home: Home, a
     name = (
         "[click](https://evil.example) <img src=x onerror=alert(1)> :red[x] www.evil.example ![y](//evil/y)"
     )
-    run = add("hostile", model=name, data="<script>alert(1)</script>", group=f"race={name}", purpose=name)
+    run = add("hostile", model=name, data="<script>alert(1)</script>", group=name, purpose=name)
     with _server(home.root) as url:
         watched = Watched(browser)
         for path in ("", "models"):
@@ -153,7 +163,7 @@ def test_hostile_names_stay_text_in_the_document(browser: Browser, home: Home, a
             _only_our_links(watched.page)
         watched.page.goto(f"{url}/run?run={run.id}&pillar=Fairness")
         watched.settle()
-        watched.page.get_by_role("tabpanel", name="Fairness").get_by_role("table").wait_for()
+        watched.page.get_by_role("tabpanel", name="Fairness").get_by_role("table").first.wait_for()
         assert watched.page.get_by_role("heading", level=1).inner_text().replace("\u2060", "") == name
         _only_our_links(watched.page)
     # Streamlit looks for its own address below a page's and is told 404; nothing else may go wrong.

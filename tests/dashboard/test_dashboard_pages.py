@@ -65,7 +65,7 @@ def shown(page: AppTest) -> str:
     parts += [element.value.to_csv() for element in page.table]
     parts += [str(element.proto.label) for element in page.get("page_link")]
     parts += [str(element.proto.text) for element in page.get("progress")]
-    return "\n".join(parts).replace("\\", "").replace("\u2060", "").replace("**", "")
+    return "\n".join(parts).replace("\\", "").replace("\u2060", "").replace("**", "").replace("\u00a0", " ")
 
 
 def charts(page: AppTest) -> int:
@@ -96,13 +96,29 @@ def test_comparison_has_a_column_a_model_of_the_newest_suite_and_a_chart(add: Ad
     add("b", model="robust-cnn", robust=0.853, started="2026-11-20T10:16:00+00:00")
     page = overview()
     table = page.table[0].value
-    assert [name.replace("\\", "") for name in table.columns] == ["Gate", "plain-cnn", "robust-cnn"]
+    assert [name.replace("\\", "") for name in table.columns] == ["", "plain-cnn", "robust-cnn"]
     robust = next(row for row in table.itertuples(index=False) if "Robust accuracy" in row[0])
     assert "Fail" in robust[1]
     assert "20.0 %" in robust[1].replace("\\", "")
     assert "Pass" in robust[2]
     assert "85.3 %" in robust[2].replace("\\", "")
+    assert "ε = 0.15" in robust[0].replace("\\", "")
+    further = next(
+        row for row in table.itertuples(index=False) if "attack = lira" in row[0].replace("\\", "")
+    )
+    assert "not defined" in further[1]
     assert charts(page) == 1
+
+
+def test_groups_stand_side_by_side(add: AddRun) -> None:
+    page = run_page(run=add().id, pillar="Fairness")
+    table = next(found.value for found in page.table if "style" in found.value.columns)
+    assert list(table.columns) == ["style", "upright", "slanted"]
+    row = [cell.replace("\\", "").replace("\u00a0", " ") for cell in table.iloc[0]]
+    assert row[0] == "Accuracy"
+    assert row[1].startswith("**97.0 %** [")
+    assert row[1].endswith("n = 120]")
+    assert row[2].startswith("**93.0 %** [")
 
 
 def test_filters_keep_the_runs_asked_for(add: AddRun) -> None:
@@ -195,7 +211,7 @@ def test_a_finished_run_shows_verdict_gates_scope_and_what_was_not_tested(add: A
         ("Performance", 0, "98.6 %"),
         ("Robustness", 2, "ε = 0.15"),
         ("Privacy", 2, "not defined: only 0.3 non-members"),
-        ("Fairness", 1, "style=slanted"),
+        ("Fairness", 1, "slanted"),
         ("Explanations", 1, "Deletion gain"),
         ("Reliability", 1, "Expected calibration error"),
     ],
