@@ -61,7 +61,8 @@ def _short(value: Scalar) -> str:
 
 
 def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> bool:
-    """Whether a gate's (metric, where) selects this measurement; numbers compare to 1e-6 relative.
+    """Whether a gate's (metric, where) selects this measurement; numbers compare as labels print
+    them, to four digits.
 
     Keys that `where` leaves out match anything. `{class: 3}` finds the class called "3".
     """
@@ -70,7 +71,7 @@ def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> 
     for key, wanted in where.items():
         found = measurement.where.get(key)
         if isinstance(wanted, float | int) and isinstance(found, float | int):
-            if not math.isclose(float(wanted), float(found), rel_tol=1e-6, abs_tol=1e-12):
+            if not math.isclose(float(wanted), float(found), rel_tol=5.1e-4, abs_tol=1e-12):
                 return False
         elif found != wanted and not (isinstance(found, str) and found == str(wanted)):
             return False
