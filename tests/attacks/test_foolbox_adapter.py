@@ -23,8 +23,8 @@ from raiaudit.errors import UsageError
 MINIMAL = [
     (DeepFool(), "l2", 1.03),
     (DeepFool(), "linf", 1.03),
-    (CarliniWagner(steps=150), "l2", 1.05),
-    (Boundary(steps=1500), "l2", 1.5),
+    (CarliniWagner(steps=100), "l2", 1.05),
+    (Boundary(steps=600), "l2", 1.6),
 ]
 QUICK: list[EvasionAttack] = [DeepFool(), CarliniWagner(steps=30), Boundary(steps=40)]
 UNBOUNDED = float("inf")
