@@ -66,3 +66,14 @@ def test_serves_until_stopped_and_leaves_no_process(tmp_path: Path, stop: signal
     assert server.wait(timeout=20) == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(found[0], timeout=5)
+
+
+def test_pages_import_no_model_library() -> None:
+    code = """
+import sys
+from raiaudit.dashboard import models_page, overview, run_page
+heavy = {"torch", "sklearn", "mlflow", "opacus", "numba"} & set(sys.modules)
+sys.exit(", ".join(sorted(heavy)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
