@@ -1,15 +1,16 @@
-"""A transformer encoder for texts (arXiv:1706.03762), with its own WordPiece tokenizer.
+"""A transformer encoder for texts (arXiv:1706.03762), with its own byte-pair tokenizer.
 
-The tokenizer (arXiv:1609.08144) is trained on the training texts, lower-cased, and travels as JSON in
-`config`. Padding (id 0, at the end) takes part neither in attention nor in the mean over tokens that the
-head reads, so logits do not depend on the length a batch is padded to.
+The tokenizer (arXiv:1508.07909) is trained on the training texts, lower-cased, and travels as JSON in
+`config`; a token that begins a word begins with ▁. Padding (id 0, at the end) takes part neither in
+attention nor in the mean over tokens that the head reads, so logits do not depend on the length a batch
+is padded to.
 
 Shapes: B texts, L tokens, D width; ids_BL int64, mask_BL true where there is a token → logits_BK.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -110,12 +111,18 @@ class TextTransformer(Classifier):
         return self.encoder.attention_weights(self.positions(self.embedding(inputs)), mask_BL)
 
 
-def train_tokenizer(texts: Sequence[str] | Iterable[str], *, vocabulary: int) -> str:
-    """A lower-casing WordPiece tokenizer of at most `vocabulary` entries, as JSON."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> str:
+    """A lower-casing byte-pair tokenizer of at most `vocabulary` entries, as JSON; the same every time.
+
+    (The library's WordPiece trainer numbers its "##" pieces in the order of a hash map: another model at
+    every start of Python.)
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=_SPECIAL, show_progress=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=_SPECIAL, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A", special_tokens=[("[CLS]", tokenizer.token_to_id("[CLS]"))]
