@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -289,3 +290,20 @@ def test_results_are_parsed_once_until_the_file_changes(add: AddRun) -> None:
     assert reading.results_of(run) is first
     (run.folder / "results.json").write_text(first.model_copy(update={"seed": 12345}).model_dump_json())
     assert reading.results_of(run).seed == 12345
+
+
+def test_explained_words_are_shown_with_signed_shares_of_the_largest(add: AddRun) -> None:
+    run = add()
+    pl.DataFrame(
+        {
+            "example_id": ["t-1"],
+            "label": ["positive"],
+            "predicted": ["negative"],
+            "shape": [[2]],
+            "input": pl.Series([None], dtype=pl.List(pl.Float32)),
+            "map": [[-0.5, 0.25]],
+            "features": [["not", "<b>good</b>"]],
+        }
+    ).write_parquet(run.folder / "evidence" / "explanations.attribution" / "maps.parquet")
+    text = shown(run_page(run=run.id, pillar="Explanations"))
+    assert "not :gray[-100%] <b>good</b> :gray[+50%]" in text
