@@ -69,19 +69,21 @@ class Registry:
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
+        from sqlalchemy.exc import SQLAlchemyError
 
         chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
         artifacts = None
         if chosen is None:
-            home.mkdir(parents=True, exist_ok=True)
             chosen = f"sqlite:///{home / 'registry.db'}"
             artifacts = (home / "artifacts").as_uri()
         try:
+            if artifacts is not None:
+                home.mkdir(parents=True, exist_ok=True)
             client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
             client.search_registered_models(max_results=1)
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             raise StorageError(
-                f"the model registry cannot be opened: {error.message}",
+                f"the model registry cannot be opened: {str(error).splitlines()[0]}",
                 where=chosen,
                 remedy="check MLFLOW_TRACKING_URI, or move the file away and train again",
             ) from error
@@ -89,7 +91,7 @@ class Registry:
 
     def models(self) -> list[RegisteredModel]:
         """Every version of every model, by name, newest first."""
-        found = [_listed(version) for version in self._client.search_model_versions()]
+        found = self._search(None)
         return sorted(found, key=lambda model: (model.name, -model.version))
 
     def find(self, reference: str) -> RegisteredModel:
@@ -204,15 +206,33 @@ class Registry:
 
     def _versions(self, name: str) -> list[RegisteredModel]:
         quoted = name.replace("'", "")
-        listed = [_listed(version) for version in self._client.search_model_versions(f"name='{quoted}'")]
-        return sorted((model for model in listed if model.name == name), key=lambda model: -model.version)
+        listed = [model for model in self._search(f"name='{quoted}'") if model.name == name]
+        return sorted(listed, key=lambda model: -model.version)
+
+    def _search(self, condition: str | None) -> list[RegisteredModel]:
+        """Versions with their aliases, which MLflow keeps with the model and leaves out of a search."""
+        versions = self._client.search_model_versions(condition)
+        names = {version.name for version in versions}
+        aliases = {name: self._client.get_registered_model(name).aliases for name in names}
+        return [
+            _listed(
+                version,
+                [
+                    alias
+                    for alias, number in aliases[version.name].items()
+                    if str(number) == str(version.version)
+                ],
+            )
+            for version in versions
+        ]
 
     def _fetch(self, model: RegisteredModel, file: str) -> Path:
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
 
         try:
             return Path(download_artifacts(f"{model.source.rstrip('/')}/{file}"))
-        except OSError as error:
+        except (MlflowException, OSError) as error:
             raise StorageError(
                 f"{file} of {model.name} version {model.version} is missing",
                 where=model.source,
@@ -251,11 +271,11 @@ def _parse(reference: str) -> tuple[str, str | None, str | None]:
     return name, alias or None, number or None
 
 
-def _listed(version: MlflowVersion) -> RegisteredModel:
+def _listed(version: MlflowVersion, aliases: Sequence[str] | None = None) -> RegisteredModel:
     return RegisteredModel(
         name=version.name,
         version=int(version.version),
-        aliases=tuple(sorted(version.aliases)),
+        aliases=tuple(sorted(version.aliases if aliases is None else aliases)),
         tags=dict(version.tags),
         created=int(version.creation_timestamp),
         source=str(version.source),
