@@ -81,11 +81,14 @@ def metric_title(metric: str) -> str:
 
 
 def slice_text(where: Mapping[str, Scalar]) -> str:
-    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"."""
-    return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in where.items())
+    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"; a group column names its level."""
+    parts = dict(where)
+    if "attribute" in parts and "group" in parts:
+        parts = {str(parts.pop("attribute")): parts.pop("group"), **parts}
+    return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in parts.items())
 
 
-_KEYS = {"eps": "ε", "fpr": "FPR"}
+_KEYS = {"attribute": "group column", "eps": "ε", "fpr": "FPR"}
 
 
 def in_percent(metric: str, unit: str = "") -> bool:

@@ -185,3 +185,15 @@ def test_an_unfinished_run_has_no_report(finished_run: Run) -> None:
     with pytest.raises(StorageError, match="has not finished"):
         write_pdf(finished_run)
     assert not (finished_run.folder / "report.pdf").exists()
+
+
+def test_a_long_reason_does_not_squeeze_the_names(make_run: MakeRun) -> None:
+    run = make_run(evidence=False)
+    first = run.results.measurements[0]
+    long = first.model_copy(update={"value": None, "low": None, "high": None, "reason": "so few that " * 40})
+    path = write_pdf(
+        make_run(folder="long", evidence=False, measurements=(long, *run.results.measurements[1:]))
+    )
+    assert "Robust accuracy" in text_of(path, "-layout")
+    assert "Log loss" in text_of(path, "-layout")
+    assert "norm = linf, ε = 0.15, attack = fgsm" in flat(text_of(path))

@@ -65,6 +65,8 @@ def test_names() -> None:
     assert metric_title("false_positive_rate") == "False positive rate"
     assert metric_title("tpr_at_fpr") == "TPR at fixed FPR"
     assert slice_text({"eps": 8 / 255, "attack": "pgd"}) == "ε = 0.03137, attack = pgd"
+    by_group = {"attribute": "sex", "group": "Female", "reference": "Male"}
+    assert slice_text(by_group) == "sex = Female, reference = Male"
 
 
 def test_verdict_colours_can_be_read_and_do_not_stand_alone() -> None:
