@@ -36,6 +36,7 @@ _UNSAFE_SUFFIXES = frozenset(
     }
 )
 _PICKLE_STARTS = frozenset({b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"})
+_PICKLE = "a pickled model can run code when it is loaded"
 _MAX_HEADER = 100 << 20
 
 
@@ -46,20 +47,21 @@ def refuse_unsafe(path: Path) -> None:
         raise UsageError("no such model file", where=str(path), remedy="check the path in the spec")
     with path.open("rb") as file:
         head = file.read(9)
-    size = path.stat().st_size
-    if path.suffix.lower() in _UNSAFE_SUFFIXES or head[:2] in _PICKLE_STARTS:
-        raise ArtifactRefusedError(
-            "a pickled model can run code when it is loaded", where=str(path), remedy=remedy
-        )
+    if path.suffix.lower() in _UNSAFE_SUFFIXES:
+        raise ArtifactRefusedError(_PICKLE, where=str(path), remedy=remedy)
+    # A header's length may begin like a pickle (640 is 80 02), so what it is comes before what it is not.
+    header = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and header <= min(path.stat().st_size - 8, _MAX_HEADER):
+        return
+    if head[:2] in _PICKLE_STARTS:
+        raise ArtifactRefusedError(_PICKLE, where=str(path), remedy=remedy)
     if head[:4] == b"PK\x03\x04":
         raise ArtifactRefusedError(
             "a torch archive holds a pickle, which can run code when it is loaded",
             where=str(path),
             remedy=remedy,
         )
-    header = int.from_bytes(head[:8], "little")
-    if len(head) < 9 or head[8:9] != b"{" or header > min(size - 8, _MAX_HEADER):
-        raise ArtifactRefusedError("not a safetensors file", where=str(path), remedy=remedy)
+    raise ArtifactRefusedError("not a safetensors file", where=str(path), remedy=remedy)
 
 
 def load_outside(
