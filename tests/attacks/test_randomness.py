@@ -29,7 +29,7 @@ def test_philox_known_answers(
 @pytest.mark.parametrize("draw", [randomness.uniform, randomness.normal])
 def test_rows_depend_on_their_id_alone(draw: object) -> None:
     assert callable(draw)
-    ids = torch.tensor([7, 0, 2**40 + 3, 2**40 + 4, 5])
+    ids = torch.tensor([7, 0, 2**40 + 7, 2**40 + 8, 5])
     whole = draw(ids, (3, 5), seed=1, stream="pgd")
     for row in range(len(ids)):
         assert torch.equal(draw(ids[row : row + 1], (3, 5), seed=1, stream="pgd")[0], whole[row])
