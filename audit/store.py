@@ -95,7 +95,7 @@ class Run:
         header = _read(self.folder / "header.json", RunHeader)
         if header.status == "running" and not is_held(self.folder):
             return header.model_copy(
-                update={"status": "interrupted", "error": "the process ended before the run"}
+                update={"status": "interrupted", "error": "the process ended before the audit did"}
             )
         return header
 
