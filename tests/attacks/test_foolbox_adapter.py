@@ -61,10 +61,10 @@ def test_brendel_bethge_on_a_linear_model(linear_world: Any) -> None:
     world = linear_world
     space = ImageBox((1, 4, 4), -4.0, 5.0)
     x, y = world.x[:6], world.y[:6]
-    result = BrendelBethge(steps=60)(world.model, x, y, ThreatModel("l2", UNBOUNDED), space=space, seed=0)
+    result = BrendelBethge(steps=300)(world.model, x, y, ThreatModel("l2", UNBOUNDED), space=space, seed=0)
     ratio = result.norm_B / world.minimal("l2")[:6]
     assert bool(result.broken_B.all())
-    assert 0.9999 <= float(ratio.min()) <= float(ratio.median()) <= 1.05
+    assert 0.9999 <= float(ratio.min()) <= float(ratio.median()) <= 1.01
 
 
 @pytest.mark.parametrize("attack", QUICK, ids=lambda attack: attack.name)
