@@ -198,6 +198,8 @@ def _read(path: Path, model: type[_Model]) -> _Model:
         raise StorageError(
             "no such file: the run has not finished", where=str(path), remedy="`raiaudit run SPEC` resumes it"
         ) from None
+    except OSError as error:
+        raise StorageError(f"cannot be read ({error.strerror})", where=str(path)) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
