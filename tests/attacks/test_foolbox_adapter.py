@@ -24,7 +24,7 @@ MINIMAL = [
     (DeepFool(), "l2", 1.03),
     (DeepFool(), "linf", 1.03),
     (CarliniWagner(steps=100), "l2", 1.05),
-    (Boundary(steps=600), "l2", 1.6),
+    (Boundary(steps=1500), "l2", 1.5),
 ]
 QUICK: list[EvasionAttack] = [DeepFool(), CarliniWagner(steps=30), Boundary(steps=40)]
 UNBOUNDED = float("inf")
