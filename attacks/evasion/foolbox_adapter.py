@@ -245,7 +245,7 @@ class DeepFool(FoolboxAttack):
 class CarliniWagner(FoolboxAttack):
     """Adam on distance plus margin, its weight found by binary search.
 
-    Foolbox's 10,000 steps are cut to 1,000, the number beyond which the paper saw no change.
+    Foolbox's 10,000 steps are cut to 1,000; pass `steps` for more.
     """
 
     name: ClassVar[str] = "cw"

@@ -47,6 +47,8 @@ def _describe(event: Event) -> str | None:
         return (
             f"  [{event['done']}/{event['tasks']}] {event['check']} {event['task']}  {event['seconds']:.1f} s"
         )
+    if kind == "run_failed":  # the whole message follows at the end
+        return f"{event['model']}: FAILED: {event['error'].splitlines()[0][:160]}"
     templates = {
         "run_started": "{model}: {run}",
         "run_unchanged": "{model}: nothing to do, {run} is complete",
@@ -54,7 +56,6 @@ def _describe(event: Event) -> str | None:
         "plan": "  {tasks} tasks, {done} already done",
         "task_failed": "  FAILED {check} {task}: {error}",
         "check_failed": "  FAILED {check}: {error}",
-        "run_failed": "{model}: FAILED: {error}",
         "run_finished": "  verdict: {verdict}",
         "note": "  {text}",
     }
