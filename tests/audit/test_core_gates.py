@@ -137,7 +137,7 @@ def test_where_matches_numbers_by_value_and_names_exactly() -> None:
 
     def value(where: dict[str, Any]) -> float | None:
         chosen = decide(CHECK, Gate(metric="accuracy", where=where, min=0.5), found).measurement
-        return chosen and chosen.value
+        return chosen.value if chosen else None
 
     assert value({"eps": "8/255", "attack": "pgd"}) == 0.9
     assert found[0].label() == "accuracy (eps=0.03137, attack=pgd)"

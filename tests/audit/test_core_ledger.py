@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 from raiaudit.audit.check import Task
 from raiaudit.audit.files import write_atomically
-from raiaudit.audit.journal import journalled
+from raiaudit.audit.journal import Event, journalled
 from raiaudit.audit.ledger import DamagedShardError, Ledger, Shard, parquet_bytes
 from raiaudit.errors import StorageError
 
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_the_old_file_no_debris_and_a_remedy(
 ) -> None:
     target = tmp_path / "results.json"
     write_atomically(target, "old")
-    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), no_space)
+    monkeypatch.setattr(os if call == "fsync" else Path, call, no_space)
     with pytest.raises(StorageError, match="the disk is full") as caught:
         write_atomically(target, "new")
     assert caught.value.remedy is not None
@@ -233,7 +233,8 @@ def test_a_folder_that_cannot_be_one_is_an_error_of_ours(tmp_path: Path) -> None
 
 
 def test_a_journal_goes_on_after_a_torn_line(tmp_path: Path) -> None:
-    path, seen = tmp_path / "journal.jsonl", []
+    path = tmp_path / "journal.jsonl"
+    seen: list[Event] = []
     path.write_text('{"event": "one"}\n{"event": "tw')
     listen = journalled(path, seen.append)
     listen({"event": "training", "epoch": 1})

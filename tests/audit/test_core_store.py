@@ -122,6 +122,10 @@ with run_lock(Path(sys.argv[1])):
 """
 
 
+def status_of(run: Run) -> str:
+    return run.header.status
+
+
 def test_a_killed_writer_leaves_an_interrupted_run(home: Home) -> None:
     run = make(home, "r", status="running")
     holder = subprocess.Popen(
@@ -131,7 +135,7 @@ def test_a_killed_writer_leaves_an_interrupted_run(home: Home) -> None:
     try:
         assert holder.stdout.readline() == "held\n"
         assert is_held(run.folder)
-        assert run.header.status == "running"
+        assert status_of(run) == "running"
         with pytest.raises(StorageError, match="another process") as caught, run_lock(run.folder):
             pass
         assert str(run.folder) in str(caught.value)
@@ -140,11 +144,11 @@ def test_a_killed_writer_leaves_an_interrupted_run(home: Home) -> None:
         holder.wait()
         holder.stdout.close()
     assert not is_held(run.folder)
-    assert run.header.status == "interrupted"
+    assert status_of(run) == "interrupted"
     assert run.header.error == "the process ended before the run"
     assert json.loads((run.folder / "header.json").read_text())["status"] == "running"  # readers never write
     with run_lock(run.folder):
-        assert run.header.status == "running"
+        assert status_of(run) == "running"
 
 
 def test_looking_at_a_lock_does_not_take_it(home: Home) -> None:
