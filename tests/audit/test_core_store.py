@@ -145,7 +145,7 @@ def test_a_killed_writer_leaves_an_interrupted_run(home: Home) -> None:
         holder.stdout.close()
     assert not is_held(run.folder)
     assert status_of(run) == "interrupted"
-    assert run.header.error == "the process ended before the run"
+    assert run.header.error == "the process ended before the audit did"
     assert json.loads((run.folder / "header.json").read_text())["status"] == "running"  # readers never write
     with run_lock(run.folder):
         assert status_of(run) == "running"

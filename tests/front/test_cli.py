@@ -19,8 +19,6 @@ import yaml
 if TYPE_CHECKING:
     from tests.front.conftest import Cli, Done, State
 
-pytestmark = pytest.mark.xdist_group("cli")
-
 
 @pytest.fixture(scope="module")
 def run(cli: Cli, tiny: str) -> Path:

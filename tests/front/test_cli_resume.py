@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.front.conftest import Cli, State
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cli-resume")]
+pytestmark = pytest.mark.slow
 
 TASKS = 2 * 500 // 25 + 1  # two radii in shards of 25, and the accuracy of the 500 test digits
 

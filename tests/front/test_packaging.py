@@ -180,7 +180,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("wheel")
 def test_the_wheel_holds_all_modules_and_data_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for module in modules():
@@ -197,7 +196,6 @@ def test_the_wheel_holds_all_modules_and_data_and_nothing_else(wheel: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("wheel")
 def test_the_wheel_runs_inside_a_repository_with_its_own_models(wheel: Path, tmp_path: Path) -> None:
     """Installed in a new environment; the heavy dependencies are lent from this one, nothing of ours is."""
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)

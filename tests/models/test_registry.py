@@ -20,8 +20,6 @@ from raiaudit.models.weights import weights_digest
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
 
-pytestmark = pytest.mark.xdist_group("registry")  # a new SQLite registry takes seconds: one for the file
-
 RECIPE = Recipe(architecture="mlp", epochs=1)
 KEY = training_key(RECIPE, data_digest="d" * 64, seed=3)
 
