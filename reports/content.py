@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report_content"]
 
+_SETTING_SHOWN = 160
 _CLASSES_SHOWN = 24
 
 
@@ -190,10 +191,15 @@ def _data(data: DataCard) -> Pairs:
 
 
 def _settings(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in values.items()
-    )
+    return ", ".join(f"{key} {_setting(value)}" for key, value in values.items())
+
+
+def _setting(value: Any) -> str:
+    """As written; what would fill pages (a tokenizer, a table's columns) by its length and digest."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if len(text) <= _SETTING_SHOWN:
+        return text
+    return f"({len(text):,} characters, sha256 {_sha256(text.encode())[:12]})"
 
 
 def _sha256(content: bytes) -> str:

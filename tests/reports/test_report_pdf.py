@@ -197,3 +197,17 @@ def test_a_long_reason_does_not_squeeze_the_names(make_run: MakeRun) -> None:
     assert "Robust accuracy" in text_of(path, "-layout")
     assert "Log loss" in text_of(path, "-layout")
     assert "norm = linf, ε = 0.15, attack = fgsm" in flat(text_of(path))
+
+
+def test_an_option_that_would_fill_pages_is_named_by_its_digest(make_run: MakeRun) -> None:
+    run = make_run(evidence=False)
+    tokenizer = "vocabulary " * 5000
+    results = run.results
+    record = results.subject.record.model_copy(update={"config": {"width": 32, "tokenizer": tokenizer}})
+    subject = results.subject.model_copy(update={"record": record})
+    changed = results.model_copy(update={"subject": subject})
+    (run.folder / "results.json").write_text(changed.model_dump_json())
+    text = flat(text_of(write_pdf(run)))
+    digest = hashlib.sha256(tokenizer.encode()).hexdigest()[:12]
+    assert f"width 32, tokenizer (55,000 characters, sha256 {digest})" in text
+    assert "vocabulary vocabulary" not in text
