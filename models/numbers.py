@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-__all__ = ["Fraction", "SliceValue", "parse_number"]
+__all__ = ["Fraction", "Fractions", "SliceValue", "parse_number"]
 
 _FRACTION = re.compile(r"\s*(-?[\d.]+)\s*/\s*([\d.]+)\s*")
 _EXPONENT = re.compile(r"-?\d+(\.\d*)?[eE][-+]?\d+")
@@ -55,4 +55,12 @@ Fraction = Annotated[
     BeforeValidator(_fraction),
     WithJsonSchema(_WRITTEN, mode="validation"),
 ]
+Fractions = Annotated[
+    tuple[Fraction, ...],
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    WithJsonSchema(
+        {"anyOf": [_WRITTEN, {"type": "array", "items": _WRITTEN, "minItems": 1}]}, mode="validation"
+    ),
+]
+"""One number or a list of them."""
 SliceValue = Annotated[bool | int | float | str, BeforeValidator(_slice_value)]

@@ -22,7 +22,7 @@ from raiaudit.audit.privacy.membership_summary import by_group, membership_score
 from raiaudit.audit.privacy.pool import keep_matrix, pool_of
 from raiaudit.audit.privacy.rates import histogram, roc
 from raiaudit.errors import CapabilityError
-from raiaudit.models.numbers import Fraction
+from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class MembershipConfig(CheckConfig):
     attack: Literal["lira", "loss"] = "lira"
     shadows: int = Field(default=8, ge=4, description="shadow models of LiRA; an even number")
     pool: int = Field(default=500, ge=2, description="members, and as many non-members, where there are")
-    fpr: tuple[Fraction, ...] = Field(
+    fpr: Fractions = Field(
         default=(0.1, 0.01, 0.001), description="false-positive rates at which the true-positive rate is read"
     )
 

@@ -12,7 +12,7 @@ Ledger columns, one set per `<tag>` = `<norm>-<eps>-<attack>`: `evasion.<tag>.br
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -23,7 +23,7 @@ from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
 from raiaudit.audit.robustness.evasion_summary import at_radius, broken_examples, monotone, tag
 from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
-from raiaudit.models.numbers import Fraction
+from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
     from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
@@ -41,7 +41,7 @@ class EvasionConfig(CheckConfig):
     norm: Norm | None = Field(
         default=None, description="default: linf for images, l0 for texts, l1 for tables"
     )
-    eps: tuple[Fraction, ...] = Field(min_length=1)
+    eps: Fractions = Field(min_length=1)
     attack: str = Field(
         default="auto", description="auto: pgd for images, characters for texts, table for tables"
     )
@@ -49,11 +49,6 @@ class EvasionConfig(CheckConfig):
     restarts: int | None = Field(default=None, ge=1, description="default: the attack's own")
     examples: int | None = Field(default=None, ge=1, description="attack only the first n test examples")
     shard: int = Field(default=512, ge=1, description="examples in one task")
-
-    @field_validator("eps", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
 
     @field_validator("eps")
     @classmethod
