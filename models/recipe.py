@@ -58,6 +58,12 @@ class Recipe(_Frozen):
     schedule: Literal["onecycle", "constant"] = "onecycle"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augment: Augmentation = "none"
+    average: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of weights to keep; 0: the last ones",
+    )
     train_limit: int | None = Field(default=None, ge=1, description="use only the first N training examples")
     adversary: Adversary | None = None
     privacy: PrivacyBudget | None = None

@@ -26,6 +26,7 @@ class Checkpoint:
     run: str
     epoch: int
     weights: dict[str, Any]
+    average: dict[str, Any]
     optimizer: dict[str, Any]
     step: dict[str, float]
     seconds: float

@@ -23,6 +23,7 @@ from raiaudit.models.training.loop import Step, TrainingProgress, fit
 from raiaudit.models.training.private import PrivateStep
 from raiaudit.models.training.seeding import derived
 from raiaudit.models.training.standard import StandardStep
+from raiaudit.models.training.threads import suited_threads
 from raiaudit.models.version import ModelVersion, TrainingRecord
 from raiaudit.models.weights import weights_digest
 
@@ -64,20 +65,22 @@ def train(
         examples = Examples.of(data.splits["train"], classifier, where)
         validation = Examples.of(data.splits["validation"], classifier, where)
         bf16 = recipe.kind != "private" and precision.helps(classifier, where)
-        step = _step(classifier, recipe, data, len(examples), where, bf16)
-        seconds = fit(
-            classifier,
-            examples,
-            validation,
-            recipe,
-            step,
-            seed=seed,
-            device=where,
-            run=_run_key(recipe, dataset, seed, indices, where, bf16),
-            path=checkpoint,
-            progress=progress,
-        )
-    metrics = {"validation_accuracy": accuracy(classifier, validation), "training_examples": len(examples)}
+        with suited_threads(recipe.batch_size * examples.inputs[0].numel()):
+            step = _step(classifier, recipe, data, len(examples), where, bf16)
+            seconds = fit(
+                classifier,
+                examples,
+                validation,
+                recipe,
+                step,
+                seed=seed,
+                device=where,
+                run=_run_key(recipe, dataset, seed, indices, where, bf16),
+                path=checkpoint,
+                progress=progress,
+            )
+            right = accuracy(classifier, validation)
+    metrics = {"validation_accuracy": right, "training_examples": len(examples)}
     privacy = step.record(unaccounted=_unaccounted(classifier)) if isinstance(step, PrivateStep) else None
     classifier.cpu()
     record = TrainingRecord(

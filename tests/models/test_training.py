@@ -1,7 +1,6 @@
 """Training: it learns, repeats itself, resumes exactly after a kill -9, and leaves the process as it was."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from raiaudit.models.recipe import Adversary, Recipe
 from raiaudit.models.training import TrainingProgress, train
 from raiaudit.models.training.adversarial import AdversarialStep
 from raiaudit.models.training.data import Examples, accuracy, augmented
-from raiaudit.models.training.loop import one_cycle
+from raiaudit.models.training.loop import follow, one_cycle
 from raiaudit.models.training.standard import StandardStep
 from raiaudit.models.weights import load_weights, save_weights, weights_digest
 
@@ -118,6 +117,17 @@ def test_torchs_global_generator_is_left_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_small_work_has_the_same_weights_on_any_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    digests = set()
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        digests.add(train(SMALL, DIGITS, seed=0).record.weights_digest)
+        assert torch.get_num_threads() == count
+    torch.set_num_threads(threads)
+    assert len(digests) == 1
+
+
 class _StopError(Exception):
     pass
 
@@ -137,8 +147,9 @@ def _stop_after(epoch: int) -> Any:
         DROPPING,
         SMALL.model_copy(update={"optimizer": "sgd", "learning_rate": 0.05}),
         SMALL.model_copy(update={"kind": "adversarial", "adversary": Adversary(eps=0.1, steps=2)}),
+        SMALL.model_copy(update={"average": 0.9}),
     ],
-    ids=["cnn", "mlp-dropout-shift", "sgd", "adversarial"],
+    ids=["cnn", "mlp-dropout-shift", "sgd", "adversarial", "average"],
 )
 def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(recipe: Recipe, tmp_path: Path) -> None:
     undisturbed = train(recipe, DIGITS, seed=5).record
@@ -173,18 +184,13 @@ def test_resume_after_kill_minus_nine(tmp_path: Path) -> None:
 
     def run(mode: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", script, str(recipe_file), str(path), mode]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert run("kill").returncode == -signal.SIGKILL
     assert path.exists()
     resumed = run("finish")
     assert resumed.returncode == 0, resumed.stderr
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    undisturbed = train(SMALL, DIGITS, seed=9)
-    torch.set_num_threads(threads)
-    assert resumed.stdout.strip() == undisturbed.record.weights_digest
+    assert resumed.stdout.strip() == train(SMALL, DIGITS, seed=9).record.weights_digest
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
@@ -227,6 +233,29 @@ def test_one_cycle_rises_to_one_and_falls_to_zero() -> None:
     assert one_cycle(0.25) == pytest.approx(1)
     assert one_cycle(0.625) == pytest.approx(0.5)
     assert one_cycle(1.0) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_average_follows_the_weights_as_its_formula_says() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = {"weight": torch.zeros(1, 1)}
+    for value in (1.0, 2.0):
+        nn.init.constant_(model.weight, value)
+        follow(average, model, 0.9)
+    assert average["weight"].item() == pytest.approx(0.9 * (0.1 * 1) + 0.1 * 2)
+
+
+def test_the_average_is_what_is_returned() -> None:
+    last, averaged = (
+        train(SMALL.model_copy(update={"average": decay}), DIGITS, seed=0).classifier
+        for decay in (0.0, 0.999)
+    )
+    start = train(SMALL.model_copy(update={"learning_rate": 1e-30}), DIGITS, seed=0).classifier
+
+    def distance(a: nn.Module, b: nn.Module) -> float:
+        pairs = zip(a.parameters(), b.parameters(), strict=True)
+        return float(sum((p - q).norm().item() for p, q in pairs))
+
+    assert 0 < distance(averaged, start) < distance(last, start)
 
 
 def test_an_epoch_visits_every_example_once() -> None:
