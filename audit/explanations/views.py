@@ -114,10 +114,17 @@ def _text(subject: Subject, texts: list[str]) -> View:
         present_BF=present_BL,
         logits=lambda points, rows: classifier.logits_from(points, mask_BL[rows]),
         names=[
-            [classifier.tokenizer.id_to_token(token) or "" for token in row[: int(mask.sum())].tolist()]
+            [_readable(classifier.tokenizer.id_to_token(token)) for token in row[: int(mask.sum())].tolist()]
             for row, mask in zip(ids_BL, mask_BL, strict=True)
         ],
     )
+
+
+def _readable(piece: str) -> str:
+    """`▁film`, which begins a word, as `film`; a piece that continues one as `##ing`."""
+    if piece.startswith("▁"):
+        return piece[1:]
+    return f"##{piece}" if piece.isalnum() else piece
 
 
 def _mean(inputs: Any) -> Any:
