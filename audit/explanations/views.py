@@ -114,7 +114,10 @@ def _text(subject: Subject, texts: list[str]) -> View:
         present_BF=present_BL,
         logits=lambda points, rows: classifier.logits_from(points, mask_BL[rows]),
         names=[
-            [_readable(classifier.tokenizer.id_to_token(token)) for token in row[: int(mask.sum())].tolist()]
+            [
+                _readable(classifier.tokenizer.id_to_token(token) or "")
+                for token in row[: int(mask.sum())].tolist()
+            ]
             for row, mask in zip(ids_BL, mask_BL, strict=True)
         ],
     )
