@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
+from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
 from raiaudit.audit.fairness.groups import Groups
 from raiaudit.audit.performance.accuracy import Accuracy
@@ -13,8 +14,6 @@ from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
 from raiaudit.audit.robustness.corruption import Corruption
 from raiaudit.audit.robustness.evasion import Evasion
-
-from raiaudit.audit.check import Check
 from raiaudit.errors import UnknownNameError, UsageError
 
 __all__ = ["CHECKS", "all_checks", "find_check"]
