@@ -184,7 +184,7 @@ def test_a_run_whose_process_died_is_not_called_running(add: AddRun) -> None:
         assert "Running" in shown(overview())
     text = shown(run_page(run=run.id))
     assert "Running" not in text
-    assert "the process ended before the run" in text
+    assert "the process ended before the audit did" in text
     assert "raiaudit run examples/digits.yaml" in text
 
 
