@@ -6,9 +6,9 @@ y_B int64 labels, logits_BK. Norms are in the units of the input space.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor, nn
@@ -32,7 +32,8 @@ class AttackResult:
 
     `adversarial` has the type and shape of the inputs; `broken_B` bool, true when the model errs on
     the returned input (clean errors included); `norm_B` float32 distance in the threat's norm;
-    `forwards_B`/`backwards_B` int64 passes spent on each example.
+    `forwards_B`/`backwards_B` int64 passes spent on each example; `details` what else an attack can say
+    of each (tensors of length B, by name, listed in its docstring).
     """
 
     adversarial: Any
@@ -40,6 +41,7 @@ class AttackResult:
     norm_B: Tensor
     forwards_B: Tensor
     backwards_B: Tensor
+    details: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class EvasionAttack(Protocol):
