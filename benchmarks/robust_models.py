@@ -100,9 +100,9 @@ def subject(name: str, *, examples: int) -> Subject:
     classifier = build(recipe.architecture, config)
     load_weights(classifier, path)
     test = dataset.splits["test"].take(slice(examples))
-    x_BCHW = torch.from_numpy(test.inputs).float().div_(255)
+    x_BCHW = torch.tensor(test.inputs, dtype=torch.float32).div_(255)
     return Subject(
-        name, classifier.eval(), x_BCHW, torch.from_numpy(test.labels), space, ThreatModel("linf", eps)
+        name, classifier.eval(), x_BCHW, torch.tensor(test.labels), space, ThreatModel("linf", eps)
     )
 
 
