@@ -43,24 +43,28 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
     return c0, c1, c2, c3
 
 
-def _words(ids_B: Tensor, count: int, *, seed: int, stream: str, draw: int) -> Tensor:
+Draw = int | Tensor
+"""Which of a stream's independent draws: one number, or one for each id (int64 B)."""
+
+
+def _words(ids_B: Tensor, count: int, *, seed: int, stream: str, draw: Draw) -> Tensor:
     """`count` words for each id: B×count."""
     digest = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
     key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little"))
     ids_B1 = ids_B.to(torch.int64)[:, None]
     position = torch.arange((count + 3) // 4, device=ids_B.device)[None, :]
-    draws = torch.full_like(position, draw)
+    draws = draw.to(torch.int64)[:, None] if isinstance(draw, Tensor) else torch.full_like(position, draw)
     words = philox((position, draws, ids_B1 & _MASK, (ids_B1 >> 32) & _MASK), key)
     return torch.stack(words, dim=2).flatten(1)[:, :count]
 
 
-def uniform(ids_B: Tensor, shape: Sequence[int], *, seed: int, stream: str, draw: int = 0) -> Tensor:
+def uniform(ids_B: Tensor, shape: Sequence[int], *, seed: int, stream: str, draw: Draw = 0) -> Tensor:
     """Uniform on [0, 1) in steps of 2⁻²⁴; `draw` numbers independent draws of one stream."""
     words = _words(ids_B, math.prod(shape), seed=seed, stream=stream, draw=draw)
     return (words >> 8).to(torch.float32).mul_(2.0**-24).view(len(ids_B), *shape)
 
 
-def normal(ids_B: Tensor, shape: Sequence[int], *, seed: int, stream: str, draw: int = 0) -> Tensor:
+def normal(ids_B: Tensor, shape: Sequence[int], *, seed: int, stream: str, draw: Draw = 0) -> Tensor:
     """Standard normal, by Box and Muller from pairs of words."""
     count = math.prod(shape)
     half = (count + 1) // 2

@@ -16,9 +16,9 @@ __all__ = ["Column", "ImageBox", "InputSpace", "TableSchema", "TokenSpace"]
 
 @dataclass(frozen=True, slots=True)
 class ImageBox:
-    """Images of `shape` (C, H, W) whose every value lies in [low, high]."""
+    """Images of `shape` (C, H, W), or feature vectors (W,), whose every value lies in [low, high]."""
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     low: float = 0.0
     high: float = 1.0
 

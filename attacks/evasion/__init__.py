@@ -3,6 +3,7 @@
     name             input     norms      needs    finds
     fgsm             image     linf, l2   white    an error within eps           arXiv:1412.6572
     pgd              image     linf, l2   white    an error within eps           arXiv:1706.06083
+    mi_fgsm          image     linf, l2   white    an error within eps           arXiv:1710.06081
     deepfool         image     linf, l2   white    the nearest error             arXiv:1511.04599
     cw               image     l2         white    the nearest error             arXiv:1608.04644
     boundary         image     l2         label    the nearest error             arXiv:1712.04248
@@ -21,8 +22,8 @@ from collections.abc import Callable
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
 from raiaudit.attacks.evasion.characters import Characters
 from raiaudit.attacks.evasion.fgsm import FGSM
-from raiaudit.attacks.evasion.foolbox_adapter import Boundary, BrendelBethge, CarliniWagner, DeepFool
-from raiaudit.attacks.evasion.pgd import PGD
+from raiaudit.attacks.evasion.foolbox_attacks import Boundary, BrendelBethge, CarliniWagner, DeepFool
+from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
 from raiaudit.attacks.evasion.table import Table
 
 __all__ = ["EVASION", "AttackResult", "EvasionAttack"]
@@ -30,6 +31,7 @@ __all__ = ["EVASION", "AttackResult", "EvasionAttack"]
 EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "fgsm": FGSM,
     "pgd": PGD,
+    "mi_fgsm": MIFGSM,
     "deepfool": DeepFool,
     "cw": CarliniWagner,
     "boundary": Boundary,

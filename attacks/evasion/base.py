@@ -33,7 +33,8 @@ class AttackResult:
     `adversarial` has the type and shape of the inputs; `broken_B` bool, true when the model errs on
     the returned input (clean errors included); `norm_B` float32 distance in the threat's norm;
     `forwards_B`/`backwards_B` int64 passes spent on each example; `details` what else an attack can say
-    of each (tensors of length B, by name, listed in its docstring).
+    of each (tensors of length B, by name, listed in its docstring); `found_by`, where several attacks
+    worked together, the one that found the returned input (None: nobody did).
     """
 
     adversarial: Any
@@ -42,6 +43,7 @@ class AttackResult:
     forwards_B: Tensor
     backwards_B: Tensor
     details: Mapping[str, Tensor] = field(default_factory=dict)
+    found_by: Sequence[str | None] = ()
 
 
 class EvasionAttack(Protocol):

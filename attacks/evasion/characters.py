@@ -22,7 +22,8 @@ from torch import Tensor
 
 from raiaudit.attacks.corruptions.characters import Misspellings, misspell, perturb_text, replaced, words_of
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality, prepared
-from raiaudit.attacks.evasion.engine import errs, example_ids
+from raiaudit.attacks.evasion.rows import example_ids
+from raiaudit.attacks.evasion.rules import errs
 from raiaudit.attacks.spaces import InputSpace, TokenSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 from raiaudit.errors import UsageError

@@ -18,7 +18,7 @@ from torch import Tensor
 from raiaudit.attacks.spaces import TableSchema
 from raiaudit.attacks.threats import Norm
 
-__all__ = ["FeasibleRows", "violations"]
+__all__ = ["FeasibleRows", "reachable_box", "violations"]
 
 _TINY = 1e-300
 _ROUNDING = 1e-6  # share of the budget kept back for the rounding of rows to float32
@@ -46,6 +46,34 @@ def violations(schema: TableSchema, x_BW: Tensor, x0_BW: Tensor) -> Tensor:
             elif column.monotone == "decreasing":
                 bad_B |= (x > x0).any(1)
     return bad_B
+
+
+def reachable_box(schema: TableSchema, norm: Norm, x0_BW: Tensor, eps_B: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest (low_BW, high_BW), float64, around the reachable rows; each row has a radius of its own.
+
+    The slots of a category that may change are [0, 1] each.
+    """
+    rows, x0 = FeasibleRows(schema, norm, 0.0, x0_BW.device), x0_BW.double()
+    cost_W = rows.cost_D[rows.column_W] if norm == "l1" else torch.ones_like(rows.range_W)
+    # The bound is loose by rounding, so that what counts as within eps lies in the box.
+    change_BW = (eps_B.double()[:, None] * (1 + 1e-9)) / cost_W.clamp_min(_TINY)
+    reach_BW = change_BW * rows.range_W
+    low = (x0 - reach_BW).maximum(torch.where(rows.rising_W, x0, rows.low_W.minimum(x0)))
+    high = (x0 + reach_BW).minimum(torch.where(rows.falling_W, x0, rows.high_W.maximum(x0)))
+    whole_BW = rows.integer_W & (x0 == x0.round())
+    low, high = torch.where(whole_BW, low.ceil(), low), torch.where(whole_BW, high.floor(), high)
+    for column in schema.columns:
+        part = schema.slices[column.name]
+        if column.kind == "category":
+            clean = x0[:, part]
+            one_hot_B1 = ((clean == 0) | (clean == 1)).all(1, keepdim=True) & (clean.sum(1, keepdim=True) == 1)
+            # What is no level costs less than a whole change to leave.
+            moves_B1 = (change_BW[:, part.start, None] >= 1) | ((eps_B > 0)[:, None] & ~one_hot_B1)
+            low[:, part] = torch.where(moves_B1, clean.clamp_max(0), clean)
+            high[:, part] = torch.where(moves_B1, clean.clamp_min(1), clean)
+        if not column.mutable:
+            low[:, part], high[:, part] = x0[:, part], x0[:, part]
+    return low, high
 
 
 class FeasibleRows:
@@ -96,9 +124,13 @@ class FeasibleRows:
             return change_BD.amax(1)
         return (change_BD * self.cost_D).sum(1)
 
+    def valid(self, x_BW: Tensor, x0_BW: Tensor) -> Tensor:
+        """Which rows the schema allows (bool B)."""
+        return ~violations(self.schema, x_BW, x0_BW)
+
     def contains(self, x_BW: Tensor, x0_BW: Tensor) -> Tensor:
         """Which rows are reachable (bool B)."""
-        return ~violations(self.schema, x_BW, x0_BW) & (self.distance(x_BW, x0_BW) <= self.eps)
+        return self.valid(x_BW, x0_BW) & (self.distance(x_BW, x0_BW) <= self.eps)
 
     def steepest(self, grad_BW: Tensor, x0_BW: Tensor) -> Tensor:
         """The reachable row that a linear function with this gradient likes best (up to whole numbers)."""

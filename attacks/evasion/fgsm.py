@@ -11,51 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
-from raiaudit.attacks.evasion import engine
-from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality
+from raiaudit.attacks.evasion.images import ImageAttack
 from raiaudit.attacks.evasion.pgd import Ascent
-from raiaudit.attacks.evasion.region import region_of
-from raiaudit.attacks.spaces import InputSpace
-from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
+from raiaudit.attacks.evasion.region import Region
+from raiaudit.attacks.evasion.rules import Rule
+from raiaudit.attacks.threats import Norm
 
 __all__ = ["FGSM"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FGSM:
-    """One steepest step to the boundary of the ball."""
+class FGSM(ImageAttack):
+    """One steepest step to the boundary of the ball; deterministic."""
 
     name: ClassVar[str] = "fgsm"
     norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2"})
-    modality: ClassVar[Modality] = "image"
-    knowledge: ClassVar[Knowledge] = "white"
 
-    batch_size: int = 256
-
-    def __call__(
-        self,
-        classifier: LogitsOf,
-        x: Tensor,
-        y_B: Tensor,
-        threat: ThreatModel,
-        *,
-        space: InputSpace,
-        seed: int,
-        ids: Sequence[int] | Tensor | None = None,
-    ) -> AttackResult:
-        """Attack images; deterministic. Errors as in `region_of` and `engine.run`."""
-        region = region_of(self, x, y_B, threat, space)
-        rule = Ascent(region, steps=1, step_size=threat.eps) if threat.eps else engine.Clean()
-        ids_B = engine.example_ids(ids, len(x), x.device)
-        return engine.run(
-            [rule],
-            classifier,
-            x,
-            y_B,
-            region=region,
-            ids_B=ids_B,
-            batch_size=self.batch_size,
-            budget=threat.budget,
-        )
+    def rules(self, region: Region, *, seed: int) -> Sequence[Rule]:
+        """The one step, whose first look is the clean one."""
+        return [Ascent(self.name, region, steps=1, step_size=region.eps)]

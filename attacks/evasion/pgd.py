@@ -17,58 +17,68 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raiaudit.attacks.evasion import engine
-from raiaudit.attacks.evasion.balls import BALLS
-from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality
-from raiaudit.attacks.evasion.region import Region, region_of
-from raiaudit.attacks.spaces import InputSpace
-from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
+from raiaudit.attacks.evasion.balls import BALLS, per_row
+from raiaudit.attacks.evasion.base import LogitsOf
+from raiaudit.attacks.evasion.images import ImageAttack
+from raiaudit.attacks.evasion.region import Region
+from raiaudit.attacks.evasion.rows import Rows
+from raiaudit.attacks.evasion.rules import Clean, Rule, Seen
+from raiaudit.attacks.threats import Norm
 
-__all__ = ["PGD", "Ascent", "perturb"]
+__all__ = ["MIFGSM", "PGD", "Ascent", "perturb"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ascent:
-    """The rule of FGSM and PGD: steps of one length along the steepest direction, projected back."""
+class Ascent(Rule):
+    """The rule of FGSM, PGD and MI-FGSM: steps of one length along the steepest direction, projected back."""
 
+    name: str
     region: Region
     steps: int
     step_size: float
-    random: tuple[int, str, int] | None = None
-    """(seed, stream, draw) of a random start; None starts at the clean input."""
+    tries: int = 1
+    seed: int | None = None
+    """Of the random starts, one for each try; None starts at the clean input."""
+    decay: float = 0.0
+    """How much of the accumulated gradient each step keeps (MI-FGSM)."""
 
-    def start(self, rows: engine.Rows) -> engine.Rows:
+    def start(self, rows: Rows) -> Rows:
         """A uniform point of the region, or the clean input."""
-        if self.random is None:
-            return replace(rows, x=rows.x0, memory={})
-        seed, stream, draw = self.random
-        x = self.region.random(rows.x0, rows.ids_A, seed=seed, stream=stream, draw=draw)
-        return replace(rows, x=x, memory={})
+        memory = {"momentum": torch.zeros_like(rows.x0)} if self.decay else {}
+        if self.seed is None:
+            return replace(rows, x=rows.x0, memory=memory)
+        x = self.region.random(rows.x0, rows.ids_A, rows.try_A, seed=self.seed, stream=self.name)
+        return replace(rows, x=x, memory=memory)
 
-    def loss(self, logits_AK: Tensor, rows: engine.Rows) -> Tensor:
+    def loss(self, logits_AK: Tensor, rows: Rows) -> Tensor:
         """Cross-entropy."""
         return functional.cross_entropy(logits_AK, rows.y_A, reduction="none")
 
-    def step(self, rows: engine.Rows, loss_A: Tensor, grad: Tensor, iteration: int) -> engine.Rows:
+    def step(self, rows: Rows, seen: Seen, iteration: int) -> Rows:
         """x ← projection of x + step_size · direction."""
-        moved = self.region.ball.ascent(grad).mul_(self.step_size).add_(rows.x)
-        return replace(rows, x=self.region.project(moved, rows.x0))
+        assert seen.grad is not None
+        direction, memory = seen.grad, {}
+        if self.decay:
+            size_A = direction.flatten(1).abs().sum(1).clamp_min(torch.finfo(direction.dtype).tiny)
+            direction = (direction / per_row(size_A, direction)).add(
+                rows.memory["momentum"], alpha=self.decay
+            )
+            memory = {"momentum": direction}
+        moved = self.region.ball.ascent(direction).mul_(self.step_size).add_(rows.x)
+        return replace(rows, x=self.region.project(moved, rows.x0), memory=memory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PGD:
+class PGD(ImageAttack):
     """`restarts` ascents of `steps` steps; `step_size` defaults to 2.5·eps/steps."""
 
     name: ClassVar[str] = "pgd"
     norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2"})
-    modality: ClassVar[Modality] = "image"
-    knowledge: ClassVar[Knowledge] = "white"
 
     steps: int = 40
     step_size: float | None = None
     restarts: int = 1
     random_start: bool = True
-    batch_size: int = 256
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1 or self.batch_size < 1:
@@ -76,39 +86,26 @@ class PGD:
         if self.restarts > 1 and not self.random_start:
             raise ValueError("restarts from the clean input would all be the same: set random_start")
 
-    def __call__(
-        self,
-        classifier: LogitsOf,
-        x: Tensor,
-        y_B: Tensor,
-        threat: ThreatModel,
-        *,
-        space: InputSpace,
-        seed: int,
-        ids: Sequence[int] | Tensor | None = None,
-    ) -> AttackResult:
-        """Attack images; errors as in `region_of` and `engine.run`."""
-        region = region_of(self, x, y_B, threat, space)
-        step_size = self.step_size if self.step_size is not None else 2.5 * threat.eps / self.steps
-        ascend = partial(Ascent, region, self.steps, step_size)
-        rules: list[engine.Rule]
-        if threat.eps == 0:
-            rules = [engine.Clean()]
-        elif self.random_start:
-            rules = [engine.Clean(), *(ascend((seed, self.name, draw)) for draw in range(self.restarts))]
-        else:
-            rules = [ascend()]
-        ids_B = engine.example_ids(ids, len(x), x.device)
-        return engine.run(
-            rules,
-            classifier,
-            x,
-            y_B,
-            region=region,
-            ids_B=ids_B,
-            batch_size=self.batch_size,
-            budget=threat.budget,
-        )
+    def rules(self, region: Region, *, seed: int) -> Sequence[Rule]:
+        """The clean look, then the ascents."""
+        step_size = self.step_size if self.step_size is not None else 2.5 * region.eps / self.steps
+        start = seed if self.random_start else None
+        return [Clean(), Ascent(self.name, region, self.steps, step_size, self.restarts, start)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MIFGSM(ImageAttack):
+    """The momentum iterative method (Dong et al., arXiv:1710.06081): `steps` steps of eps/steps."""
+
+    name: ClassVar[str] = "mi_fgsm"
+    norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2"})
+
+    steps: int = 10
+    decay: float = 1.0
+
+    def rules(self, region: Region, *, seed: int) -> Sequence[Rule]:
+        """The clean look, then the steps from the clean input."""
+        return [Clean(), Ascent(self.name, region, self.steps, region.eps / self.steps, decay=self.decay)]
 
 
 def perturb(

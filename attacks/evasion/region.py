@@ -41,23 +41,26 @@ class Region:
         """The ball first, then the box: x0 is in the box, so clipping never leaves the ball."""
         return self.ball.project(x - x0, self.inner_radius(x0)).add_(x0).clamp_(self.low, self.high)
 
-    def random(self, x0: Tensor, ids_B: Tensor, *, seed: int, stream: str, draw: int) -> Tensor:
-        """A uniform point of the ball, clipped to the box; keyed by (seed, stream, draw, id)."""
+    def random(self, x0: Tensor, ids_B: Tensor, try_B: Tensor, *, seed: int, stream: str) -> Tensor:
+        """A uniform point of the ball, clipped to the box; keyed by (seed, stream, try, id)."""
         # The two kinds of numbers come from streams of their own: no word is used twice.
         shape = x0.shape[1:]
-        uniform = partial(randomness.uniform, ids_B, shape, seed=seed, stream=f"{stream}/u", draw=draw)
-        normal = partial(randomness.normal, ids_B, shape, seed=seed, stream=f"{stream}/n", draw=draw)
+        uniform = partial(randomness.uniform, ids_B, shape, seed=seed, stream=f"{stream}/u", draw=try_B)
+        normal = partial(randomness.normal, ids_B, shape, seed=seed, stream=f"{stream}/n", draw=try_B)
         return self.project(x0 + self.ball.random(uniform, normal, self.eps), x0)
 
     def distance(self, x: Tensor, x0: Tensor) -> Tensor:
         """Norm of x − x0 per row, subtracted and summed in float64."""
         return self.ball.distance(x.to(torch.float64) - x0.to(torch.float64))
 
+    def valid(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Which rows lie in the box (bool B)."""
+        flat = x.flatten(1)
+        return ((flat >= self.low) & (flat <= self.high)).all(1)
+
     def contains(self, x: Tensor, x0: Tensor) -> Tensor:
         """Which rows lie in the region (bool B)."""
-        flat = x.flatten(1)
-        boxed = ((flat >= self.low) & (flat <= self.high)).all(1)
-        return boxed & (self.distance(x, x0) <= self.eps)
+        return self.valid(x, x0) & (self.distance(x, x0) <= self.eps)
 
 
 def region_of(

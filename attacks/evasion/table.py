@@ -23,6 +23,8 @@ from raiaudit.attacks import randomness
 from raiaudit.attacks.evasion import engine
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality
 from raiaudit.attacks.evasion.feasible import FeasibleRows
+from raiaudit.attacks.evasion.rows import Rows, example_ids
+from raiaudit.attacks.evasion.rules import Clean, Rule, Seen
 from raiaudit.attacks.spaces import InputSpace, TableSchema
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 from raiaudit.errors import UsageError
@@ -31,14 +33,16 @@ __all__ = ["Table"]
 
 
 @dataclass(frozen=True, slots=True)
-class _ConditionalGradient:
+class _ConditionalGradient(Rule):
     """One run, from the clean row or from a random reachable one: (seed, stream, draw)."""
+
+    name = "table"
 
     rows: FeasibleRows
     steps: int
     random: tuple[int, str, int] | None = None
 
-    def start(self, rows: engine.Rows) -> engine.Rows:
+    def start(self, rows: Rows) -> Rows:
         """The clean row, or the best row of a random linear function in units of the columns' ranges."""
         if self.random is None:
             return replace(rows, x=rows.x0, memory={"relaxed": rows.x0})
@@ -48,13 +52,14 @@ class _ConditionalGradient:
         x = self.rows.steepest(slope / self.rows.range_W, rows.x0)
         return replace(rows, x=x, memory={"relaxed": x})
 
-    def loss(self, logits_AK: Tensor, rows: engine.Rows) -> Tensor:
+    def loss(self, logits_AK: Tensor, rows: Rows) -> Tensor:
         """Cross-entropy."""
         return functional.cross_entropy(logits_AK, rows.y_A, reduction="none")
 
-    def step(self, rows: engine.Rows, loss_A: Tensor, grad: Tensor, iteration: int) -> engine.Rows:
+    def step(self, rows: Rows, seen: Seen, iteration: int) -> Rows:
         """Mix the best row of the linearised model in, and settle."""
-        vertex = self.rows.steepest(grad, rows.x0)
+        assert seen.grad is not None
+        vertex = self.rows.steepest(seen.grad, rows.x0)
         relaxed = rows.memory["relaxed"].lerp(vertex, 2 / (iteration + 2))
         x = vertex if iteration == 0 else self.rows.settle(relaxed, rows.x0)
         return replace(rows, x=x, memory={"relaxed": relaxed})
@@ -90,11 +95,11 @@ class Table:
         if x.shape[1:] != (space.width,) or not bool(x.isfinite().all()):
             raise UsageError(f"rows must be finite and {space.width} slots wide, got {tuple(x.shape)}")
         rows = FeasibleRows(space, threat.norm, threat.eps, x.device)
-        rules: list[engine.Rule] = [engine.Clean()]
+        rules: list[Rule] = [Clean()]
         if threat.eps > 0:
             starts = [None, *((seed, self.name, draw) for draw in range(1, self.restarts))]
             rules = [_ConditionalGradient(rows, self.steps, start) for start in starts]
-        ids_B = engine.example_ids(ids, len(x), x.device)
+        ids_B = example_ids(ids, len(x), x.device)
         return engine.run(
             rules,
             classifier,

@@ -33,6 +33,7 @@ _STEPS = frozenset({"steps"})
 ATTACKS: dict[str, AttackFacts] = {
     "fgsm": AttackFacts("image", _BOTH),
     "pgd": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"})),
+    "mi_fgsm": AttackFacts("image", _BOTH, _STEPS),
     "deepfool": AttackFacts("image", _BOTH, _STEPS, minimal=True),
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True),
