@@ -18,7 +18,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from raiaudit.errors import UnknownNameError, UsageError
 
-__all__ = ["KINDS", "Misspellings", "misspell", "perturb_text", "read_misspellings", "replaced", "words_of"]
+__all__ = [
+    "KINDS",
+    "Misspellings",
+    "misspell",
+    "misspelt_words",
+    "perturb_text",
+    "read_misspellings",
+    "replaced",
+    "words_of",
+]
 
 Misspellings = Mapping[str, Sequence[str]]
 """Lower-case word → ways in which it has been misspelt."""
@@ -135,6 +144,22 @@ def perturb_text(
     misspellings: Misspellings | None = None,
 ) -> str:
     """The text with `fraction` of its words misspelt (rounded; fewer where the noise can change fewer)."""
+    changes = misspelt_words(text, kind, fraction, rng, misspellings=misspellings)
+    return replaced(text, words_of(text), changes)
+
+
+def misspelt_words(
+    text: str,
+    kind: str,
+    fraction: float,
+    rng: random.Random,
+    *,
+    misspellings: Misspellings | None = None,
+) -> dict[int, str]:
+    """What `perturb_text` changes: index of the word → its noisy form.
+
+    With an equal generator, the changes at a smaller fraction are the first of those at a larger one.
+    """
     words = words_of(text)
     wanted = round(fraction * len(words))
     changes: dict[int, str] = {}
@@ -144,7 +169,7 @@ def perturb_text(
         noisy = misspell(words[index].group(), kind, rng, misspellings=misspellings)
         if noisy is not None:
             changes[index] = noisy
-    return replaced(text, words, changes)
+    return changes
 
 
 def replaced(text: str, words: Sequence[re.Match[str]], changes: Mapping[int, str]) -> str:

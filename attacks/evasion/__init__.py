@@ -9,6 +9,8 @@
     boundary         image     l2         label    the nearest error             arXiv:1712.04248
     brendel_bethge   image     l2         white    the nearest error             arXiv:1907.01003
     characters       text      l0         score    an error within eps           arXiv:1711.02173
+    hotflip          text      l0         white    an error within eps           arXiv:1712.06751
+    substitution     text      l0         white    an error within eps           arXiv:1907.11932
     table            tabular   l1, linf   white    an error within eps           Frank–Wolfe, Jaggi 2013
 
 `EVASION[name](**options)` is an `EvasionAttack`; every option has a default. Its `name`, `modality`,
@@ -23,7 +25,9 @@ from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
 from raiaudit.attacks.evasion.characters import Characters
 from raiaudit.attacks.evasion.fgsm import FGSM
 from raiaudit.attacks.evasion.foolbox_attacks import Boundary, BrendelBethge, CarliniWagner, DeepFool
+from raiaudit.attacks.evasion.hotflip import HotFlip
 from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
+from raiaudit.attacks.evasion.substitution import Substitution
 from raiaudit.attacks.evasion.table import Table
 
 __all__ = ["EVASION", "AttackResult", "EvasionAttack"]
@@ -37,5 +41,7 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "boundary": Boundary,
     "brendel_bethge": BrendelBethge,
     "characters": Characters,
+    "hotflip": HotFlip,
+    "substitution": Substitution,
     "table": Table,
 }

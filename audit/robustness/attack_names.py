@@ -28,6 +28,7 @@ class AttackFacts:
 
 _L2: frozenset[Norm] = frozenset({"l2"})
 _BOTH: frozenset[Norm] = frozenset({"linf", "l2"})
+_WORDS: frozenset[Norm] = frozenset({"l0"})
 _STEPS = frozenset({"steps"})
 
 ATTACKS: dict[str, AttackFacts] = {
@@ -38,7 +39,9 @@ ATTACKS: dict[str, AttackFacts] = {
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True),
     "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
-    "characters": AttackFacts("text", frozenset({"l0"})),
+    "characters": AttackFacts("text", _WORDS),
+    "hotflip": AttackFacts("text", _WORDS),
+    "substitution": AttackFacts("text", _WORDS),
     "table": AttackFacts("tabular", frozenset({"l1", "linf"}), _STEPS | {"restarts"}),
 }
 

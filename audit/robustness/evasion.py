@@ -22,6 +22,7 @@ from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
 from raiaudit.audit.robustness.evasion_summary import at_radius, broken_examples, monotone, tag
+from raiaudit.audit.robustness.text_attacks import constraint_columns, constraints, for_texts
 from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
 from raiaudit.models.numbers import Fractions
 
@@ -120,8 +121,9 @@ class Evasion:
         attack: EvasionAttack = EVASION[name](**task.params["options"])
         y_B = torch.from_numpy(rows.labels).to(subject.device)
         is_text = subject.dataset.modality == "text"
+        attack, classifier = for_texts(attack, subject) if is_text else (attack, subject.classifier)
         result = attack(
-            (lambda texts: subject.classifier(subject.tensor(texts))) if is_text else subject.classifier,
+            classifier,
             rows.inputs if is_text else subject.tensor(rows.inputs),
             y_B,
             ThreatModel(norm=norm, eps=eps),
@@ -139,6 +141,7 @@ class Evasion:
                 f"{at}.norm": result.norm_B.float().cpu().numpy(),
                 f"{at}.forwards": result.forwards_B.cpu().numpy(),
                 f"{at}.backwards": result.backwards_B.cpu().numpy(),
+                **constraint_columns(at, result),
             }
         )
         if not task.params["keep"]:
@@ -153,6 +156,7 @@ class Evasion:
         found: list[Measurement] = []
         for eps in config.eps:
             found += at_radius(self.id, ledger, norm, eps, attack)
+            found += constraints(self.id, ledger, norm, eps, attack, seed=subject.seed)
         if len(config.eps) > 1:
             found.append(monotone(self.id, ledger, norm, config.eps, attack))
         return found

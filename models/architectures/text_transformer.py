@@ -10,13 +10,14 @@ Shapes: B texts, L tokens, D width; ids_BL int64, mask_BL true where there is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
+from raiaudit.attacks.evasion.texts import Tokens
 from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.models.architectures.attention import Encoder, Positions, feed_forward
 from raiaudit.models.architectures.classifier import Classifier, check_options, space_of
@@ -24,7 +25,7 @@ from raiaudit.models.architectures.classifier import Classifier, check_options, 
 if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset, Inputs
 
-__all__ = ["PADDING", "TextTransformer", "train_tokenizer"]
+__all__ = ["PADDING", "OnTexts", "TextTransformer", "train_tokenizer"]
 
 PADDING = 0  # the id of [PAD]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]"]
@@ -109,6 +110,40 @@ class TextTransformer(Classifier):
         """Each block's attention map, weights_BHLL; padding has weight 0 as a column."""
         mask_BL = inputs != PADDING
         return self.encoder.attention_weights(self.positions(self.embedding(inputs)), mask_BL)
+
+
+class OnTexts(nn.Module):
+    """A text transformer as a function of texts that shows its tokens and their vectors.
+
+    What attacks on texts ask for (`TokenModel` in `attacks/evasion/texts.py`).
+    """
+
+    def __init__(self, model: TextTransformer) -> None:
+        super().__init__()
+        self.model = model
+        tokenizer = model.tokenizer
+        written = [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]
+        self.pieces = ["" if piece in _SPECIAL else piece.replace("▁", " ") for piece in written]
+
+    @property
+    def vectors(self) -> Tensor:
+        """vector_VD of the tokens."""
+        return self.model.embedding.weight
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Texts as tokens."""
+        encodings = self.model.tokenizer.encode_batch(list(texts))
+        ids_BL = torch.tensor([encoding.ids for encoding in encodings], device=self.vectors.device)
+        return Tokens(ids_BL, ids_BL != PADDING, [encoding.offsets for encoding in encodings])
+
+    def logits_from(self, embedded_BLD: Tensor, mask_BL: Tensor) -> Tensor:
+        """logits_BK of tokens given as vectors."""
+        return self.model.logits_from(embedded_BLD, mask_BL)
+
+    def forward(self, texts: list[str]) -> Tensor:
+        """logits_BK of texts."""
+        logits_BK: Tensor = self.model(self.model.encode(texts).to(self.vectors.device))
+        return logits_BK
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> str:
