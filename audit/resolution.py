@@ -1,13 +1,14 @@
 """From a model in a spec to a subject: its identity at once, its weights when they are needed.
 
 The identity decides the run id, so it must be known without training or loading: the training key
-of a recipe, the registered weights digest of a reference, the sha256 of a file.
+of a recipe, the registered weights digest of a reference, the sha256 of a file. An endpoint is asked for
+a few answers, for nothing else would tell that another model stands behind it today.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class Resolver:
     options: RunOptions
     folder: Path
     home: Path
+    _black_boxes: dict[str, ModelVersion] = field(default_factory=dict, init=False)
 
     @cached_property
     def registry(self) -> Registry:
@@ -47,7 +49,12 @@ class Resolver:
         return Registry.open(self.home)
 
     def identity(self, model: ModelSpec) -> str:
-        """Sha256 (hex) that decides the weights; also refuses what must not be loaded."""
+        """Sha256 (hex) that decides the weights; also refuses what must not be loaded.
+
+        Raises `SubjectUnavailableError` when an endpoint does not answer.
+        """
+        if model.endpoint is not None:
+            return self._black_box(model).record.weights_digest
         if model.recipe is not None:
             _refuse_other_modality(model.recipe.architecture, self.dataset)
             return training_key(model.recipe, data_digest=self.dataset.digest, seed=self.options.seed)
@@ -67,6 +74,17 @@ class Resolver:
 
     def subject(self, model: ModelSpec, listener: Listener) -> Subject:
         """The subject of a run; trains the model when the registry lacks it."""
+        if model.endpoint is not None:
+            version = self._black_box(model)
+            text = f"asking {model.endpoint.url}; its answers have the fingerprint "
+            listener(
+                {
+                    "event": "note",
+                    "model": version.name,
+                    "text": text + version.record.weights_digest[:12],
+                }
+            )
+            return self._subject(version, listener)
         if model.path is not None:
             from raiaudit.models.outside import load_outside
 
@@ -100,6 +118,16 @@ class Resolver:
                 remedy="audit it on the data set it was trained for",
             )
         return self._subject(version, listener)
+
+    def _black_box(self, model: ModelSpec) -> ModelVersion:
+        """The model behind an endpoint; it is asked for its fingerprint once."""
+        from raiaudit.models.black_box import from_endpoint, version_of
+
+        assert model.endpoint is not None
+        if model.title not in self._black_boxes:
+            box = from_endpoint(model.endpoint, self.dataset)
+            self._black_boxes[model.title] = version_of(box, self.dataset, name=model.title)
+        return self._black_boxes[model.title]
 
     def _subject(self, version: ModelVersion, listener: Listener) -> Subject:
         return Subject(

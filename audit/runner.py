@@ -30,7 +30,7 @@ from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.spec import load_data
 from raiaudit.audit.store import Run
-from raiaudit.errors import RaiauditError, StorageError
+from raiaudit.errors import RaiauditError, StorageError, SubjectUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +59,16 @@ def run_suite(loaded: LoadedSpec, home: Home, *, listener: Listener, documents: 
     """
     dataset = load_data(loaded)
     resolver = Resolver(dataset, loaded.spec.run, loaded.folder, home.root)
-    identities = [resolver.identity(model) for model in loaded.spec.subjects]  # refuse before any work
-    runs: list[Run] = []
     failures: list[RaiauditError] = []
-    for model, identity in zip(loaded.spec.subjects, identities, strict=True):
+    identities: list[tuple[ModelSpec, str]] = []
+    for model in loaded.spec.subjects:  # refuse before any work
+        try:
+            identities.append((model, resolver.identity(model)))
+        except SubjectUnavailableError as error:
+            failures.append(error)
+            listener({"event": "run_failed", "run": None, "model": model.title, "error": str(error)})
+    runs: list[Run] = []
+    for model, identity in identities:
         run_id, lock = run_identity(loaded, model, model_identity=identity, data_digest=dataset.digest)
         run = Run(home.runs_folder / run_id)
         runs.append(run)
@@ -173,8 +179,8 @@ class _RunInProgress:
             event = {"check": task.check, "task": task.name, "seconds": round(outcome.seconds, 3)}
             if outcome.frame is None:
                 assert outcome.error is not None
-                if isinstance(outcome.error, StorageError):
-                    raise outcome.error
+                if isinstance(outcome.error, StorageError | SubjectUnavailableError):
+                    raise outcome.error  # not this task's fault: the run can be resumed when it is mended
                 errors.setdefault(task.check, _message(outcome.error))
                 details = "".join(traceback.format_exception(outcome.error))
                 self.events(

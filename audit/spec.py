@@ -28,6 +28,7 @@ from raiaudit.audit.gates import Gate
 from raiaudit.audit.yaml_source import YamlSource, read_yaml
 from raiaudit.errors import SpecError, UnknownNameError
 from raiaudit.models.data.user import UserData
+from raiaudit.models.endpoint import Endpoint
 from raiaudit.models.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def _as_name(text: str) -> str:
 
 
 class ModelSpec(_Frozen):
-    """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (safetensors)."""
+    """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (safetensors),
+    `endpoint` (a black box behind an HTTP address).
+    """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
     recipe: Recipe | None = None
@@ -69,16 +72,20 @@ class ModelSpec(_Frozen):
     options: dict[str, Any] = Field(
         default_factory=dict, description="with `path`: the architecture's arguments"
     )
+    endpoint: Endpoint | None = None
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> ModelSpec:
-        given = [key for key in ("recipe", "ref", "path") if getattr(self, key) is not None]
+        sources = ("recipe", "ref", "path", "endpoint")
+        given = [key for key in sources if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"a model needs exactly one of recipe, ref, path (given: {', '.join(given) or 'none'})"
+                f"a model needs exactly one of {', '.join(sources)} (given: {', '.join(given) or 'none'})"
             )
         if self.recipe is not None and self.name is None:
             raise ValueError("a model trained from a recipe needs a `name`")
+        if self.endpoint is not None and self.name is None:
+            raise ValueError("a model behind an endpoint needs a `name`")
         if self.path is not None and self.architecture is None:
             raise ValueError("`path` needs `arch`: weights alone do not say what they belong to")
         if self.path is None and (self.architecture is not None or self.options):

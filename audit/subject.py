@@ -11,18 +11,33 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.check import Capability
+from raiaudit.errors import QueryFailedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
 
+    from raiaudit.attacks.threats import Knowledge
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Dataset, Split
     from raiaudit.models.version import ModelVersion, TrainingRecord
 
 __all__ = ["Subject"]
 
+_OFFERS: dict[Knowledge, frozenset[Capability]] = {
+    "label": frozenset({Capability.LABELS}),
+    "score": frozenset({Capability.LABELS, Capability.PROBABILITIES}),
+    "white": frozenset(
+        {
+            Capability.LABELS,
+            Capability.PROBABILITIES,
+            Capability.LOGITS,
+            Capability.GRADIENTS,
+            Capability.WEIGHTS,
+        }
+    ),
+}
 
 @dataclass
 class Subject:
@@ -45,14 +60,8 @@ class Subject:
 
     @cached_property
     def capabilities(self) -> frozenset[Capability]:
-        """What this model can be asked. A native classifier offers gradients and weights."""
-        held = {
-            Capability.LABELS,
-            Capability.PROBABILITIES,
-            Capability.LOGITS,
-            Capability.GRADIENTS,
-            Capability.WEIGHTS,
-        }
+        """What this model can be asked: all of a native classifier, its answers alone of a black box."""
+        held = set(_OFFERS[self.version.classifier.knowledge])
         trained_here = self.record.data_digest == self.dataset.digest
         if trained_here:
             held.add(Capability.TRAINING_DATA)
@@ -87,14 +96,33 @@ class Subject:
         return self.classifier.encode(inputs).to(self.device)
 
     def logits(self, inputs: Any, *, batch_size: int = 512) -> torch.Tensor:
-        """Raw inputs → logits_NK (float32, on the CPU), without gradients."""
+        """Raw inputs → logits_NK (float32, on the CPU), without gradients.
+
+        A black box's are the logarithms of its scores, or one-hot rows where it gives labels alone.
+        Raises `QueryFailedError` when it has no answer for some inputs, after asking about all of them.
+        """
         import torch
 
         from raiaudit.models.data.dataset import take
 
-        parts = []
+        parts, failures, unanswered = [], [], []
         with torch.no_grad():
             for start in range(0, len(inputs), batch_size):
                 batch = self.tensor(take(inputs, slice(start, start + batch_size)))
-                parts.append(self.classifier(batch).float().cpu())
-        return torch.cat(parts)
+                try:
+                    parts.append(self.classifier(batch).float().cpu())
+                except QueryFailedError as failure:
+                    parts.append(failure.answers.float().cpu())
+                    failures.append(failure)
+                    unanswered += [start + row for row in failure.rows]
+        logits_NK = torch.cat(parts)
+        if failures:
+            first = failures[0]
+            raise QueryFailedError(
+                first.problem,
+                rows=tuple(unanswered),
+                answers=logits_NK,
+                where=first.where,
+                remedy=first.remedy,
+            )
+        return logits_NK

@@ -5,7 +5,7 @@ A test holds this table against the catalogue in `models/architectures/`.
 
 from __future__ import annotations
 
-__all__ = ["ARCHITECTURE_NAMES"]
+__all__ = ["ARCHITECTURE_NAMES", "BLACK_BOXES"]
 
 ARCHITECTURE_NAMES: dict[str, frozenset[str]] = {
     "cnn": frozenset({"image"}),
@@ -16,3 +16,6 @@ ARCHITECTURE_NAMES: dict[str, frozenset[str]] = {
     "mlp": frozenset({"tabular", "image"}),
 }
 """Architecture → modalities."""
+
+BLACK_BOXES = frozenset({"endpoint", "callable"})
+"""What a record gives as the architecture of a model that could only be asked."""

@@ -7,6 +7,8 @@
     │   └── UnknownNameError     no such model, check, attack, data set…
     ├── ArtifactRefusedError 4   a model file that could run code, or does not fit its claim
     ├── CapabilityError      3   the model cannot be asked what a check needs
+    ├── QueryFailedError     3   a black box has no usable answer for some examples
+    ├── SubjectUnavailableError  3   a black box does not answer at all, or never as it should
     └── StorageError         3   a file of ours is damaged or cannot be written
 
 A message says what was wrong, where, and what to do; `str(error)` is meant for a person.
@@ -14,14 +16,17 @@ A message says what was wrong, where, and what to do; `str(error)` is meant for 
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
     "ArtifactRefusedError",
     "CapabilityError",
     "DataError",
+    "QueryFailedError",
     "RaiauditError",
     "SpecError",
     "StorageError",
+    "SubjectUnavailableError",
     "UnknownNameError",
     "UsageError",
 ]
@@ -79,6 +84,31 @@ class ArtifactRefusedError(RaiauditError):
 
 class CapabilityError(RaiauditError):
     """The model under audit cannot be asked what is needed (no gradients, no training data, …)."""
+
+
+class QueryFailedError(RaiauditError):
+    """A black box under audit has no usable answer for some of the rows it was asked about.
+
+    `rows` are their indices in the call, in order; `answers` is what the call would have returned, NaN in
+    those rows. So whoever can live with fewer rows need not ask again.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        rows: tuple[int, ...],
+        answers: Any,
+        where: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.rows = rows
+        self.answers = answers
+
+
+class SubjectUnavailableError(RaiauditError):
+    """A black box under audit does not answer, or never as it should: no example is to blame."""
 
 
 class StorageError(RaiauditError):

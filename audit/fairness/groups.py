@@ -7,7 +7,7 @@ rate's condition, and people whose group is unknown, are reported but never an e
 Where the ledger holds evasion or membership rows, robust accuracy and membership risk by group as well.
 
 Ledger columns: `fairness.label`, `fairness.predicted` (class indices), `fairness.score` (probability of the
-positive class, where there is one) and `fairness.group.<column>`.
+positive class, where there is one and the model does not give labels alone) and `fairness.group.<column>`.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ class Groups:
     id: ClassVar[str] = "fairness.groups"
     version: ClassVar[int] = 1
     question: ClassVar[str] = "Does the model treat groups of people alike?"
-    needs: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.LABELS, Capability.LOGITS, Capability.GROUPS}
-    )
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS, Capability.GROUPS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
     Config: ClassVar[type[CheckConfig]] = GroupsConfig
 
@@ -79,7 +77,7 @@ class Groups:
                 **{f"fairness.group.{name}": rows.groups[name] for name in task.config["columns"]},
             }
         )
-        if positive is None:
+        if positive is None or predictions.log_probabilities_NK is None:
             return frame
         return frame.with_columns(pl.Series("fairness.score", predictions.probabilities[:, positive]))
 
@@ -150,8 +148,12 @@ def _attribute(
     found = accuracy_by_group(report, cells, minimum)
     if positive is not None:
         found += rates_by_group(report, cells, positive, minimum)
-        rows = ledger.scan(group, "fairness.label", "fairness.score").drop_nulls("fairness.score").collect()
-        found += area_by_group(report, rows, group, positive, minimum)
+        if Capability.PROBABILITIES in subject.capabilities:
+            scored = ledger.scan(group, "fairness.label", "fairness.score").drop_nulls("fairness.score")
+            found += area_by_group(report, scored.collect(), group, positive, minimum)
+        else:
+            reason = "the model gives labels alone: it has no scores to order examples by"
+            found.append(report.undefined("auc_difference", "lower", "zou2008", reason))
     if len(subject.dataset.classes) > 2:
         found += macro_recall_by_group(report, cells, minimum)
     found += robustness_by_group(report, ledger, group, minimum)

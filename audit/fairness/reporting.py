@@ -89,6 +89,10 @@ class Reporter:
         reason = explained(f"highest {extreme.highest}, lowest {extreme.lowest}", metrics)
         return self._measurement(name, extreme.value, (extreme.low, extreme.high), n, better, method, reason)
 
+    def undefined(self, name: str, better: Better, method: str, reason: str) -> Measurement:
+        """What cannot be known of this model."""
+        return self._measurement(name, None, (None, None), 0, better, method, reason)
+
     def p_value(
         self,
         name: str,

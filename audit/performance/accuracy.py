@@ -1,8 +1,9 @@
 """Accuracy on clean examples: overall, by class, balanced over classes, and the log loss.
 
 Ledger columns: `accuracy.correct`, `accuracy.predicted` and `accuracy.label` (class indices),
-`accuracy.confidence` (highest probability), `accuracy.log_loss` (nats), and `group.<column>` for every
-group column of the data, so that any summary can slice without loading the data.
+`accuracy.confidence` (highest probability) and `accuracy.log_loss` (nats) unless the model gives labels
+alone, and `group.<column>` for every group column of the data, so that any summary can slice without
+loading the data.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Accuracy:
     id: ClassVar[str] = "performance.accuracy"
     version: ClassVar[int] = 1
     question: ClassVar[str] = "How often is the model right on examples it has never seen?"
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS, Capability.LOGITS})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
     Config: ClassVar[type[CheckConfig]] = AccuracyConfig
 
@@ -51,21 +52,26 @@ class Accuracy:
         """Predict one shard."""
         predictions = predict(subject, task)
         rows = predictions.rows
+        scores = {}
+        if predictions.log_probabilities_NK is not None:
+            scores = {
+                "accuracy.confidence": predictions.probabilities.max(axis=1).astype(np.float32),
+                "accuracy.log_loss": predictions.log_loss.astype(np.float32),
+            }
         return pl.DataFrame(
             {
                 "example_id": rows.ids,
                 "accuracy.correct": predictions.correct,
                 "accuracy.predicted": predictions.predicted,
                 "accuracy.label": rows.labels,
-                "accuracy.confidence": predictions.probabilities.max(axis=1).astype(np.float32),
-                "accuracy.log_loss": predictions.log_loss.astype(np.float32),
+                **scores,
                 **{f"group.{name}": rows.groups[name] for name in rows.groups.columns},
             }
         )
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: AccuracyConfig) -> list[Measurement]:
         """`accuracy`, `balanced_accuracy`, `log_loss`, and `recall` of every class."""
-        rows = ledger.scan("accuracy.correct", "accuracy.log_loss").collect()
+        rows = ledger.scan("accuracy.correct").collect()
         n, right = rows.height, int(rows["accuracy.correct"].sum())
         low, high = wilson(right, n, config.confidence)
         accuracy = Measurement(
@@ -80,19 +86,9 @@ class Accuracy:
             method="wilson1927",
             evidence=("accuracy.correct",),
         )
-        log_loss = mean_measurement(
-            rows["accuracy.log_loss"],
-            check=self.id,
-            metric="log_loss",
-            confidence=config.confidence,
-            unit="nats",
-            better="lower",
-            seed=subject.seed,
-            evidence=("accuracy.log_loss",),
-        )
         by_class = _by_class(ledger, subject, config)
         recalls = [_recall(row, config) for row in by_class.iter_rows(named=True)]
-        return [accuracy, _balanced(recalls, config), log_loss, *recalls]
+        return [accuracy, _balanced(recalls, config), _log_loss(ledger, subject, config), *recalls]
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: AccuracyConfig
@@ -108,6 +104,31 @@ class Accuracy:
             .collect()
         )
         return {"by_class": _by_class(ledger, subject, config), "confusion": confusion}
+
+
+def _log_loss(ledger: LedgerReader, subject: Subject, config: AccuracyConfig) -> Measurement:
+    if Capability.PROBABILITIES not in subject.capabilities:
+        return Measurement(
+            check=Accuracy.id,
+            metric="log_loss",
+            value=None,
+            confidence=config.confidence,
+            n=0,
+            unit="nats",
+            better="lower",
+            method="efron1987",
+            reason="the model gives labels alone: it has no probabilities",
+        )
+    return mean_measurement(
+        ledger.scan("accuracy.log_loss").collect()["accuracy.log_loss"],
+        check=Accuracy.id,
+        metric="log_loss",
+        confidence=config.confidence,
+        unit="nats",
+        better="lower",
+        seed=subject.seed,
+        evidence=("accuracy.log_loss",),
+    )
 
 
 def _by_class(ledger: LedgerReader, subject: Subject, config: AccuracyConfig) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Clean predictions of one shard of the test examples, as the checks that only count outcomes need them.
 
-Shapes: N rows of the shard, K classes. Probabilities are the softmax of the logits, in float64.
+Shapes: N rows of the shard, K classes. Probabilities are the softmax of the logits, in float64; a model
+that gives labels alone has none.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import log_softmax
 
-from raiaudit.audit.check import Task
-from raiaudit.errors import CapabilityError
+from raiaudit.audit.check import Capability, Task
+from raiaudit.errors import CapabilityError, QueryFailedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,15 +44,13 @@ def shards(check: str, version: int, subject: Subject, config: Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """`rows` of the test split with log_probabilities_NK; the properties have one value a row."""
+    """`rows` of the test split, the class `predicted` for each (the first of the most probable ones) and
+    log_probabilities_NK, None where the model gives labels alone.
+    """
 
     rows: Split
-    log_probabilities_NK: NDArray[np.float64]
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """The first of the most probable classes."""
-        return np.asarray(self.log_probabilities_NK.argmax(axis=1))
+    predicted: NDArray[np.int64]
+    log_probabilities_NK: NDArray[np.float64] | None
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -61,21 +60,36 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Rows sum to one."""
-        return np.exp(self.log_probabilities_NK)
+        return np.exp(self._log_probabilities_NK)
 
     @property
     def log_loss(self) -> NDArray[np.float64]:
         """−log of the label's probability, in nats."""
-        return -np.take_along_axis(self.log_probabilities_NK, self.rows.labels[:, None], axis=1)[:, 0]
+        return -np.take_along_axis(self._log_probabilities_NK, self.rows.labels[:, None], axis=1)[:, 0]
+
+    @property
+    def _log_probabilities_NK(self) -> NDArray[np.float64]:
+        assert self.log_probabilities_NK is not None, "a check that reads probabilities must ask for them"
+        return self.log_probabilities_NK
 
 
 def predict(subject: Subject, task: Task) -> Predictions:
     """Ask the model about the shard of `task`.
 
-    Raises `CapabilityError` when it answers NaN or ∞: no class is the most probable then.
+    Raises `CapabilityError` when it answers NaN or ∞: no class is the most probable then, and
+    `QueryFailedError`, naming the first such example, when a black box does not answer for some.
     """
     rows = subject.test.take(slice(task.params["start"], task.params["stop"]))
-    logits_NK = subject.logits(rows.inputs).numpy().astype(np.float64)
+    try:
+        logits_NK = subject.logits(rows.inputs).numpy().astype(np.float64)
+    except QueryFailedError as error:
+        raise QueryFailedError(
+            f"no usable answer for {len(error.rows)} of {len(rows)} examples: {error.where}: {error.problem}",
+            rows=error.rows,
+            answers=error.answers,
+            where=f"{subject.name}, test example {rows.ids[error.rows[0]]}",
+            remedy=error.remedy,
+        ) from error
     bad_N = np.flatnonzero(~np.isfinite(logits_NK).all(axis=1))
     if len(bad_N):
         raise CapabilityError(
@@ -83,4 +97,7 @@ def predict(subject: Subject, task: Task) -> Predictions:
             where=f"{subject.name}, test example {rows.ids[int(bad_N[0])]}",
             remedy="the weights or the preprocessing are damaged: check or retrain the model",
         )
-    return Predictions(rows, log_softmax(logits_NK, axis=1))
+    scored = Capability.PROBABILITIES in subject.capabilities
+    return Predictions(
+        rows, np.asarray(logits_NK.argmax(axis=1)), log_softmax(logits_NK, axis=1) if scored else None
+    )

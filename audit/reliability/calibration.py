@@ -48,7 +48,7 @@ class Calibration:
     id: ClassVar[str] = "reliability.calibration"
     version: ClassVar[int] = 1
     question: ClassVar[str] = "Is the model right as often as its confidence claims?"
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS, Capability.LOGITS})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS, Capability.PROBABILITIES})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
     Config: ClassVar[type[CheckConfig]] = CalibrationConfig
 

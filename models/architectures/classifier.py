@@ -21,6 +21,7 @@ from raiaudit.errors import UsageError
 
 if TYPE_CHECKING:
     from raiaudit.attacks.spaces import InputSpace
+    from raiaudit.attacks.threats import Knowledge
     from raiaudit.models.data.dataset import Dataset, Inputs, Modality
 
 __all__ = ["Classifier", "check_options", "space_of"]
@@ -32,13 +33,15 @@ class Classifier(nn.Module):
     """Base class. A subclass sets `architecture` and `modality` and rebuilds itself from `config`.
 
     `config` is plain JSON data: `type(model)(**model.config)` has the same parameters and buffers
-    (normalisation statistics are buffers, so they travel with the weights).
+    (normalisation statistics are buffers, so they travel with the weights). `knowledge` is what can be
+    learnt of it: everything, unless it is a black box.
     """
 
     architecture: ClassVar[str]
     modality: Modality
     config: dict[str, Any]
     classes: int
+    knowledge: Knowledge = "white"
 
     @classmethod
     def for_dataset(cls, dataset: Dataset, **options: Any) -> Classifier:
