@@ -39,6 +39,7 @@ _OFFERS: dict[Knowledge, frozenset[Capability]] = {
     ),
 }
 
+
 @dataclass
 class Subject:
     """A model version with its record, and the data it is audited on.

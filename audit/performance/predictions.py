@@ -60,15 +60,15 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Rows sum to one."""
-        return np.exp(self._log_probabilities_NK)
+        return np.exp(self._required)
 
     @property
     def log_loss(self) -> NDArray[np.float64]:
         """−log of the label's probability, in nats."""
-        return -np.take_along_axis(self._log_probabilities_NK, self.rows.labels[:, None], axis=1)[:, 0]
+        return -np.take_along_axis(self._required, self.rows.labels[:, None], axis=1)[:, 0]
 
     @property
-    def _log_probabilities_NK(self) -> NDArray[np.float64]:
+    def _required(self) -> NDArray[np.float64]:
         assert self.log_probabilities_NK is not None, "a check that reads probabilities must ask for them"
         return self.log_probabilities_NK
 
