@@ -66,7 +66,9 @@ def reachable_box(schema: TableSchema, norm: Norm, x0_BW: Tensor, eps_B: Tensor)
         part = schema.slices[column.name]
         if column.kind == "category":
             clean = x0[:, part]
-            one_hot_B1 = ((clean == 0) | (clean == 1)).all(1, keepdim=True) & (clean.sum(1, keepdim=True) == 1)
+            one_hot_B1 = ((clean == 0) | (clean == 1)).all(1, keepdim=True) & (
+                clean.sum(1, keepdim=True) == 1
+            )
             # What is no level costs less than a whole change to leave.
             moves_B1 = (change_BW[:, part.start, None] >= 1) | ((eps_B > 0)[:, None] & ~one_hot_B1)
             low[:, part] = torch.where(moves_B1, clean.clamp_max(0), clean)
