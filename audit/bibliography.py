@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["BIBLIOGRAPHY"]
 
 BIBLIOGRAPHY: dict[str, str] = {
+    "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
+    "translation. ICLR 2018. arXiv:1711.02173",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
     "binomial proportions based on paired data. Journal of Educational and Behavioral "
     "Statistics 37 (2012) 479–488. doi:10.3102/1076998611411915",

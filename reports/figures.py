@@ -153,6 +153,16 @@ def _severity_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     yield _chart("Accuracy against the severity of corruption.", accuracy_against_severity(table), points)
 
 
+def _noise_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import accuracy_against_noise
+
+    named = table.with_columns(pl.col("noise").str.replace_all("_", " "))
+    points = _listed(named, "noise", "misspelt", "accuracy")
+    yield _chart("Accuracy against the share of words misspelt.", accuracy_against_noise(named), points)
+
+
 def _roc(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import membership_roc
 
@@ -257,6 +267,9 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
     ),
     "robustness.corruption": (
         _Drawing("curve", _columns("corruption severity accuracy"), "Severity curve", _severity_curve),
+    ),
+    "robustness.character_noise": (
+        _Drawing("curve", _columns("noise misspelt accuracy"), "Noise curve", _noise_curve),
     ),
     "privacy.membership": (
         _Drawing("roc", _columns("fpr tpr attack"), "Membership ROC", _roc),

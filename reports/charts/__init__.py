@@ -4,11 +4,16 @@ from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.privacy import membership_roc, score_histogram
 from raiaudit.reports.charts.reliability import reliability_diagram
-from raiaudit.reports.charts.robustness import accuracy_against_eps, accuracy_against_severity
+from raiaudit.reports.charts.robustness import (
+    accuracy_against_eps,
+    accuracy_against_noise,
+    accuracy_against_severity,
+)
 from raiaudit.reports.charts.style import to_svg
 
 __all__ = [
     "accuracy_against_eps",
+    "accuracy_against_noise",
     "accuracy_against_severity",
     "deletion_curve",
     "group_intervals",

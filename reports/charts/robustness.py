@@ -1,4 +1,4 @@
-"""Accuracy under attack against the budget, and accuracy under corruption against the severity."""
+"""Accuracy under attack against the budget, and under corruption and misspelling against the severity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from raiaudit.reports.theme import MUTED
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["accuracy_against_eps", "accuracy_against_severity"]
+__all__ = ["accuracy_against_eps", "accuracy_against_noise", "accuracy_against_severity"]
 
 _UNIT = alt.Scale(domain=[0, 1])
 
@@ -56,5 +56,18 @@ def accuracy_against_severity(table: pl.DataFrame) -> AnyChart:
             y=alt.Y("accuracy:Q", scale=_UNIT, axis=percent_axis("Accuracy")),
             by="corruption",
             tooltip=("corruption:N", "severity:Q", "accuracy:Q", "low:Q", "high:Q"),
+        )
+    )
+
+
+def accuracy_against_noise(table: pl.DataFrame) -> AnyChart:
+    """`table`: noise, misspelt (share of words, 0…1), accuracy, low, high."""
+    return styled(
+        curve(
+            table.sort("noise", "misspelt"),
+            x=alt.X("misspelt:Q", scale=_UNIT, axis=percent_axis("Words misspelt (mean share)", grid=False)),
+            y=alt.Y("accuracy:Q", scale=_UNIT, axis=percent_axis("Accuracy")),
+            by="noise",
+            tooltip=("noise:N", "misspelt:Q", "accuracy:Q", "low:Q", "high:Q"),
         )
     )

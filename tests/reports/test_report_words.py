@@ -16,6 +16,7 @@ CHECKS = frozenset(
         "performance.accuracy",
         "robustness.evasion",
         "robustness.corruption",
+        "robustness.character_noise",
         "privacy.membership",
         "privacy.accounting",
         "fairness.groups",
