@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raiaudit.attacks.threats import Norm
+
 __all__ = ["BALLS", "Ball", "per_row"]
 
 Draw = Callable[[], Tensor]
@@ -23,12 +25,14 @@ Draw = Callable[[], Tensor]
 class Ball:
     """The geometry of one norm.
 
+    `norm`: its name in a threat model.
     `ascent(grad)`: the direction of norm 1 that raises a linear loss most, zero where the gradient is
     zero or NaN. `project(delta, eps)`: the nearest point (in L2) of the ball.
     `random(uniform, normal, eps)`: a uniform point of the ball, from draws on [0, 1) and N(0, 1).
     `distance(delta)`: the norm of each row, float64. `ones(d)`: the norm of d ones.
     """
 
+    norm: Norm
     ascent: Callable[[Tensor], Tensor]
     project: Callable[[Tensor, float], Tensor]
     random: Callable[[Draw, Draw, float], Tensor]
@@ -90,6 +94,6 @@ def _l2_distance(delta: Tensor) -> Tensor:
 
 
 BALLS: dict[str, Ball] = {
-    "linf": Ball(_linf_ascent, _linf_project, _linf_random, _linf_distance, lambda d: 1.0),
-    "l2": Ball(_l2_ascent, _l2_project, _l2_random, _l2_distance, math.sqrt),
+    "linf": Ball("linf", _linf_ascent, _linf_project, _linf_random, _linf_distance, lambda d: 1.0),
+    "l2": Ball("l2", _l2_ascent, _l2_project, _l2_random, _l2_distance, math.sqrt),
 }
