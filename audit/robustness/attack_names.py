@@ -8,22 +8,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from raiaudit.attacks.threats import Norm
+from raiaudit.audit.check import Capability
+from raiaudit.errors import CapabilityError
 
-__all__ = ["ATTACKS", "DEFAULT_ATTACK", "DEFAULT_NORM", "AttackFacts"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from raiaudit.attacks.threats import Knowledge, Norm
+
+__all__ = [
+    "ATTACKS",
+    "DEFAULT_ATTACK",
+    "DEFAULT_NORM",
+    "AttackFacts",
+    "choose_attack",
+    "fitting_attacks",
+    "knowledge_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class AttackFacts:
     """`norms` it can be asked for; `options` of ours it understands; `minimal`: it looks for the nearest
-    adversarial input, so that the distance it finds means something below eps.
+    adversarial input, so that the distance it finds means something below eps; `knowledge`: the least that
+    it must be told of the model.
     """
 
     modality: str
     norms: frozenset[Norm]
     options: frozenset[str] = frozenset()
     minimal: bool = False
+    knowledge: Knowledge = "white"
 
 
 _L2: frozenset[Norm] = frozenset({"l2"})
@@ -37,9 +52,9 @@ ATTACKS: dict[str, AttackFacts] = {
     "mi_fgsm": AttackFacts("image", _BOTH, _STEPS),
     "deepfool": AttackFacts("image", _BOTH, _STEPS, minimal=True),
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
-    "boundary": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
     "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
-    "characters": AttackFacts("text", _WORDS),
+    "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),
     "substitution": AttackFacts("text", _WORDS),
     "table": AttackFacts("tabular", frozenset({"l1", "linf"}), _STEPS | {"restarts"}),
@@ -47,3 +62,60 @@ ATTACKS: dict[str, AttackFacts] = {
 
 DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}
 DEFAULT_NORM: dict[str, Norm] = {"image": "linf", "text": "l0", "tabular": "l1"}
+
+_FOR_BLACK_BOXES = ("square", "hop_skip_jump", "boundary", "characters")
+"""What `auto` means for a black box: the first of these that it allows."""
+
+_MORE_TELLING: tuple[Knowledge, ...] = ("label", "score", "white")
+_NEEDS: dict[Knowledge, str] = {"label": "labels", "score": "scores", "white": "gradients"}
+
+
+def knowledge_of(capabilities: Collection[Capability]) -> Knowledge:
+    """What an adversary can learn of a model that can be asked this."""
+    if Capability.GRADIENTS in capabilities:
+        return "white"
+    return "score" if Capability.PROBABILITIES in capabilities else "label"
+
+
+def fitting_attacks(modality: str, knowledge: Knowledge) -> list[str]:
+    """The attacks on such inputs that get by with this knowledge, sorted."""
+    told = _MORE_TELLING.index(knowledge)
+    return sorted(
+        name
+        for name, facts in ATTACKS.items()
+        if facts.modality == modality and _MORE_TELLING.index(facts.knowledge) <= told
+    )
+
+
+def choose_attack(
+    asked: str, modality: str, capabilities: Collection[Capability], norm: Norm | None, *, where: str
+) -> str:
+    """The attack called `asked`; for "auto" the default for such inputs and such a model.
+
+    Raises `CapabilityError` for an attack on other inputs, or one that must know more of the model.
+    """
+    knowledge = knowledge_of(capabilities)
+    fitting = fitting_attacks(modality, knowledge)
+    remedy = f"choose one of: {', '.join(fitting)}" if fitting else "audit the model by its weights (`path`)"
+    if asked == "auto":
+        if knowledge == "white":
+            return DEFAULT_ATTACK[modality]
+        able = [name for name in fitting if norm is None or norm in ATTACKS[name].norms]
+        for name in _FOR_BLACK_BOXES:
+            if name in able:
+                return name
+        within = "" if norm is None else f" in the norm {norm}"
+        problem = (
+            f"no attack on {modality} inputs{within} gets by with the {_NEEDS[knowledge]} of a black box"
+        )
+        raise CapabilityError(problem, where=f"{where} attack", remedy=remedy)
+    facts = ATTACKS[asked]
+    if facts.modality != modality:
+        problem = f"attack {asked!r} is for {facts.modality} inputs, the data are {modality}"
+        raise CapabilityError(problem, where=f"{where} attack", remedy=remedy)
+    if asked not in fitting:
+        problem = (
+            f"attack {asked!r} needs {_NEEDS[facts.knowledge]}; the model gives {_NEEDS[knowledge]} alone"
+        )
+        raise CapabilityError(problem, where=f"{where} attack", remedy=remedy)
+    return asked

@@ -12,6 +12,7 @@ Ledger columns, one set per `<tag>` = `<norm>-<eps>-<attack>`: `evasion.<tag>.br
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -20,10 +21,11 @@ from pydantic import Field, field_validator, model_validator
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
+from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_NORM, choose_attack
 from raiaudit.audit.robustness.evasion_summary import at_radius, broken_examples, monotone, tag
 from raiaudit.audit.robustness.text_attacks import constraint_columns, constraints, for_texts
-from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
+from raiaudit.audit.robustness.unanswered import clean_errors, known_only
+from raiaudit.errors import QueryFailedError, UnknownNameError, UsageError
 from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ class EvasionConfig(CheckConfig):
     )
     eps: Fractions = Field(min_length=1)
     attack: str = Field(
-        default="auto", description="auto: pgd for images, characters for texts, table for tables"
+        default="auto",
+        description="auto: pgd for images, characters for texts, table for tables; "
+        "for a black box what its answers allow",
     )
     steps: int | None = Field(default=None, ge=1, description="default: the attack's own")
     restarts: int | None = Field(default=None, ge=1, description="default: the attack's own")
@@ -82,12 +86,15 @@ class Evasion:
     id: ClassVar[str] = "robustness.evasion"
     version: ClassVar[int] = 1
     question: ClassVar[str] = "How often does the model stay right when an adversary moves the input?"
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
     Config: ClassVar[type[CheckConfig]] = EvasionConfig
 
     def tasks(self, subject: Subject, config: EvasionConfig) -> Sequence[Task]:
-        """Shards of rows, small radii first. Raises `CapabilityError` for an attack on another modality."""
+        """Shards of rows, small radii first.
+
+        Raises `CapabilityError` for an attack on another modality, or one that must know more of the model.
+        """
         norm, attack = _resolved(subject, config)
         total = _attacked(subject, config)
         return [
@@ -114,6 +121,7 @@ class Evasion:
         import torch
 
         from raiaudit.attacks.evasion import EVASION
+        from raiaudit.attacks.evasion.queries import UNANSWERED, attack_despite_failures
 
         norm, eps, name = task.params["norm"], task.params["eps"], task.params["attack"]
         start, stop = task.params["start"], task.params["stop"]
@@ -122,7 +130,8 @@ class Evasion:
         y_B = torch.from_numpy(rows.labels).to(subject.device)
         is_text = subject.dataset.modality == "text"
         attack, classifier = for_texts(attack, subject) if is_text else (attack, subject.classifier)
-        result = attack(
+        result = attack_despite_failures(
+            attack,
             classifier,
             rows.inputs if is_text else subject.tensor(rows.inputs),
             y_B,
@@ -131,12 +140,12 @@ class Evasion:
             seed=subject.seed,
             ids=range(start, stop),
         )
-        clean_broken = subject.logits(rows.inputs).argmax(1).numpy() != rows.labels
+        clean_broken = clean_errors(subject, rows)
         at = f"evasion.{tag(norm, eps, name)}"
         frame = pl.DataFrame(
             {
                 "example_id": rows.ids,
-                f"{at}.broken": result.broken_B.cpu().numpy(),
+                f"{at}.broken": known_only(result.broken_B, ~result.details[UNANSWERED]),
                 f"{at}.clean_broken": clean_broken,
                 f"{at}.norm": result.norm_B.float().cpu().numpy(),
                 f"{at}.forwards": result.forwards_B.cpu().numpy(),
@@ -146,8 +155,8 @@ class Evasion:
         )
         if not task.params["keep"]:
             return frame
-        found = frame[f"{at}.broken"].to_numpy() & ~clean_broken
-        shown = found.nonzero()[0][:_SHOWN].tolist() if start == 0 else []
+        found = (frame[f"{at}.broken"] & ~clean_broken).fill_null(value=False)
+        shown = found.arg_true()[:_SHOWN].to_list() if start == 0 else []
         return frame.with_columns(_kept(at, result, shown, subject))
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: EvasionConfig) -> list[Measurement]:
@@ -196,15 +205,8 @@ def _attacked(subject: Subject, config: EvasionConfig) -> int:
 def _resolved(subject: Subject, config: EvasionConfig) -> tuple[Norm, str]:
     """The norm and the attack, with the defaults of the modality filled in."""
     modality = subject.dataset.modality
-    attack = DEFAULT_ATTACK[modality] if config.attack == "auto" else config.attack
+    attack = choose_attack(config.attack, modality, subject.capabilities, config.norm, where=Evasion.id)
     facts = ATTACKS[attack]
-    if facts.modality != modality:
-        fitting = sorted(name for name, other in ATTACKS.items() if other.modality == modality)
-        raise CapabilityError(
-            f"attack {attack!r} is for {facts.modality} inputs, the data are {modality}",
-            where=f"{Evasion.id} attack",
-            remedy=f"choose one of: {', '.join(fitting)}",
-        )
     norm = config.norm or DEFAULT_NORM[modality]
     if norm not in facts.norms:
         if config.norm is None:
@@ -220,22 +222,23 @@ def _resolved(subject: Subject, config: EvasionConfig) -> tuple[Norm, str]:
 
 
 def _kept(at: str, result: AttackResult, shown: list[int], subject: Subject) -> Iterator[pl.Series]:
-    """The columns `predicted` and `adversarial`: null but in the rows `shown`."""
+    """The columns `predicted` and `adversarial`: null but in the rows `shown` that are answered once more."""
     size = len(result.broken_B)
     predicted: list[int | None] = [None] * size
     if isinstance(result.adversarial, list):
         texts: list[str | None] = [None] * size
         for row in shown:
-            texts[row] = result.adversarial[row]
-            predicted[row] = int(subject.logits([result.adversarial[row]]).argmax())
+            with suppress(QueryFailedError):
+                predicted[row] = int(subject.logits([result.adversarial[row]]).argmax())
+                texts[row] = result.adversarial[row]
         yield pl.Series(f"{at}.adversarial", texts, dtype=pl.String)
     else:
         import torch
 
         values: list[list[float] | None] = [None] * size
         for row in shown:
-            with torch.no_grad():
+            with torch.no_grad(), suppress(QueryFailedError):
                 predicted[row] = int(subject.classifier(result.adversarial[row : row + 1]).argmax())
-            values[row] = result.adversarial[row].flatten().float().tolist()
+                values[row] = result.adversarial[row].flatten().float().tolist()
         yield pl.Series(f"{at}.adversarial", values, dtype=pl.List(pl.Float32))
     yield pl.Series(f"{at}.predicted", predicted, dtype=pl.Int32)

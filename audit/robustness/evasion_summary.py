@@ -28,10 +28,16 @@ def tag(norm: str, eps: float, attack: str) -> str:
 
 
 def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: str) -> list[Measurement]:
-    """Robust and clean accuracy, success among clean-correct examples, passes, and distance if minimal."""
+    """Robust and clean accuracy, success among clean-correct examples, passes, and distance if minimal.
+
+    Where a black box gave no answer about some examples, the rates are those of the others, and their
+    intervals allow for either outcome of the missing ones.
+    """
     at = f"evasion.{tag(norm, eps, attack)}"
     columns = [f"{at}.{name}" for name in ("broken", "clean_broken", "norm", "forwards", "backwards")]
-    rows = ledger.scan(*columns).drop_nulls(columns).collect()
+    attacked = ledger.scan(*columns).drop_nulls(f"{at}.forwards").collect()
+    rows = attacked.drop_nulls(columns)
+    lost = attacked.height - rows.height
     broken, clean_broken, distance, forwards, backwards = (rows[column].to_numpy() for column in columns)
     where: dict[str, Any] = {"norm": norm, "eps": eps, "attack": attack}
     n, correct = rows.height, int((~clean_broken).sum())
@@ -40,6 +46,11 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
 
     def share(metric: str, count: int, of: int, better: Any, *used: str, reason: str = "") -> Measurement:
         low, high = wilson(count, of) if of else (None, None)
+        if lost and of:
+            low, high = wilson(count, of + lost).low, wilson(count + lost, of + lost).high
+            reason = f"no answer about {lost} of {lost + n} examples: the interval allows for either outcome"
+        elif lost:
+            reason = f"no answer about {lost} of {lost + n} examples"
         return Measurement(
             check=check,
             metric=metric,
@@ -50,7 +61,7 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
             better=better,
             where=where,
             method=method,
-            reason=None if of else reason,
+            reason=reason if lost or not of else None,
             evidence=tuple(f"{at}.{name}" for name in used),
         )
 
@@ -58,12 +69,13 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
         return Measurement(
             check=check,
             metric=metric,
-            value=float(passes.mean()),
+            value=float(passes.mean()) if n else None,
             n=n,
             unit="passes per example",
             better="neither",
             where=where,
             method=method,
+            reason=None if n else f"no answer about any of the {lost} examples",
             evidence=(f"{at}.{used}",),
         )
 
@@ -83,26 +95,36 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
         cost("backward_passes", backwards, "backwards"),
     ]
     if ATTACKS[attack].minimal:
-        found.append(_median_norm(check, distance[~clean_broken], where, f"{at}.norm"))
+        found.append(_median_norm(check, distance[~clean_broken], lost, where, f"{at}.norm"))
     return found
 
 
-def _median_norm(check: str, distance: NDArray[Any], where: dict[str, Any], column: str) -> Measurement:
+def _median_norm(
+    check: str, distance: NDArray[Any], lost: int, where: dict[str, Any], column: str
+) -> Measurement:
     """Median distance to the nearest error over clean-correct examples, with the exact interval of a median.
 
-    An example for which nothing was found has norm 0 in the ledger, and counts as infinitely far.
+    An example for which nothing was found has norm 0 in the ledger, and counts as infinitely far. The
+    `lost` ones, of which nothing is known, may be anywhere: the interval allows for that.
     """
     far = np.sort(np.where(distance > 0, distance, np.inf).astype(np.float64))
-    n = len(far)
-    value = float(np.median(far)) if n else np.inf
+    value = float(np.median(far)) if len(far) else np.inf
+    n = len(far) + lost
     # The k-th smallest bounds the median from below unless at most k−1 values lie under it: Bin(n, ½).
     tail = int((bdtr(np.arange(n), n, 0.5) <= 0.025).sum())
-    low, high = (far[tail - 1], far[n - tail]) if tail else (0.0, np.inf)
+    low, high = 0.0, np.inf
+    if tail:
+        low = np.append(np.zeros(lost), far)[tail - 1]
+        high = np.append(far, np.full(lost, np.inf))[n - tail]
     bounded = np.isfinite([value, low, high]).all()
+    known = bool(np.isfinite(value) and (bounded or not lost))
+    missing = (
+        f"no answer about {lost} examples" if lost else "no error was found for half of the examples or more"
+    )
     return Measurement(
         check=check,
         metric="median_norm",
-        value=value if np.isfinite(value) else None,
+        value=value if known else None,
         low=float(low) if bounded else None,
         high=float(high) if bounded else None,
         n=n,
@@ -110,7 +132,7 @@ def _median_norm(check: str, distance: NDArray[Any], where: dict[str, Any], colu
         better="higher",
         where=where,
         method="thompson1936",
-        reason=None if np.isfinite(value) else "no error was found for half of the examples or more",
+        reason=None if known else missing,
         evidence=(column,),
     )
 
@@ -126,18 +148,20 @@ def monotone(
     broken_NE = ledger.scan(*columns).drop_nulls(columns).select(columns).collect().to_numpy()
     nested = (broken_NE[:, 1:] >= broken_NE[:, :-1]).all(axis=1)
     n, count = nested.size, int(nested.sum())
-    low, high = wilson(count, n)
+    low, high = wilson(count, n) if n else (None, None)
     return Measurement(
         check=check,
         metric="monotone_in_eps",
-        value=count / n,
+        value=count / n if n else None,
         low=low,
         high=high,
         n=n,
         better="higher",
         where={"norm": norm, "attack": attack},
         method="wilson1927",
-        reason=None
+        reason="no example was answered for at every radius"
+        if not n
+        else None
         if count == n
         else f"{n - count} examples broken at one radius survive a larger one: the attack is too weak there",
         evidence=tuple(columns),
