@@ -130,13 +130,16 @@ class _Loop:
 
     def _pursued(self, rule: Rule, standing: Rows) -> Rows:
         """The rows that withstood every try of the rule."""
-        first = 0
-        while first < rule.tries and len(standing):
-            roomy = rule.parallel and self.budget is None
+        first, tries = 0, rule.tries
+        if rule.targeted:
+            assert standing.clean_AK.shape[1] > 1, "a targeted rule comes after Clean"
+            tries = min(tries, standing.clean_AK.shape[1] - 1)
+        while first < tries and len(standing):
+            roomy = rule.targeted and self.budget is None
             together = max(1, self.batch_size // len(standing)) if roomy else 1
-            numbers = range(first, min(first + together, rule.tries))
-            tries = [replace(standing, try_A=torch.full_like(standing.try_A, n)) for n in numbers]
-            self._advance_all(rule, joined(tries))
+            numbers = range(first, min(first + together, tries))
+            copies = [replace(standing, try_A=torch.full_like(standing.try_A, n)) for n in numbers]
+            self._advance_all(rule, joined(copies))
             standing = self._affordable(standing.take(self._standing(standing)))
             first += len(numbers)
         return standing

@@ -41,15 +41,16 @@ class Rule(ABC):
 
     `minimal` rules may leave the region on their way; what they find counts only within it. A try is a
     restart or a target class; an example leaves with the first of its tries (by number) that breaks it.
-    `parallel` rules let their tries run side by side when few examples are left: the same outcome sooner,
-    for the passes of the tries that a success cancels.
+    The tries of a `targeted` rule are target classes, likeliest first and never more than there are; they
+    run side by side when few examples are left: the same outcome sooner, for the passes of the tries that a
+    success cancels. Such a rule comes after `Clean`, which learns the likeliest classes.
     """
 
     name: str
     steps: int
     tries: int = 1
     minimal: bool = False
-    parallel: bool = False
+    targeted: bool = False
 
     @abstractmethod
     def start(self, rows: Rows) -> Rows:
