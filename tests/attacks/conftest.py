@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from raiaudit.attacks.evasion.texts import Tokens
 from raiaudit.attacks.spaces import ImageBox
 
 SHAPE = (1, 4, 4)
@@ -114,3 +117,69 @@ def counting() -> type[Counting]:
 def linear() -> type[Linear]:
     """The linear model."""
     return Linear
+
+
+class Pieces(nn.Module):
+    """A `TokenModel` whose answer is a function of the tokens' vectors; longest piece first, words by blanks.
+
+    `margin(embedded_BLD)` is logit 1 less logit 0. The first token writes nothing and stands before every
+    text. Counts the texts asked, and the rows that pass forward and backward through the vectors.
+    """
+
+    def __init__(
+        self, pieces: list[str], vectors: list[list[float]], margin: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__()
+        self.pieces = ["", "", *pieces]  # padding, the start of a text
+        width = len(vectors[0])
+        self.vectors = nn.Parameter(torch.tensor([[0.0] * width, [0.0] * width, *vectors]))
+        self.margin = margin
+        self.asked: list[str] = []
+        self.forwards = 0
+        self.backwards = 0
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        read = [self._read(text) for text in texts]
+        length = max(len(row) for row in read)
+        ids_BL = torch.tensor([[token for token, _ in row] + [0] * (length - len(row)) for row in read])
+        return Tokens(ids_BL, ids_BL != 0, [[span for _, span in row] for row in read])
+
+    def _read(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        found = [(1, (0, 0))]
+        for word in re.finditer(r"\S+", text):
+            start = word.start()
+            while start < word.end():
+                before = " " if start == word.start() else ""
+                end = next(
+                    end
+                    for end in range(word.end(), start, -1)
+                    if before + text[start:end].lower() in self.pieces
+                )
+                found.append((self.pieces.index(before + text[start:end].lower()), (start, end)))
+                start = end
+        return found
+
+    def logits_from(self, embedded_BLD: Tensor, mask_BL: Tensor) -> Tensor:
+        self.forwards += len(embedded_BLD)
+        logits_BK = self._logits(embedded_BLD * mask_BL[..., None])
+        if logits_BK.requires_grad:
+            torch.Tensor.register_hook(logits_BK, self._count)  # type: ignore[no-untyped-call]  # torch's own gap
+        return logits_BK
+
+    def forward(self, texts: list[str]) -> Tensor:
+        self.asked += texts
+        read = self.tokens(texts)
+        return self._logits(self.vectors[read.ids_BL] * read.mask_BL[..., None])
+
+    def _logits(self, embedded_BLD: Tensor) -> Tensor:
+        margin_B = self.margin(embedded_BLD)
+        return torch.stack([torch.zeros_like(margin_B), margin_B], dim=1)
+
+    def _count(self, grad: Tensor) -> None:
+        self.backwards += len(grad)
+
+
+@pytest.fixture
+def pieces() -> type[Pieces]:
+    """The planted model of texts."""
+    return Pieces
