@@ -61,7 +61,7 @@ def _model(seen: _Seen, run_page: StreamlitPage) -> None:
         facts = {
             "Architecture": plain(record.architecture),
             "Recipe": _recipe(record.recipe),
-            "Parameters": f"{record.parameters:,}",
+            "Parameters": "unverifiable" if record.is_black_box else f"{record.parameters:,}",
             "Trained on": plain(record.data_name or "unknown"),
             "Training": duration(record.seconds),
             "Privacy": _privacy(record),
@@ -70,7 +70,8 @@ def _model(seen: _Seen, run_page: StreamlitPage) -> None:
         for column, (name, text) in zip(st.columns(len(facts)), facts.items(), strict=True):
             column.markdown(f":gray[{name}]  \n{text}")
         data = record.data_digest or "unknown"
-        st.markdown(f":gray[Weights sha256] `{record.weights_digest}`  \n:gray[Data sha256] `{plain(data)}`")
+        digest = "Fingerprint of its answers" if record.is_black_box else "Weights sha256"
+        st.markdown(f":gray[{digest}] `{record.weights_digest}`  \n:gray[Data sha256] `{plain(data)}`")
         for entry in seen.runs[:_RUNS_SHOWN]:
             _run(entry, run_page)
         if len(seen.runs) > _RUNS_SHOWN:

@@ -53,12 +53,16 @@ def _model(results: Results) -> dict[str, str]:
     facts = {
         "Name": f"{plain(subject.name)} ({version})",
         "Architecture": plain(record.architecture),
-        "Parameters": f"{record.parameters:,}",
+        "Parameters": "unverifiable: known by its answers alone"
+        if record.is_black_box
+        else f"{record.parameters:,}",
         "Recipe": record.recipe.kind if record.recipe else "unknown: trained elsewhere",
         "Trained on": plain(record.data_name or "unknown"),
         "Training seed": "" if record.seed is None else str(record.seed),
         "Training time": duration(record.seconds) if record.seconds is not None else "",
-        "Weights sha256": f"`{record.weights_digest}`",
+        "Fingerprint of its answers"
+        if record.is_black_box
+        else "Weights sha256": f"`{record.weights_digest}`",
         "Code": plain(record.code_version),
     }
     if record.privacy is not None:

@@ -155,6 +155,7 @@ class EndpointClient:
                     raise TimeoutError
                 if sock is not None:
                     sock.settimeout(left)
+            response.close()  # else the connection waits for more of an answer that `read1` has emptied
         except TimeoutError:
             raise _FailedTryError(f"no answer within {self.endpoint.timeout:g} s") from None
         except ConnectionError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from raiaudit.models.names import BLACK_BOXES
 from raiaudit.models.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class TrainingRecord(_Frozen):
     weights_digest: str
     seconds: float | None = None
     device: str | None = None
+
+    @property
+    def is_black_box(self) -> bool:
+        """Whether the model could only be asked: `weights_digest` is then a fingerprint of its answers."""
+        return self.architecture in BLACK_BOXES
 
 
 @dataclass(frozen=True, slots=True)

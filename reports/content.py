@@ -121,7 +121,10 @@ def _hashes(run: Run, results: Results) -> Pairs:
         ("spec.lock.yaml", _sha256(run.spec_lock.encode())),
         ("results.json", _sha256((run.folder / "results.json").read_bytes())),
         ("ledger (shard names)", _sha256(shards.encode())),
-        ("model weights", results.subject.record.weights_digest),
+        (
+            "model answers (fingerprint)" if results.subject.record.is_black_box else "model weights",
+            results.subject.record.weights_digest,
+        ),
         ("data set", results.data.digest),
     ]
 
@@ -131,7 +134,12 @@ def _system(subject: SubjectCard) -> Pairs:
     facts: Pairs = [
         ("Name", subject.name),
         ("Version", str(subject.version) if subject.version else "not registered"),
-        ("Architecture", f"{record.architecture}, {record.parameters:,} parameters"),
+        (
+            "Architecture",
+            f"{record.architecture}, unverifiable weights: known by its answers alone"
+            if record.is_black_box
+            else f"{record.architecture}, {record.parameters:,} parameters",
+        ),
     ]
     if record.config:
         facts.append(("Options", _settings(record.config)))
@@ -145,6 +153,8 @@ def _system(subject: SubjectCard) -> Pairs:
         )
         if recipe.adversary is not None:
             facts.append(("Adversary", _settings(recipe.adversary.model_dump(exclude_none=True))))
+    elif record.is_black_box:
+        facts.append(("Training", "unknown: the model is somebody else's"))
     else:
         facts.append(("Training", "unknown: the weights came from outside"))
     if record.data_name:
