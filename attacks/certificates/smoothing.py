@@ -8,8 +8,8 @@ example with probability at most α. The promise is about the smoothed classifie
 then really use; noise is never clipped to the box, as the theorem wants it.
 
 Work is cut into blocks of 64 samples of one example, and a forward takes as many blocks, of any examples,
-as `batch_size` holds: memory depends on that alone. On a CPU the default is one block, whose activations stay
-in the cache where those of a batch of 1000 stream through memory, and images go in channels-last order.
+as `batch_size` holds: memory depends on that alone. On a CPU a convolutional network gets one block, whose
+activations stay in the cache where those of a batch of 1000 stream through memory, in channels-last order.
 Each block's noise has a generator of its own, seeded by (seed, example id, block), at the price of
 `torch.randn`: about 4 ns a value on one core, where the Philox of `randomness` takes 25, more than a small
 network's forward. So a result depends on neither batch, order nor shard (but on the kind of device).
@@ -39,7 +39,9 @@ from raiaudit.errors import CapabilityError
 __all__ = ["Smoothing"]
 
 _BLOCK = 64
-_CPU_BATCH, _DEVICE_BATCH = 64, 4096
+_CACHED, _DENSE, _DEVICE = 64, 512, 4096
+"""Rows of a forward on a CPU: with convolutions, without; and on an accelerator."""
+
 _MASK = 0xFFFFFFFF
 
 
@@ -47,7 +49,7 @@ _MASK = 0xFFFFFFFF
 class Smoothing:
     """Gaussian noise of deviation `sigma`, `n0` + `n` forwards per example, error probability `alpha` each.
 
-    `batch_size` (rows of a forward, rounded down to whole blocks) defaults to 64 on a CPU, else to 4096.
+    `batch_size` caps the rows of a forward, but one block of 64 there always is; None chooses.
     """
 
     name: ClassVar[str] = "smoothing"
@@ -94,7 +96,7 @@ class Smoothing:
     def _votes(self, base: _Base, names: list[int], count: int, stream: str) -> Tensor:
         """How often each class came among `count` samples around each example, votes_BK."""
         device = base.clean.device
-        capacity = self.batch_size or (_CPU_BATCH if device.type == "cpu" else _DEVICE_BATCH)
+        capacity = self.batch_size or base.capacity
         needed = len(names) * math.ceil(count / _BLOCK) * _BLOCK
         noisy = base.clean.new_empty(max(_BLOCK, min(capacity, needed)), *base.clean.shape[1:])
         generator = torch.Generator(device)
@@ -169,6 +171,13 @@ class _Base:
         if _takes_channels_last(classifier, x[:1]):
             return cls(classifier, x.permute(0, 2, 3, 1).contiguous(), classes, channels_last=True)
         return replace(plain, classes=classes)
+
+    @property
+    def capacity(self) -> int:
+        """Rows of a forward that suit it."""
+        if self.clean.device.type != "cpu":
+            return _DEVICE
+        return _CACHED if self.channels_last else _DENSE
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Rows laid out like `clean` → logits_RK."""
