@@ -13,22 +13,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from raiaudit.attacks.evasion.apgd_sparse import SparseAutoPGD
+from raiaudit.attacks.evasion.ascents import AscentRule, Objective, fresh_memory, remembered
 from raiaudit.attacks.evasion.balls import per_row
 from raiaudit.attacks.evasion.images import ImageAttack
-from raiaudit.attacks.evasion.losses import cross_entropy, dlr, targeted_dlr
 from raiaudit.attacks.evasion.region import Region
 from raiaudit.attacks.evasion.rows import Rows
 from raiaudit.attacks.evasion.rules import Clean, Rule, Seen
 from raiaudit.attacks.threats import Norm
 
-__all__ = ["APGD", "AutoPGD", "Loss", "checkpoints", "target_classes"]
-
-Loss = Literal["ce", "dlr", "targeted"]
+__all__ = ["APGD", "AutoPGD", "apgd_rule", "checkpoints"]
 
 _RISING = 0.75  # share of steps that must raise the loss, or the step size is halved
 _MOMENTUM = 0.75  # weight of the new step against the last move
@@ -45,58 +44,31 @@ def checkpoints(steps: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def target_classes(rows: Rows) -> Tensor:
-    """target_A: of the classes that are not the label, the one whose clean logit ranks `try_A`-th."""
-    others_AK = rows.clean_AK.scatter(1, rows.y_A[:, None], -torch.inf)
-    ranked_AK = others_AK.argsort(dim=1, descending=True, stable=True)
-    return ranked_AK.gather(1, rows.try_A[:, None]).squeeze(1)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AutoPGD(Rule):
-    """The rule: one run of `steps` for each try, from its own uniform point of the region."""
-
-    name: str
-    region: Region
-    steps: int
-    objective: Loss
-    tries: int
-    seed: int
-
-    @property
-    def targeted(self) -> bool:  # type: ignore[override]  # read-only, as all of a frozen rule
-        """Whether the tries are target classes."""
-        return self.objective == "targeted"
+class AutoPGD(AscentRule):
+    """The rule in L∞ and L2: one run for each try, from its own uniform point of the region."""
 
     def start(self, rows: Rows) -> Rows:
         """A uniform point of the region; the first step is 2·eps long."""
         x = self.region.random(rows.x0, rows.ids_A, rows.try_A, seed=self.seed, stream=self.name)
-        nothing_A = torch.full_like(rows.y_A, -torch.inf, dtype=x.dtype)
-        memory = {
+        memory = fresh_memory(self, rows, x)
+        like_A = memory["best_loss"]
+        memory |= {
             "before": x,
-            "best": x,
-            "best_grad": torch.zeros_like(x),
-            "best_loss": nothing_A,
-            "best_loss_then": nothing_A,
-            "loss": -nothing_A,
-            "rises": torch.zeros_like(nothing_A),
+            "loss": torch.full_like(like_A, torch.inf),
+            "rises": torch.zeros_like(like_A),
+            "best_loss_then": like_A,
             "halved": torch.ones_like(rows.y_A, dtype=torch.bool),
-            "step": torch.full_like(nothing_A, 2 * self.region.eps),
+            "step": torch.full_like(like_A, 2 * self.region.eps),
         }
-        if self.objective == "targeted":
-            memory["target"] = target_classes(rows)
         return replace(rows, x=x, memory=memory)
-
-    def loss(self, logits_AK: Tensor, rows: Rows) -> Tensor:
-        """The objective, loss_A."""
-        if self.objective == "targeted":
-            return targeted_dlr(logits_AK, rows.y_A, rows.memory["target"])
-        return (cross_entropy if self.objective == "ce" else dlr)(logits_AK, rows.y_A)
 
     def step(self, rows: Rows, seen: Seen, iteration: int) -> Rows:
         """Remember the best, look at the step size where it is time, and move."""
         assert seen.grad is not None
-        memory = _remembered(rows, seen)
+        memory = remembered(rows, seen)
+        memory["rises"] = memory["rises"] + (seen.loss_A > memory["loss"])
+        memory["loss"] = seen.loss_A
         gap = {after: after - before for before, after in pairwise((0, *checkpoints(self.steps)))}
         x, grad = rows.x, seen.grad
         if iteration in gap:
@@ -112,20 +84,6 @@ class AutoPGD(Rule):
         return replace(rows, x=moved, memory=memory)
 
 
-def _remembered(rows: Rows, seen: Seen) -> dict[str, Tensor]:
-    """The memory with what this look showed."""
-    memory, loss_A, grad = dict(rows.memory), seen.loss_A, seen.grad
-    assert grad is not None
-    better_A = loss_A > memory["best_loss"]
-    better = per_row(better_A, rows.x)
-    memory["best"] = torch.where(better, rows.x, memory["best"])
-    memory["best_grad"] = torch.where(better, grad, memory["best_grad"])
-    memory["best_loss"] = torch.where(better_A, loss_A, memory["best_loss"])
-    memory["rises"] = memory["rises"] + (loss_A > memory["loss"])
-    memory["loss"] = loss_A
-    return memory
-
-
 def _reduced(memory: dict[str, Tensor], gap: int) -> Tensor:
     """At a checkpoint: which rows halve their step and go back (bool A); changes the memory."""
     slow_A = memory["rises"] <= _RISING * gap
@@ -138,6 +96,14 @@ def _reduced(memory: dict[str, Tensor], gap: int) -> Tensor:
     return halve_A
 
 
+def apgd_rule(
+    name: str, region: Region, *, objective: Objective, steps: int, tries: int, seed: int
+) -> AscentRule:
+    """The form of Auto-PGD for the region's norm."""
+    form = SparseAutoPGD if region.ball.norm == "l1" else AutoPGD
+    return form(name=name, region=region, steps=steps, objective=objective, tries=tries, seed=seed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APGD(ImageAttack):
     """`steps` steps from each of `restarts` starts, or towards each of the `targets` likeliest classes."""
@@ -145,7 +111,7 @@ class APGD(ImageAttack):
     name: ClassVar[str] = "apgd"
     norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2", "l1"})
 
-    objective: Loss = "ce"
+    objective: Objective = "ce"
     steps: int = 100
     restarts: int = 1
     targets: int = 9
@@ -158,10 +124,7 @@ class APGD(ImageAttack):
 
     def rules(self, region: Region, *, seed: int) -> Sequence[Rule]:
         """The clean look, then the runs."""
-        targeted = self.objective == "targeted"
-        tries = self.targets if targeted else self.restarts
-        name = f"{self.name}-{'t' if targeted else self.objective}"
-        run = AutoPGD(
-            name=name, region=region, steps=self.steps, objective=self.objective, tries=tries, seed=seed
-        )
+        tries = self.targets if self.objective == "targeted" else self.restarts
+        name = f"{self.name}-{'t' if self.objective == 'targeted' else self.objective}"
+        run = apgd_rule(name, region, objective=self.objective, steps=self.steps, tries=tries, seed=seed)
         return [Clean(), run]

@@ -1,7 +1,7 @@
 """Norm balls: how far an input may move, and the steepest way to move it.
 
-L∞ and L2 as in arXiv:1706.06083. Everything is row-wise: B rows of any trailing shape (…), d values
-in a row, `eps` in the units of the input. No function changes its arguments.
+L∞ and L2 as in arXiv:1706.06083, L1 as in arXiv:2103.01208. Everything is row-wise: B rows of any
+trailing shape (…), d values in a row, `eps` in the units of the input. No function changes its arguments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from raiaudit.attacks.threats import Norm
 
-__all__ = ["BALLS", "Ball", "per_row"]
+__all__ = ["BALLS", "Ball", "per_row", "project_l1"]
 
 Draw = Callable[[], Tensor]
 """Random numbers of the shape of the rows, drawn only by the ball that needs them."""
@@ -93,7 +93,53 @@ def _l2_distance(delta: Tensor) -> Tensor:
     return _l2_norm(delta.to(torch.float64))
 
 
+def _l1_ascent(grad: Tensor) -> Tensor:
+    flat = grad.nan_to_num(nan=0.0).flatten(1)
+    steepest_B1 = flat.abs().argmax(1, keepdim=True)
+    return torch.zeros_like(flat).scatter_(1, steepest_B1, flat.gather(1, steepest_B1).sign()).view_as(grad)
+
+
+def _l1_project(delta: Tensor, eps: float) -> Tensor:
+    return project_l1(delta, eps, torch.full_like(delta, torch.inf))
+
+
+def project_l1(delta: Tensor, eps: float, room: Tensor) -> Tensor:
+    """The nearest point of the L1 ball whose every |value| is at most `room` (arXiv:2103.01208).
+
+    It is soft thresholding, capped: |value| = min(max(|delta| − level, 0), room), at the level that leaves
+    a norm of eps. The norm falls piecewise linearly in the level, with kinks at |delta| and |delta| − room.
+    """
+    size, cap = delta.abs().flatten(1).double(), room.flatten(1).double()
+    kinks = torch.cat([size, size - cap, torch.zeros_like(size[:, :1])], dim=1).clamp_min(0)
+    slope = torch.cat([torch.ones_like(size), -torch.ones_like(size), torch.zeros_like(size[:, :1])], dim=1)
+    kinks, order = kinks.sort(dim=1, descending=True)
+    slope = slope.gather(1, order).cumsum(1)
+    fallen = (slope[:, :-1] * (kinks[:, :-1] - kinks[:, 1:])).cumsum(1)
+    norm = torch.cat([torch.zeros_like(fallen[:, :1]), fallen], dim=1)  # at each kink, from the highest down
+    above_B1 = ((norm < eps).sum(1, keepdim=True) - 1).clamp_min(0)  # the last kink still inside the ball
+    rise = slope.gather(1, above_B1).clamp_min(1)
+    level_B1 = (kinks.gather(1, above_B1) - (eps - norm.gather(1, above_B1)) / rise).clamp_min(0)
+    kept = (size - level_B1).clamp_min(0).minimum(cap).to(delta.dtype)
+    return delta.sign() * kept.view_as(delta)
+
+
+def _l1_random(uniform: Draw, normal: Draw, eps: float) -> Tensor:
+    # Exponential sizes with random signs give a uniform direction; the radius is eps·U^(1/d), and
+    # erf(|g|/√2) of a normal g is such a U, whatever the sign of g.
+    signs = normal()
+    size = -uniform().clamp_min(2.0**-25).log()
+    share_B = torch.erf(signs.flatten(1)[:, 0].abs() / math.sqrt(2))
+    radius_B = eps * share_B ** (1 / math.prod(signs.shape[1:]))
+    return signs.sign() * size * per_row(radius_B / size.flatten(1).sum(1), size)
+
+
+def _l1_distance(delta: Tensor) -> Tensor:
+    norm_B: Tensor = delta.flatten(1).to(torch.float64).abs().sum(1)
+    return norm_B
+
+
 BALLS: dict[str, Ball] = {
     "linf": Ball("linf", _linf_ascent, _linf_project, _linf_random, _linf_distance, lambda d: 1.0),
     "l2": Ball("l2", _l2_ascent, _l2_project, _l2_random, _l2_distance, math.sqrt),
+    "l1": Ball("l1", _l1_ascent, _l1_project, _l1_random, _l1_distance, float),
 }

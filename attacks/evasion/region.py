@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks import randomness
-from raiaudit.attacks.evasion.balls import BALLS, Ball
+from raiaudit.attacks.evasion.balls import BALLS, Ball, project_l1
 from raiaudit.attacks.evasion.base import EvasionAttack
 from raiaudit.attacks.spaces import ImageBox, InputSpace
 from raiaudit.attacks.threats import ThreatModel
@@ -38,7 +38,15 @@ class Region:
         return max(0.0, self.eps - half_step * self.ball.ones(math.prod(x0.shape[1:])))
 
     def project(self, x: Tensor, x0: Tensor) -> Tensor:
-        """The ball first, then the box: x0 is in the box, so clipping never leaves the ball."""
+        """The ball first, then the box: x0 is in the box, so clipping never leaves the ball.
+
+        In L1, where clipping would waste most of a sparse step, the nearest point of both at once.
+        """
+        if self.ball.norm == "l1":
+            delta = x - x0
+            room = torch.where(delta > 0, self.high - x0, x0 - self.low)
+            moved = project_l1(delta, self.inner_radius(x0), room)
+            return moved.add_(x0).clamp_(self.low, self.high)
         return self.ball.project(x - x0, self.inner_radius(x0)).add_(x0).clamp_(self.low, self.high)
 
     def random(self, x0: Tensor, ids_B: Tensor, try_B: Tensor, *, seed: int, stream: str) -> Tensor:
