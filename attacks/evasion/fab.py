@@ -23,7 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from raiaudit.attacks.evasion.apgd import target_classes
+from raiaudit.attacks.evasion.ascents import target_classes
 from raiaudit.attacks.evasion.balls import per_row
 from raiaudit.attacks.evasion.images import ImageAttack
 from raiaudit.attacks.evasion.projections import onto_plane
