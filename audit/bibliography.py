@@ -19,6 +19,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
     "in the case of the binomial. Biometrika 26 (1934) 404–413. "
     "doi:10.1093/biomet/26.4.404",
+    "cohen2019": "J. Cohen, E. Rosenfeld, Z. Kolter. Certified adversarial robustness via randomized "
+    "smoothing. ICML 2019. arXiv:1902.02918",
     "delong1988": "E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson. Comparing the areas under two or "
     "more correlated receiver operating characteristic curves. Biometrics 44 (1988) "
     "837–845. doi:10.2307/2531595",
@@ -28,6 +30,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
     "2021. arXiv:2106.02848",
+    "gowal2018": "S. Gowal, K. Dvijotham, R. Stanforth, R. Bunel, C. Qin, J. Uesato, R. Arandjelovic, "
+    "T. Mann, P. Kohli. On the effectiveness of interval bound propagation for training verifiably robust "
+    "models. 2018. arXiv:1810.12715",
     "guo2017": "C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger. On calibration of modern neural "
     "networks. ICML 2017. arXiv:1706.04599",
     "hendrycks2019": "D. Hendrycks, T. Dietterich. Benchmarking neural network robustness to common "

@@ -12,6 +12,7 @@ from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.accounting import Accounting
 from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
+from raiaudit.audit.robustness.certified import CertifiedRobustness
 from raiaudit.audit.robustness.character_noise import CharacterNoise
 from raiaudit.audit.robustness.corruption import Corruption
 from raiaudit.audit.robustness.evasion import Evasion
@@ -23,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "performance.accuracy": Accuracy(),
     "robustness.evasion": Evasion(),
     "robustness.corruption": Corruption(),
+    "robustness.certified": CertifiedRobustness(),
     "robustness.character_noise": CharacterNoise(),
     "privacy.membership": Membership(),
     "privacy.accounting": Accounting(),

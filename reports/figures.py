@@ -163,6 +163,14 @@ def _noise_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     yield _chart("Accuracy against the share of words misspelt.", accuracy_against_noise(named), points)
 
 
+def _certified_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import certified_accuracy_against_radius
+
+    points = _listed(table, "certificate", "radius", "certified_accuracy")
+    chart = certified_accuracy_against_radius(table, norm=str(table["norm"][0]))
+    yield _chart("Accuracy that is proved to hold within a radius, with interval.", chart, points)
+
+
 def _roc(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import membership_roc
 
@@ -270,6 +278,14 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
     ),
     "robustness.character_noise": (
         _Drawing("curve", _columns("noise misspelt accuracy"), "Noise curve", _noise_curve),
+    ),
+    "robustness.certified": (
+        _Drawing(
+            "curve",
+            _columns("radius certified_accuracy certificate norm"),
+            "Certified accuracy curve",
+            _certified_curve,
+        ),
     ),
     "privacy.membership": (
         _Drawing("roc", _columns("fpr tpr attack"), "Membership ROC", _roc),

@@ -58,6 +58,7 @@ _CHECKS = {
     "performance.accuracy": "Accuracy",
     "robustness.evasion": "Evasion attacks",
     "robustness.corruption": "Natural corruption",
+    "robustness.certified": "Certified robustness",
     "robustness.character_noise": "Misspelling",
     "privacy.membership": "Membership inference",
     "privacy.accounting": "Differential-privacy accounting",

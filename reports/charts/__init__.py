@@ -8,6 +8,7 @@ from raiaudit.reports.charts.robustness import (
     accuracy_against_eps,
     accuracy_against_noise,
     accuracy_against_severity,
+    certified_accuracy_against_radius,
 )
 from raiaudit.reports.charts.style import to_svg
 
@@ -15,6 +16,7 @@ __all__ = [
     "accuracy_against_eps",
     "accuracy_against_noise",
     "accuracy_against_severity",
+    "certified_accuracy_against_radius",
     "deletion_curve",
     "group_intervals",
     "group_table",

@@ -12,9 +12,15 @@ from raiaudit.reports.theme import MUTED
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["accuracy_against_eps", "accuracy_against_noise", "accuracy_against_severity"]
+__all__ = [
+    "accuracy_against_eps",
+    "accuracy_against_noise",
+    "accuracy_against_severity",
+    "certified_accuracy_against_radius",
+]
 
 _UNIT = alt.Scale(domain=[0, 1])
+_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 
 def accuracy_against_eps(
@@ -24,7 +30,7 @@ def accuracy_against_eps(
 
     `threshold` is a gate's (ε, minimum accuracy).
     """
-    named = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}.get(norm, norm)
+    named = _NORMS.get(norm, norm)
     title = f"Perturbation budget ε ({named} norm, input units)" if named else "Perturbation budget ε"
     lines = curve(
         table.sort(by, "eps"),
@@ -69,5 +75,20 @@ def accuracy_against_noise(table: pl.DataFrame) -> AnyChart:
             y=alt.Y("accuracy:Q", scale=_UNIT, axis=percent_axis("Accuracy")),
             by="noise",
             tooltip=("noise:N", "misspelt:Q", "accuracy:Q", "low:Q", "high:Q"),
+        )
+    )
+
+
+def certified_accuracy_against_radius(table: pl.DataFrame, *, norm: str = "") -> AnyChart:
+    """`table`: radius, certified_accuracy, low, high, certificate (which tells the lines apart)."""
+    named = _NORMS.get(norm, norm)
+    title = f"Certified radius ({named} norm, input units)" if named else "Certified radius"
+    return styled(
+        curve(
+            table.sort("certificate", "radius"),
+            x=alt.X("radius:Q", axis=alt.Axis(title=title, grid=False, tickCount=5)),
+            y=alt.Y("certified_accuracy:Q", scale=_UNIT, axis=percent_axis("Certified accuracy")),
+            by="certificate",
+            points=False,
         )
     )
