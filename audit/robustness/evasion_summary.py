@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +189,7 @@ def broken_examples(
     else:
         shape = list(chosen.inputs.shape[1:])
         scale = 255.0 if chosen.inputs.dtype == np.uint8 else 1.0
-        flat = chosen.inputs.reshape(len(chosen), -1).astype(np.float32) / scale
+        flat = chosen.inputs.reshape(len(chosen), math.prod(shape)).astype(np.float32) / scale
         clean = pl.Series("clean", flat.tolist(), dtype=pl.List(pl.Float32))
     return rows.select(
         "example_id",
