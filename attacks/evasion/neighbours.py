@@ -1,6 +1,6 @@
 """Words near each other in a model's own embedding space, and what exchanging them should do.
 
-A word's vector is the mean of its tokens' vectors; near is a high cosine.
+A word's vector is the sum of its tokens' vectors; near is a high cosine.
 
 Legend: A variants, L tokens, S slots (words that may change), W words of the texts, U words on offer,
 N neighbours, D width.
@@ -31,8 +31,8 @@ def word_vectors(model: TokenModel, words: Sequence[str]) -> Tensor:
     read = model.tokens(words)
     writes_V = torch.tensor([bool(piece.strip()) for piece in model.pieces], device=read.ids_BL.device)
     part_WL = read.mask_BL & writes_V[read.ids_BL]
-    sum_WD = (model.vectors.detach()[read.ids_BL] * part_WL[..., None]).sum(1)
-    return sum_WD / part_WL.sum(1, keepdim=True).clamp_min(1)
+    vector_WD: Tensor = (model.vectors.detach()[read.ids_BL] * part_WL[..., None]).sum(1)
+    return vector_WD
 
 
 def cosines(model: TokenModel, before: str, after: str) -> list[float] | None:
@@ -91,7 +91,7 @@ class Neighbours:
         return cls(rows, word_WD, near_WN.to(word_WD.device), offered, offered_UD, candidates)
 
     def edits(self, variants: Sequence[Variant], tokens: Tokens, grad_ALD: Tensor) -> list[list[Edit]]:
-        """The substitutions with the highest first-order gain, ∇·(new − old)."""
+        """The substitutions of highest first-order gain, ∇·(new − old); ∇ is the mean over the old tokens."""
         found: list[list[Edit]] = [[] for _ in variants]
         slots = []
         for number, variant in enumerate(variants):
@@ -102,7 +102,7 @@ class Neighbours:
                         slots.append((number, index, match.group(), places))
         if not slots:
             return found
-        grad_SD = torch.stack([grad_ALD[number, places].sum(0) for number, _, _, places in slots])
+        grad_SD = torch.stack([grad_ALD[number, places].mean(0) for number, _, _, places in slots])
         rows_S = torch.tensor([self.row[word.lower()] for _, _, word, _ in slots], device=grad_SD.device)
         near_SN = self.near_WN[rows_S]
         move_SND = self.offered_UD[near_SN.clamp_min(0)] - self.word_WD[rows_S][:, None]

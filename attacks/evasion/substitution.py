@@ -1,6 +1,6 @@
 """Whole words exchanged for near neighbours in the model's own embedding space, under constraints.
 
-A word may become a word of the lexicon whose vector (the mean of its tokens' vectors) has a cosine of
+A word may become a word of the lexicon whose vector (the sum of its tokens' vectors) has a cosine of
 `similarity` or more with its own; at most the fraction eps of the words may change; `protected` words stay
 (negations and stop words by default; numbers are no words and never change). Candidates are ranked by
 their first-order gain, as in HotFlip (arXiv:1712.06751), and tried by `word_search`; with `beam` 1 it is
