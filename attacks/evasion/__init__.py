@@ -8,6 +8,7 @@
     cw               image     l2         white    the nearest error             arXiv:1608.04644
     boundary         image     l2         label    the nearest error             arXiv:1712.04248
     brendel_bethge   image     l2         white    the nearest error             arXiv:1907.01003
+    square           image     linf, l2   score    an error within eps           arXiv:1912.00049
     characters       text      l0         score    an error within eps           arXiv:1711.02173
     hotflip          text      l0         white    an error within eps           arXiv:1712.06751
     substitution     text      l0         white    an error within eps           arXiv:1907.11932
@@ -27,6 +28,7 @@ from raiaudit.attacks.evasion.fgsm import FGSM
 from raiaudit.attacks.evasion.foolbox_attacks import Boundary, BrendelBethge, CarliniWagner, DeepFool
 from raiaudit.attacks.evasion.hotflip import HotFlip
 from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
+from raiaudit.attacks.evasion.square import Square
 from raiaudit.attacks.evasion.substitution import Substitution
 from raiaudit.attacks.evasion.table import Table
 
@@ -40,6 +42,7 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "cw": CarliniWagner,
     "boundary": Boundary,
     "brendel_bethge": BrendelBethge,
+    "square": Square,
     "characters": Characters,
     "hotflip": HotFlip,
     "substitution": Substitution,

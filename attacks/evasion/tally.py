@@ -121,7 +121,8 @@ class Tally:
     def confirm_nearest(self, exact: LogitsOf, batch_size: int, cost: int) -> None:
         """Classify every nearest error once more; what does not hold is taken back."""
         found_B = self.nearest_B.isfinite() & (self.nearest_B > 0)
-        for index in torch.split(found_B.nonzero().squeeze(1), max(1, batch_size // 2)):
+        found = found_B.nonzero().squeeze(1)
+        for index in torch.split(found, max(1, batch_size // 2)) if len(found) else ():
             with torch.no_grad():
                 holds_A = errs(exact(self.adversarial[index]), self.y_B[index])
             self.forwards_B[index] += cost

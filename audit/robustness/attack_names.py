@@ -54,6 +54,7 @@ ATTACKS: dict[str, AttackFacts] = {
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
     "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "square": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"}), knowledge="score"),
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),
     "substitution": AttackFacts("text", _WORDS),
