@@ -1,17 +1,17 @@
-"""Minimum-norm attacks of foolbox 3.3.4 behind guards.
+"""Attacks of foolbox 3.3.4 behind guards.
 
-DeepFool (arXiv:1511.04599), Carlini & Wagner (arXiv:1608.04644), Boundary (arXiv:1712.04248) and
-Brendel & Bethge (arXiv:1907.01003). Every forward goes through a watch of ours that counts it, re-tests
-the label, recomputes norm and box, and keeps the closest error seen for each example. Hence no verdict
-rests on foolbox's word, a last iterate worse than an earlier one costs nothing, and an attack that is
-stopped (query budget, `seconds`) or falls over still hands in what it had. An attack that raises is run
-again on each half of its batch, so that a failing example takes down only itself.
+Every forward goes through a watch of ours that counts it, re-tests the label, recomputes norm and box, and
+keeps the closest error seen for each example. Hence no verdict rests on foolbox's word, a last iterate worse
+than an earlier one costs nothing, and an attack that is stopped (query budget, `seconds`) or falls over still
+hands in what it had. Clean errors are never attacked. An attack that raises is run again on each half of its
+batch, so that a failing example takes down only itself. One whose solver may never return runs in a process
+that can be killed (`foolbox_process`). What was found is classified once more at another batch size.
 
-With a finite `eps` the result is still the closest error found, with its norm; `broken_B` says whether
-that norm is at most `eps`.
+With a finite `eps` the result is still the closest error found, with its norm; `broken_B` says whether that
+norm is at most `eps`.
 
-Starting points are keyed by (seed, attack, id). Boundary's own noise is one stream for a batch: it
-repeats for the same batch, but is not independent of how examples were put into batches.
+Starting points are keyed by (seed, attack, id). An attack's own noise is one stream for a batch: it repeats
+for the same batch, but is not independent of how examples were put into batches.
 
 Shapes: x images B×C×H×W, y_B int64, norms in the units of x.
 """
@@ -20,32 +20,65 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from raiaudit.attacks import randomness
 from raiaudit.attacks.evasion.balls import per_row
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality, prepared
-from raiaudit.attacks.evasion.engine import errs, example_ids
 from raiaudit.attacks.evasion.region import Region, region_of
+from raiaudit.attacks.evasion.rows import example_ids
+from raiaudit.attacks.evasion.rules import errs, margin
 from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
+from raiaudit.errors import QueryFailedError, SubjectUnavailableError, UsageError
 
-__all__ = ["Boundary", "BrendelBethge", "CarliniWagner", "DeepFool", "FoolboxAttack"]
+__all__ = ["FoolboxAttack", "Job"]
 
 _log = logging.getLogger(__name__)
 
 _START_DRAWS = 50
 _START_HALVINGS = 10
+_CLEAR = 1e-5  # of the largest logit: by how much an error must err, to hold at another batch size
+_ROUNDING = 1e-6  # of eps: what an attack told to stay within eps may overstep it by
 
 
 class _StoppedError(Exception):
-    """The query budget or the time is spent."""
+    """The query budget or the time is spent, or nothing is left to find."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What foolbox is given: rows that the model has right, plain data that can travel.
+
+    `runner_up` is the likeliest wrong class, `eps` (scalar) the radius of an attack that has one, `starts`
+    errors to begin from.
+    """
+
+    norm: Norm
+    x: Tensor
+    y_A: Tensor
+    runner_up_A: Tensor
+    starts: Tensor | None
+    low: float
+    high: float
+    eps: float
+    seed: int
+
+    def on_cpu(self) -> Job:
+        """The same, on the CPU."""
+        starts = None if self.starts is None else self.starts.cpu()
+        return replace(
+            self, x=self.x.cpu(), y_A=self.y_A.cpu(), runner_up_A=self.runner_up_A.cpu(), starts=starts
+        )
 
 
 @dataclass(slots=True)
@@ -63,39 +96,65 @@ class _Tally:
 
     def consider(self, rows: Tensor, x: Tensor, logits_AK: Tensor) -> Tensor:
         """Keep what errs closer than before; returns which rows err (bool A)."""
-        wrong_A = errs(logits_AK, self.y_B[rows])
         norm_A = self.region.distance(x, self.x[rows])
-        inside_A = ((x >= self.region.low) & (x <= self.region.high)).flatten(1).all(1)
-        closer_A = wrong_A & inside_A & (norm_A < self.norm_B[rows])
-        self.norm_B[rows] = torch.where(closer_A, norm_A, self.norm_B[rows])
-        self.best[rows] = torch.where(per_row(closer_A, x), x, self.best[rows])
+        wrong_A = errs(logits_AK, self.y_B[rows])
+        size_A = logits_AK.abs().amax(1)
+        clear_A = ~(margin(logits_AK, self.y_B[rows]) > -_CLEAR * size_A) | (norm_A == 0)
+        closer_A = (norm_A < self.norm_B[rows]) & self.region.valid(x, self.x[rows])
+        keep_A = wrong_A & clear_A & closer_A
+        self.norm_B[rows] = torch.where(keep_A, norm_A, self.norm_B[rows])
+        self.best[rows] = torch.where(per_row(keep_A, x), x, self.best[rows])
         return wrong_A
+
+    def confirm(self, classifier: LogitsOf, batch_size: int) -> None:
+        """Classify every error once more, in other company; what does not hold is taken back."""
+        moved = (self.norm_B.isfinite() & (self.norm_B > 0)).nonzero().squeeze(1)
+        for rows in torch.split(moved, max(1, batch_size // 2)):
+            with torch.no_grad():
+                holds_A = errs(classifier(self.best[rows]), self.y_B[rows])
+            self.forwards_B[rows] += 1
+            self.norm_B[rows[~holds_A]] = torch.inf
+            self.best[rows[~holds_A]] = self.x[rows[~holds_A]]
 
 
 class _Watch(nn.Module):
     """The classifier as foolbox sees it; row i of every batch is an attempt on example `rows[i]`.
 
-    The classifier hides in a closure, so that foolbox cannot move it to another device.
+    The classifier hides in a closure, so that foolbox cannot move it to another device. Once every row has
+    an error at a norm of at most `enough`, there is nothing left to ask.
     """
 
     def __init__(
-        self, classifier: LogitsOf, tally: _Tally, rows: Tensor, budget: int | None, deadline: float
+        self,
+        classifier: LogitsOf,
+        tally: _Tally,
+        rows: Tensor,
+        *,
+        budget: int | None,
+        deadline: float,
+        enough: float,
     ) -> None:
         super().__init__()
         self._logits_of: LogitsOf = lambda x: classifier(x)
-        self.tally, self.rows, self.budget, self.deadline = tally, rows, budget, deadline
+        self.tally, self.rows = tally, rows
+        self.budget, self.deadline, self.enough = budget, deadline, enough
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         assert len(x) == len(self.rows), "foolbox keeps a batch whole"
         spent = int(self.tally.forwards_B[self.rows[0]])
-        if time.monotonic() > self.deadline or (self.budget is not None and spent >= self.budget):
+        # The second look at what is found is part of the budget.
+        if time.monotonic() > self.deadline or (
+            self.budget is not None and spent > 0 and spent + 2 > self.budget
+        ):
             raise _StoppedError
         self.tally.forwards_B[self.rows] += 1
         logits_AK: Tensor = self._logits_of(x)
         if logits_AK.requires_grad:
             Tensor.register_hook(logits_AK, self._count)  # type: ignore[no-untyped-call]  # torch's own gap
         self.tally.consider(self.rows, x.detach(), logits_AK.detach())
+        if bool((self.tally.norm_B[self.rows] <= self.enough).all()):
+            raise _StoppedError
         return logits_AK
 
     def _count(self, grad: Tensor) -> None:
@@ -103,18 +162,31 @@ class _Watch(nn.Module):
 
     def narrowed(self, keep_A: Tensor) -> _Watch:
         """A watch over some of the rows, on the same tally, budget and clock."""
-        return _Watch(self._logits_of, self.tally, self.rows[keep_A], self.budget, self.deadline)
+        return _Watch(
+            self._logits_of,
+            self.tally,
+            self.rows[keep_A],
+            budget=self.budget,
+            deadline=self.deadline,
+            enough=self.enough,
+        )
 
 
 def _find_starts(watch: _Watch, *, seed: int, stream: str) -> None:
-    """An error for each row where uniform noise has one, drawn close along the line to the clean input."""
+    """An error for each row where noise of some grain has one, drawn close along the line to the clean input.
+
+    A model gives all fine noise the same one or two classes: an example of that class starts from coarser.
+    """
     tally, rows = watch.tally, watch.rows
     x0, region = tally.x[rows], tally.region
+    channels, *sides = x0.shape[1:]
     for draw in range(_START_DRAWS):
+        grains = [max(1, side >> draw % 4) for side in sides]
         noise = randomness.uniform(
-            tally.ids_B[rows], x0.shape[1:], seed=seed, stream=f"{stream}/start", draw=draw
+            tally.ids_B[rows], (channels, *grains), seed=seed, stream=f"{stream}/start", draw=draw
         )
-        watch(noise.to(x0.dtype) * (region.high - region.low) + region.low)
+        noise = functional.interpolate(noise.to(x0.dtype), size=sides) if sides else noise.to(x0.dtype)
+        watch((noise * (region.high - region.low) + region.low).clamp(region.low, region.high))
         if bool(tally.norm_B[rows].isfinite().all()):
             break
     start = tally.best[rows].clone()
@@ -127,22 +199,65 @@ def _find_starts(watch: _Watch, *, seed: int, stream: str) -> None:
         near_A = torch.where(wrong_A, near_A, middle_A)
 
 
+@contextmanager
+def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's and numpy's global generators seeded, and put back."""
+    import numpy as np
+
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoolboxAttack(ABC):
-    """`seconds` bounds a batch's wall-clock time, looked at before every forward (None: no bound)."""
+    """`seconds` bounds a batch's wall-clock time, looked at before every forward (None: no bound).
+
+    `within_eps` attacks look for any error in the ball, the others for the nearest. `apart` ones run in a
+    process of their own, which is killed when it asks nothing for `patience` seconds (compiling apart).
+    """
 
     name: ClassVar[str]
     norms: ClassVar[frozenset[Norm]]
     knowledge: ClassVar[Knowledge]
     modality: ClassVar[Modality] = "image"
     needs_start: ClassVar[bool] = False
+    within_eps: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
 
     batch_size: int = 256
     seconds: float | None = None
+    patience: float = 60.0
 
     @abstractmethod
     def build(self, norm: Norm) -> Any:
         """The foolbox attack object."""
+
+    def criterion(self, job: Job) -> Any:
+        """What foolbox shall look for: any error."""
+        import foolbox
+
+        return foolbox.criteria.Misclassification(job.y_A)
+
+    def run_foolbox(self, model: nn.Module, job: Job) -> Tensor:
+        """What foolbox returns for these rows; raises whatever it raises."""
+        import foolbox
+
+        seen = foolbox.PyTorchModel(model, bounds=(job.low, job.high), device=job.x.device)
+        options: dict[str, Any] = {}
+        if job.starts is not None:
+            options["starting_points"] = job.starts
+        if self.within_eps:
+            options["epsilon"] = job.eps
+        with warnings.catch_warnings(), _own_randomness(job.seed, job.x.device):
+            warnings.simplefilter("ignore")  # what an attack fails at shows in the result
+            found: Tensor = self.build(job.norm).run(seen, job.x, self.criterion(job), **options)
+        return found
 
     def __call__(
         self,
@@ -157,25 +272,33 @@ class FoolboxAttack(ABC):
     ) -> AttackResult:
         """The closest error found for each image; errors as in `region_of`."""
         region = region_of(self, x, y_B, threat, space)
+        if self.within_eps and threat.eps == torch.inf:
+            raise UsageError(f"attack {self.name!r} searches a ball and needs a finite eps")
         x = x.detach()
         zero_B = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         far_B = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
         ids_B = example_ids(ids, len(x), x.device)
         tally = _Tally(x, y_B, ids_B, region, x.clone(), far_B, zero_B, zero_B.clone())
-        with prepared(classifier), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        with prepared(classifier):
             for first in range(0, len(x), self.batch_size):
-                rows = torch.arange(first, min(first + self.batch_size, len(x)), device=x.device)
-                deadline = torch.inf if self.seconds is None else time.monotonic() + self.seconds
-                watch = _Watch(classifier, tally, rows, threat.budget, deadline)
+                watch = _Watch(
+                    classifier,
+                    tally,
+                    torch.arange(first, min(first + self.batch_size, len(x)), device=x.device),
+                    budget=threat.budget,
+                    deadline=torch.inf if self.seconds is None else time.monotonic() + self.seconds,
+                    enough=threat.eps if self.within_eps else 0.0,
+                )
                 try:
                     self._attack(watch, threat, seed)
                 except _StoppedError:
                     continue
+            tally.confirm(classifier, self.batch_size)
         norm_B = tally.norm_B.float()
         found_B = norm_B.isfinite()
         return AttackResult(
             tally.best,
-            found_B & (norm_B <= threat.eps),
+            found_B & (tally.norm_B <= threat.eps),
             norm_B.masked_fill(~found_B, 0),
             tally.forwards_B,
             tally.backwards_B,
@@ -184,118 +307,51 @@ class FoolboxAttack(ABC):
     def _attack(self, watch: _Watch, threat: ThreatModel, seed: int) -> None:
         tally = watch.tally
         with torch.no_grad():
-            watch(tally.x[watch.rows])
-        watch = watch.narrowed(tally.norm_B[watch.rows] > 0)
+            logits_AK = watch(tally.x[watch.rows])
+        right_A = tally.norm_B[watch.rows] > 0
+        watch, logits_AK = watch.narrowed(right_A), logits_AK[right_A]
         if threat.eps == 0 or not len(watch.rows):
             return
+        runner_up_A = logits_AK.scatter(1, tally.y_B[watch.rows][:, None], -torch.inf).argmax(1)
         if self.needs_start:
             with torch.no_grad():
                 _find_starts(watch, seed=seed, stream=self.name)
-            watch = watch.narrowed(tally.norm_B[watch.rows].isfinite())
-        self._run(watch, threat.norm, seed)
+            started_A = tally.norm_B[watch.rows].isfinite()
+            watch, runner_up_A = watch.narrowed(started_A), runner_up_A[started_A]
+        self._run(watch, runner_up_A, threat, seed)
 
-    def _run(self, watch: _Watch, norm: Norm, seed: int) -> None:
+    def _run(self, watch: _Watch, runner_up_A: Tensor, threat: ThreatModel, seed: int) -> None:
         """Run foolbox on the watched rows; where it raises, on each half of them."""
-        import foolbox
-
         tally, rows = watch.tally, watch.rows
         if not len(rows):
             return
-        bounds = (tally.region.low, tally.region.high)
-        model = foolbox.PyTorchModel(watch, bounds=bounds, device=tally.x.device)
-        starts = {"starting_points": tally.best[rows]} if self.needs_start else {}
-        criterion = foolbox.criteria.Misclassification(tally.y_B[rows])
-        torch.manual_seed(seed)
+        region = tally.region
+        job = Job(
+            norm=threat.norm,
+            x=tally.x[rows],
+            y_A=tally.y_B[rows],
+            runner_up_A=runner_up_A,
+            starts=tally.best[rows] if self.needs_start else None,
+            low=float(region.low),
+            high=float(region.high),
+            eps=region.inner_radius(tally.x) * (1 - _ROUNDING) if self.within_eps else threat.eps,
+            seed=seed,
+        )
         try:
-            found = self.build(norm).run(model, tally.x[rows], criterion, **starts)
+            found = self._apart(watch, job) if self.apart else self.run_foolbox(watch, job)
             with torch.no_grad():
                 watch(found)
-        except _StoppedError:
-            raise
+        except (_StoppedError, QueryFailedError, SubjectUnavailableError):
+            raise  # whether an example is unanswered is for `queries` to find out
         except Exception as problem:  # whatever foolbox, eagerpy or numba may raise
             if len(rows) == 1:
                 _log.warning("%s gave up on example %d: %r", self.name, int(tally.ids_B[rows]), problem)
                 return
             first_half_A = torch.arange(len(rows), device=rows.device) < len(rows) // 2
-            self._run(watch.narrowed(first_half_A), norm, seed)
-            self._run(watch.narrowed(~first_half_A), norm, seed)
+            for half_A in (first_half_A, ~first_half_A):
+                self._run(watch.narrowed(half_A), runner_up_A[half_A], threat, seed)
 
+    def _apart(self, watch: _Watch, job: Job) -> Tensor:
+        from raiaudit.attacks.evasion.foolbox_process import run_apart
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeepFool(FoolboxAttack):
-    """Steps to the nearest boundary of the linearised model, among the `candidates` likeliest classes."""
-
-    name: ClassVar[str] = "deepfool"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2"})
-    knowledge: ClassVar[Knowledge] = "white"
-
-    steps: int = 50
-    candidates: int = 10
-    overshoot: float = 0.02
-
-    def build(self, norm: Norm) -> Any:
-        """Foolbox's DeepFool in `norm`."""
-        import foolbox
-
-        table = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}
-        return table[norm](steps=self.steps, candidates=self.candidates, overshoot=self.overshoot)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarliniWagner(FoolboxAttack):
-    """Adam on distance plus margin, its weight found by binary search.
-
-    Foolbox's 10,000 steps are cut to 1,000; pass `steps` for more.
-    """
-
-    name: ClassVar[str] = "cw"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"l2"})
-    knowledge: ClassVar[Knowledge] = "white"
-
-    steps: int = 1000
-    binary_search_steps: int = 9
-    step_size: float = 1e-2
-
-    def build(self, norm: Norm) -> Any:
-        """Foolbox's L2 attack."""
-        import foolbox
-
-        return foolbox.attacks.L2CarliniWagnerAttack(
-            binary_search_steps=self.binary_search_steps, steps=self.steps, stepsize=self.step_size
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Boundary(FoolboxAttack):
-    """A random walk along the boundary that needs labels only."""
-
-    name: ClassVar[str] = "boundary"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"l2"})
-    knowledge: ClassVar[Knowledge] = "label"
-    needs_start: ClassVar[bool] = True
-
-    steps: int = 25000
-
-    def build(self, norm: Norm) -> Any:
-        """Foolbox's Boundary attack."""
-        import foolbox
-
-        return foolbox.attacks.BoundaryAttack(steps=self.steps)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrendelBethge(FoolboxAttack):
-    """Gradient steps along the boundary from an error far away, each solved in a trust region (numba)."""
-
-    name: ClassVar[str] = "brendel_bethge"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"l2"})
-    knowledge: ClassVar[Knowledge] = "white"
-    needs_start: ClassVar[bool] = True
-
-    steps: int = 1000
-
-    def build(self, norm: Norm) -> Any:
-        """Foolbox's L2 attack."""
-        import foolbox
-
-        return foolbox.attacks.L2BrendelBethgeAttack(steps=self.steps)
+        return run_apart(self, job, watch, patience=self.patience, deadline=watch.deadline)
