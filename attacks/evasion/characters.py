@@ -23,10 +23,10 @@ from torch import Tensor
 from raiaudit.attacks.corruptions.characters import Misspellings, misspell, perturb_text, replaced, words_of
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality, prepared
 from raiaudit.attacks.evasion.rows import example_ids
-from raiaudit.attacks.evasion.rules import errs
-from raiaudit.attacks.spaces import InputSpace, TokenSpace
+from raiaudit.attacks.evasion.rules import errs, margin
+from raiaudit.attacks.evasion.texts import clean_errors, logits_of, require_texts, words_allowed
+from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
-from raiaudit.errors import UsageError
 
 __all__ = ["Characters", "perturb_text"]
 
@@ -79,17 +79,14 @@ class Characters:
         ids: Sequence[int] | Tensor | None = None,
     ) -> AttackResult:
         """Attack texts. Raises `UsageError` for another norm or another input space."""
-        if threat.norm not in self.norms or not isinstance(space, TokenSpace):
-            raise UsageError("attack 'characters' is for texts, with norm 'l0' (a fraction of the words)")
+        require_texts(self.name, threat, space, y_B)
         texts = list(x)
         adversarial = list(texts)
-        broken_B = torch.zeros(len(texts), dtype=torch.bool, device=y_B.device)
         norm_B = torch.zeros(len(texts), device=y_B.device)
-        forwards_B = torch.zeros(len(texts), dtype=torch.int64, device=y_B.device)
+        forwards_B = torch.ones_like(y_B)
         ids_B = example_ids(ids, len(texts), torch.device("cpu")).tolist()
         with prepared(classifier), torch.no_grad():
-            broken_B |= errs(self._logits(classifier, texts), y_B) if texts else broken_B
-            forwards_B += 1
+            broken_B = clean_errors(classifier, texts, y_B, self.batch_size)
             standing = [
                 self._search(row, texts[row], threat.eps, f"{seed}/{self.name}/{ids_B[row]}")
                 for row in (~broken_B).nonzero().flatten().tolist()
@@ -107,7 +104,7 @@ class Characters:
                     continue
                 rows = [search.row for search in found]
                 variants = [search.render(search.changes) for search in found]
-                holds = errs(self._logits(classifier, variants), y_B[rows]).tolist()
+                holds = errs(logits_of(classifier, variants, self.batch_size), y_B[rows]).tolist()
                 forwards_B[rows] += 1
                 for search, variant, held in zip(found, variants, holds, strict=True):
                     if held:
@@ -120,14 +117,7 @@ class Characters:
 
     def _search(self, row: int, text: str, eps: float, key: str) -> _Search:
         words = words_of(text)
-        allowed = min(len(words), math.floor(eps * len(words) + 1e-9)) if eps < math.inf else len(words)
-        return _Search(row, text, words, allowed, random.Random(key))
-
-    def _logits(self, classifier: LogitsOf, texts: list[str]) -> Tensor:
-        size = self.batch_size
-        return torch.cat(
-            [classifier(texts[first : first + size]) for first in range(0, len(texts), size)]
-        ).float()
+        return _Search(row, text, words, words_allowed(eps, len(words)), random.Random(key))
 
     def _round(
         self, classifier: LogitsOf, standing: list[_Search], y_B: Tensor, progress: float
@@ -136,14 +126,12 @@ class Characters:
         proposals = [self._propose(search, progress) for search in standing for _ in range(self.candidates)]
         owners = [search for search in standing for _ in range(self.candidates)]
         texts = [search.render(changes) for search, changes in zip(owners, proposals, strict=True)]
-        logits_AK = self._logits(classifier, texts)
+        logits_AK = logits_of(classifier, texts, self.batch_size)
         y_A = y_B[[search.row for search in owners]]
-        true_A = logits_AK.gather(1, y_A[:, None]).squeeze(1)
-        others_A = logits_AK.scatter(1, y_A[:, None], -torch.inf).amax(1)
-        margins = torch.where(errs(logits_AK, y_A), -torch.inf, true_A - others_A).tolist()
-        for search, changes, margin in zip(owners, proposals, margins, strict=True):
-            if margin < search.margin:
-                search.margin, search.changes = margin, changes
+        margins = torch.where(errs(logits_AK, y_A), -torch.inf, margin(logits_AK, y_A)).tolist()
+        for search, changes, found in zip(owners, proposals, margins, strict=True):
+            if found < search.margin:
+                search.margin, search.changes = found, changes
         return [search for search in standing if search.margin == -math.inf]
 
     def _propose(self, search: _Search, progress: float) -> Changes:

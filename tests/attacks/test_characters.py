@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from raiaudit.attacks.corruptions.characters import KINDS, misspell, perturb_text, read_misspellings, words_of
+from raiaudit.attacks.corruptions.characters import (
+    KINDS,
+    misspell,
+    misspelt_words,
+    perturb_text,
+    read_misspellings,
+    words_of,
+)
 from raiaudit.attacks.evasion.characters import Characters
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import ThreatModel
-from raiaudit.errors import UnknownNameError, UsageError
+from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
 
 SPACE = TokenSpace(1000, 64)
 TEXT = "The quick brown foxes don't jump over 12 lazy dogs, however!"
@@ -188,3 +196,27 @@ def test_bad_input_is_named() -> None:
         Characters()(model, ["good"], y, ThreatModel("linf", 0.1), space=SPACE, seed=0)
     with pytest.raises(UsageError, match="texts"):
         Characters()(model, ["good"], y, ThreatModel("l0", 0.1), space=ImageBox((1, 2, 2)), seed=0)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_is_misspelt_at_a_small_share_is_so_at_a_larger_one(kind: str) -> None:
+    text = " ".join(["quick", "however", "thing", "noise", "wonderful"] * 4)
+    for seed in range(5):
+        found = [
+            misspelt_words(text, kind, share, random.Random(seed), misspellings=MISSPELLINGS)
+            for share in (0.1, 0.2, 0.5, 1.0)
+        ]
+        for small, large in pairwise(found):
+            assert small.items() <= large.items()
+        limit = 8 if kind == "natural" else 20  # "quick" and "however" alone are in the list
+        assert [len(changes) for changes in found] == [2, 4, min(10, limit), limit]
+
+
+def test_a_model_that_answers_nan_is_refused() -> None:
+    def model(texts: list[str]) -> Tensor:
+        return torch.full((len(texts), 2), float("nan"))
+
+    with pytest.raises(CapabilityError, match="NaN"):
+        Characters()(
+            model, ["good"], torch.ones(1, dtype=torch.int64), ThreatModel("l0", 0.1), space=SPACE, seed=0
+        )
