@@ -1,41 +1,92 @@
-"""Blur (arXiv:1903.12261). Shapes: x_BCHW float in [0, 1]; widths in pixels.
+"""Blur by a lens (arXiv:1903.12261); nothing here is random.
 
-A separable blur is one small matrix for rows and one for columns, borders included; a batch of any size is
-then two matrix products.
+Shapes: x_BCHW float in [0, 1]; lengths in pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from raiaudit.attacks.corruptions.separable import filtered, gaussian_blurred, inside, zoom_matrix
 from raiaudit.attacks.corruptions.severities import Severities
 
-__all__ = ["GAUSSIAN_BLUR", "gaussian_blur"]
+__all__ = [
+    "DEFOCUS_BLUR",
+    "GAUSSIAN_BLUR",
+    "ZOOM_BLUR",
+    "defocus_blur",
+    "disk",
+    "gaussian_blur",
+    "zoom_blur",
+]
 
 GAUSSIAN_BLUR = Severities(small=(0.4, 0.6, 0.7, 0.8, 1.0), large=(1.0, 2.0, 3.0, 4.0, 6.0))
-"""Standard deviation in pixels."""
+"""Standard deviation."""
 
-_TRUNCATE = 4.0  # the kernel ends after this many standard deviations, as in the authors' code
+DEFOCUS_BLUR = Severities(
+    small=((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1)),
+    large=((3.0, 0.1), (4.0, 0.5), (6.0, 0.5), (8.0, 0.5), (10.0, 0.5)),
+)
+"""Radius of the disk, and the standard deviation that softens its edge."""
+
+ZOOM_BLUR = Severities(
+    small=((6, 0.01), (11, 0.01), (16, 0.01), (21, 0.01), (26, 0.01)),
+    large=((11, 0.01), (16, 0.01), (11, 0.02), (13, 0.02), (11, 0.03)),
+)
+"""How many magnifications are averaged, from 1 on, and the step between them."""
 
 
 def gaussian_blur(
     x_BCHW: Tensor, severity: int, *, seed: int, ids: Sequence[int] | Tensor | None = None
 ) -> Tensor:
-    """Convolution with a normal density; outside the image its border value goes on. Nothing is random."""
-    sigma = GAUSSIAN_BLUR.of(x_BCHW, severity)
+    """Convolution with a normal density; outside the image its border value goes on."""
+    return gaussian_blurred(x_BCHW, GAUSSIAN_BLUR.of(x_BCHW, severity)).clamp_(0, 1)
+
+
+def defocus_blur(
+    x_BCHW: Tensor, severity: int, *, seed: int, ids: Sequence[int] | Tensor | None = None
+) -> Tensor:
+    """Convolution with a disk; the image is mirrored at its border."""
+    kernel_KK = disk(*DEFOCUS_BLUR.of(x_BCHW, severity)).to(x_BCHW)
+    reach = kernel_KK.shape[0] // 2
+    rows_Y, columns_X = (
+        inside(torch.arange(-reach, size + reach, device=x_BCHW.device), size, "mirror")
+        for size in x_BCHW.shape[-2:]
+    )
+    padded_PYX = x_BCHW[:, :, rows_Y][..., columns_X].flatten(0, 1)
+    blurred_PHW = functional.conv2d(padded_PYX[:, None], kernel_KK[None, None])
+    return blurred_PHW.view_as(x_BCHW).clamp_(0, 1)
+
+
+@cache
+def disk(radius: float, soft: float) -> Tensor:
+    """K×K weights that sum to 1 (float64): a disk, its edge softened by 3×3 taps, 5×5 beyond radius 8."""
+    taps = 1 if radius <= 8 else 2
+    line = torch.arange(-int(radius) - taps, int(radius) + taps + 1)
+    hard = ((line[:, None] ** 2 + line**2) <= radius**2).double()
+    offset = line[:, None] - line
+    blur = torch.exp(-0.5 * (offset.double() / soft) ** 2) * (offset.abs() <= taps)
+    kernel = blur @ hard @ blur.T
+    return kernel / kernel.sum()
+
+
+def zoom_blur(
+    x_BCHW: Tensor, severity: int, *, seed: int, ids: Sequence[int] | Tensor | None = None
+) -> Tensor:
+    """The mean of the image and of its magnifications, as when the camera moves towards the scene.
+
+    The authors round each magnified image to whole pixels, which shifts it by up to one; here its middle
+    stays.
+    """
+    count, step = ZOOM_BLUR.of(x_BCHW, severity)
     height, width = x_BCHW.shape[-2:]
-    rows_HH, columns_WW = _blur_matrix(height, sigma).to(x_BCHW), _blur_matrix(width, sigma).to(x_BCHW)
-    return (rows_HH @ x_BCHW @ columns_WW.T).clamp_(0, 1)
-
-
-def _blur_matrix(size: int, sigma: float) -> Tensor:
-    """Row i holds the weights with which pixel i of a line of `size` pixels is mixed (float64)."""
-    radius = int(_TRUNCATE * sigma + 0.5)
-    offset_R = torch.arange(-radius, radius + 1)
-    weight_R = torch.exp(-0.5 * (offset_R.double() / sigma) ** 2)
-    weight_R /= weight_R.sum()
-    source_SR = (torch.arange(size)[:, None] + offset_R).clamp(0, size - 1)
-    return torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, source_SR, weight_R.repeat(size, 1))
+    total = x_BCHW.clone()
+    for index in range(count):
+        factor = 1 + step * index
+        total += filtered(x_BCHW, zoom_matrix(height, factor), zoom_matrix(width, factor))
+    return total.div_(count + 1).clamp_(0, 1)

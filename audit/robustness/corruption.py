@@ -1,9 +1,10 @@
 """Robustness to nature: accuracy on corrupted test images at severities 1–5 (arXiv:1903.12261).
 
-The mean corruption error is the plain mean of the error over corruptions and severities (an example's
-own share of errors, averaged over examples), not divided by a reference network's error as for ImageNet.
+The fifteen corruptions of the paper unless a spec names others; `corruption_summary.py` says what is
+measured.
 
-Ledger columns: `corruption.<name>-<severity>.correct`.
+Ledger columns: `corruption.clean.correct` and `corruption.<name>-<severity>.correct`, null where a black box
+gave no answer.
 """
 
 from __future__ import annotations
@@ -11,42 +12,49 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import polars as pl
 from pydantic import Field, field_validator
 
+from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.statistics.intervals import mean_bootstrap, wilson
-from raiaudit.audit.statistics.keyed import keyed_rng
-from raiaudit.errors import UnknownNameError
+from raiaudit.audit.robustness.corruption_names import chosen
+from raiaudit.audit.robustness.corruption_summary import CLEAN, column, measurements, outcomes, table
+from raiaudit.audit.robustness.unanswered import clean_errors, known_only
+from raiaudit.errors import QueryFailedError, UnknownNameError
 
 if TYPE_CHECKING:
+    import torch
+
     from raiaudit.audit.ledger import LedgerReader
+    from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.subject import Subject
+    from raiaudit.models.data.dataset import Split
 
 __all__ = ["Corruption", "CorruptionConfig"]
 
-CORRUPTION_NAMES = ("gaussian_noise", "gaussian_blur")
-"""Those of `CORRUPTIONS` in `attacks/corruptions/`; here so that a spec is valid without a tensor library."""
-
 _BATCH = 256
+_VALUES = 1 << 21
+"""Pixel values corrupted at once: large images come in smaller batches, so that memory stays the same."""
 
 
 class CorruptionConfig(CheckConfig):
     """Which corruptions, how strong, on how many examples."""
 
-    corruptions: tuple[str, ...] = Field(default=CORRUPTION_NAMES, min_length=1)
+    corruptions: tuple[str, ...] = Field(
+        default=("standard",),
+        min_length=1,
+        description="names of corruptions, or of groups: noise, blur, weather, digital, extra, standard, all",
+    )
     severities: tuple[int, ...] = Field(default=(1, 2, 3, 4, 5), min_length=1)
     examples: int | None = Field(default=None, ge=1, description="corrupt only the first n test examples")
 
     @field_validator("corruptions")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in CORRUPTION_NAMES:
-                error = UnknownNameError("corruption", name, CORRUPTION_NAMES)
-                raise ValueError(f"{error.problem}: {error.remedy}")
+        try:
+            chosen(names)
+        except UnknownNameError as error:
+            raise ValueError(f"{error.problem}: {error.remedy}") from None
         return tuple(dict.fromkeys(names))
 
     @field_validator("severities")
@@ -56,107 +64,99 @@ class CorruptionConfig(CheckConfig):
             raise ValueError("a severity is a whole number from 1 (mild) to 5 (strong)")
         return tuple(sorted(set(severities)))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corruptions asked for, groups spelled out."""
+        return chosen(self.corruptions)
+
 
 class Corruption:
-    """One task a corruption and severity."""
+    """One task for the clean images and one a corruption, with all its severities."""
 
     id: ClassVar[str] = "robustness.corruption"
-    version: ClassVar[int] = 1
-    question: ClassVar[str] = "How much accuracy is lost to noise and blur?"
+    version: ClassVar[int] = 2
+    question: ClassVar[str] = "How much accuracy is lost to noise, blur, weather and processing?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image"})
     Config: ClassVar[type[CheckConfig]] = CorruptionConfig
 
     def tasks(self, subject: Subject, config: CorruptionConfig) -> Sequence[Task]:
-        """Every corruption at every severity."""
+        """The clean images first."""
         total = len(subject.test)
         count = total if config.examples is None else min(total, config.examples)
+        clean = Task(check=self.id, name="clean", params={"count": count}, version=self.version)
+        severities = list(config.severities)
         return [
-            Task(
-                check=self.id,
-                name=f"{name}-{severity}",
-                params={"corruption": name, "severity": severity, "count": count},
-                version=self.version,
-            )
-            for name in config.corruptions
-            for severity in config.severities
+            clean,
+            *(
+                Task(
+                    check=self.id,
+                    name=name,
+                    params={"corruption": name, "severities": severities, "count": count},
+                    version=self.version,
+                )
+                for name in config.names
+            ),
         ]
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
-        """Predictions on the corrupted images."""
-        import torch
-
-        from raiaudit.attacks.corruptions import CORRUPTIONS
-
-        name, severity = task.params["corruption"], task.params["severity"]
+        """Predictions on the clean or the corrupted images."""
         rows = subject.test.take(slice(0, task.params["count"]))
-        parts = []
-        with torch.no_grad():
-            for start in range(0, len(rows), _BATCH):
-                batch = rows.take(slice(start, start + _BATCH))
-                x = CORRUPTIONS[name](
-                    subject.tensor(batch.inputs),
-                    severity,
-                    seed=subject.seed,
-                    ids=range(start, start + len(batch)),
-                )
-                parts.append(subject.classifier(x).argmax(1).cpu().numpy() == batch.labels)
-        return pl.DataFrame({"example_id": rows.ids, _column(name, severity): np.concatenate(parts)})
+        if "corruption" not in task.params:
+            return pl.DataFrame({"example_id": rows.ids, CLEAN: ~clean_errors(subject, rows)})
+        name = task.params["corruption"]
+        found = {
+            column(name, severity): _correct(subject, rows, name, severity)
+            for severity in task.params["severities"]
+        }
+        return pl.DataFrame({"example_id": rows.ids, **found})
 
     def summarise(
         self, ledger: LedgerReader, subject: Subject, config: CorruptionConfig
     ) -> list[Measurement]:
-        """Accuracy at each severity, and the mean corruption error over all of them."""
-        cells = [(name, severity) for name in config.corruptions for severity in config.severities]
-        columns = [_column(*cell) for cell in cells]
-        correct_NC = ledger.scan(*columns).drop_nulls(columns).select(columns).collect().to_numpy()
-        n = len(correct_NC)
-        found = []
-        for (name, severity), column, correct_N in zip(cells, columns, correct_NC.T, strict=True):
-            right = int(correct_N.sum())
-            low, high = wilson(right, n)
-            found.append(
-                Measurement(
-                    check=self.id,
-                    metric="corruption_accuracy",
-                    value=right / n,
-                    low=low,
-                    high=high,
-                    n=n,
-                    better="higher",
-                    where={"corruption": name, "severity": severity},
-                    method="hendrycks2019",
-                    evidence=(column,),
-                )
-            )
-        error_N = 1 - correct_NC.mean(axis=1)
-        bounds = mean_bootstrap(error_N, rng=keyed_rng(subject.seed, self.id)) if n > 1 else (None, None)
-        found.append(
-            Measurement(
-                check=self.id,
-                metric="mean_corruption_error",
-                value=float(error_N.mean()),
-                low=bounds[0],
-                high=bounds[1],
-                n=n,
-                better="lower",
-                method="hendrycks2019",
-                evidence=tuple(columns),
-            )
-        )
-        return found
+        """Mean corruption error, absolute and relative; errors by kind and corruption; accuracies."""
+        found = outcomes(ledger, config.names, config.severities)
+        return measurements(self.id, found, seed=subject.seed)
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: CorruptionConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`curve`: corruption, severity, accuracy, low, high."""
-        rows = [
-            {**m.where, "accuracy": m.value, "low": m.low, "high": m.high}
-            for m in self.summarise(ledger, subject, config)
-            if m.metric == "corruption_accuracy"
-        ]
-        return {"curve": pl.DataFrame(rows)}
+        """`curve`: corruption, category, severity, accuracy, low, high, clean_accuracy."""
+        return {"curve": table(outcomes(ledger, config.names, config.severities))}
 
 
-def _column(name: str, severity: int) -> str:
-    return f"corruption.{name}-{severity}.correct"
+def _correct(subject: Subject, rows: Split, name: str, severity: int) -> pl.Series:
+    """Which corrupted images the model has right; null where a black box gave no answer."""
+    import torch
+
+    from raiaudit.attacks.corruptions import CORRUPTIONS
+
+    space = subject.dataset.space
+    assert isinstance(space, ImageBox), "a check for images alone"
+    low, span = space.low, space.high - space.low
+    labels_N = torch.from_numpy(rows.labels)
+    size = max(1, min(_BATCH, _VALUES // max(1, rows.inputs[0].size)))
+    right, known = [], []
+    for start in range(0, len(rows), size):
+        batch = rows.take(slice(start, start + size))
+        x_BCHW = (subject.tensor(batch.inputs) - low) / span
+        ids = range(start, start + len(batch))
+        corrupted = CORRUPTIONS[name](x_BCHW, severity, seed=subject.seed, ids=ids) * span + low
+        logits_BK, known_B = _answers(subject, corrupted)
+        # An answer of NaN is no answer to the question, whatever index its maximum has.
+        sound_B = ~logits_BK.isnan().any(1)
+        right.append((logits_BK.argmax(1) == labels_N[start : start + size]) & sound_B)
+        known.append(known_B)
+    return known_only(torch.cat(right), torch.cat(known))
+
+
+def _answers(subject: Subject, x_BCHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    known_B = torch.ones(len(x_BCHW), dtype=torch.bool)
+    with torch.no_grad():
+        try:
+            return subject.classifier(x_BCHW).float().cpu(), known_B
+        except QueryFailedError as failure:
+            known_B[list(failure.rows)] = False
+            return failure.answers.float().cpu(), known_B
