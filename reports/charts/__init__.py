@@ -1,5 +1,6 @@
 """Charts as pure functions: a table of evidence in, an Altair chart out; one function for page and PDF."""
 
+from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.privacy import membership_roc, score_histogram
@@ -7,7 +8,6 @@ from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.robustness import (
     accuracy_against_eps,
     accuracy_against_noise,
-    accuracy_against_severity,
     certified_accuracy_against_radius,
 )
 from raiaudit.reports.charts.style import to_svg

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = [
     "accuracy_against_eps",
     "accuracy_against_noise",
-    "accuracy_against_severity",
     "certified_accuracy_against_radius",
 ]
 
@@ -46,24 +45,6 @@ def accuracy_against_eps(
     )
     tick = gate.mark_tick(color=MUTED, thickness=2, size=26, orient="horizontal")
     return styled(alt.layer(lines, tick, gate.mark_text(dy=-7).encode(text=alt.TextValue("gate"))))
-
-
-def accuracy_against_severity(table: pl.DataFrame) -> AnyChart:
-    """`table`: corruption, severity (1…5), accuracy, low, high."""
-    return styled(
-        curve(
-            table.sort("corruption", "severity"),
-            x=alt.X(
-                "severity:Q",
-                axis=alt.Axis(
-                    title="Corruption severity (1 mild … 5 strong)", format="d", tickMinStep=1, grid=False
-                ),
-            ),
-            y=alt.Y("accuracy:Q", scale=_UNIT, axis=percent_axis("Accuracy")),
-            by="corruption",
-            tooltip=("corruption:N", "severity:Q", "accuracy:Q", "low:Q", "high:Q"),
-        )
-    )
 
 
 def accuracy_against_noise(table: pl.DataFrame) -> AnyChart:

@@ -48,9 +48,33 @@ def test_series_differ_in_shape_and_dash_as_well_as_colour(finished_run: Run) ->
     assert "stroke-dasharray" in svg
 
 
-def test_severity_curve_has_a_dot_for_every_row(finished_run: Run) -> None:
+def test_severity_table_has_a_coloured_number_for_every_row(finished_run: Run) -> None:
     data = table(finished_run, "robustness.corruption", "curve")
-    assert marks(charts.to_svg(charts.accuracy_against_severity(data)), "symbol") == data.height
+    svg = charts.to_svg(charts.accuracy_against_severity(data))
+    assert marks(svg, "rect") == data.height
+    assert all(f">{share:.0%}<" in svg for share in data["accuracy"])
+    assert ">gaussian noise<" in svg
+
+
+def test_corruptions_of_a_kind_stand_together_and_dark_is_lost() -> None:
+    rows = [
+        {"corruption": name, "category": kind, "severity": 1, "accuracy": share, "clean_accuracy": 0.98}
+        for name, kind, share in (
+            ("snow", "weather", 0.95),
+            ("fog", "weather", 0.05),
+            ("pixelate", "digital", 0.5),
+        )
+    ]
+    chart = charts.accuracy_against_severity(pl.DataFrame(rows))
+    order = chart.to_dict(validate=False)["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert [name.strip() for name in order] == ["snow", "fog", "", "pixelate"]
+    svg = charts.to_svg(chart)
+    assert ">weather<" in svg
+    assert ">digital<" in svg
+    assert "clean 98%" in svg
+    group = re.findall(r'<g class="mark-rect role-mark .*?</g>', svg, flags=re.DOTALL)[0]
+    light = [sum(map(int, rgb)) for rgb in re.findall(r'fill="rgb\((\d+), (\d+), (\d+)\)"', group)]
+    assert light[0] > light[2] > light[1]
 
 
 def test_membership_roc_has_log_axes_and_a_chance_line(finished_run: Run) -> None:
