@@ -107,6 +107,11 @@ def _gaps(results: Results) -> list[str]:
         gaps.append(
             f"PARTIAL: --limit left out {total - results.data.audited:,} of {total:,} held-out examples."
         )
+    if results.subject.record.is_black_box:
+        gaps.append(
+            "The model could only be asked. No attack saw its gradients, so robust accuracy is a looser "
+            "upper bound, and nothing proves that one and the same model gave all answers."
+        )
     for outcome in results.checks:
         if outcome.status != "ran":
             how = "did not run" if outcome.status == "not_run" else "ended with an error"

@@ -26,11 +26,13 @@ def list_attacks() -> None:
     from raiaudit.attacks.evasion import EVASION
     from raiaudit.attacks.inference import INFERENCE
 
-    table = Table("kind", "name", "norms", "what it does", box=None)
+    table = Table("kind", "name", "norms", "needs", "what it does", box=None)
+    needs = {"white": "gradients", "score": "scores", "label": "labels"}
     for kind, catalogue in (("evasion", EVASION), ("corruption", CORRUPTIONS), ("inference", INFERENCE)):
         for name, entry in catalogue.items():
             norms = ", ".join(sorted(getattr(entry, "norms", ())))
-            table.add_row(kind, name, norms, _first_line(entry))
+            knowledge = needs.get(getattr(entry, "knowledge", ""), "")
+            table.add_row(kind, name, norms, knowledge, _first_line(entry))
     Console().print(table)
 
 
