@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["CharacterNoise", "CharacterNoiseConfig"]
+__all__ = ["CharacterNoise", "CharacterNoiseConfig", "Noise"]
 
 Noise = Literal["swap", "middle_random", "fully_random", "keyboard", "natural"]
 
