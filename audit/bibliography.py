@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["BIBLIOGRAPHY"]
 
 BIBLIOGRAPHY: dict[str, str] = {
+    "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
+    "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
     "translation. ICLR 2018. arXiv:1711.02173",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
@@ -14,6 +16,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "Weather Review 78 (1950) 1–3. doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
     "brocker2007": "J. Bröcker, L. A. Smith. Increasing the reliability of reliability diagrams. Weather "
     "and Forecasting 22 (2007) 651–661. doi:10.1175/WAF993.1",
+    "carlini2016": "N. Carlini, D. Wagner. Defensive distillation is not robust to adversarial examples. "
+    "2016. arXiv:1607.04311",
+    "carlini2019": "N. Carlini, A. Athalye, N. Papernot, W. Brendel, J. Rauber, D. Tsipras, I. Goodfellow, "
+    "A. Madry, A. Kurakin. On evaluating adversarial robustness. 2019. arXiv:1902.06705",
     "carlini2022": "N. Carlini, S. Chien, M. Nasr, S. Song, A. Terzis, F. Tramèr. Membership inference "
     "attacks from first principles. IEEE S&P 2022. arXiv:2112.03570",
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
@@ -21,6 +27,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "doi:10.1093/biomet/26.4.404",
     "cohen2019": "J. Cohen, E. Rosenfeld, Z. Kolter. Certified adversarial robustness via randomized "
     "smoothing. ICML 2019. arXiv:1902.02918",
+    "croce2020": "F. Croce, M. Hein. Reliable evaluation of adversarial robustness with an ensemble of "
+    "diverse parameter-free attacks. ICML 2020. arXiv:2003.01690",
+    "croce2022": "F. Croce, S. Gowal, T. Brunner, E. Shelhamer, M. Hein, T. Cemgil. Evaluating the "
+    "adversarial robustness of adaptive test-time defenses. ICML 2022. arXiv:2202.13711",
     "delong1988": "E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson. Comparing the areas under two or "
     "more correlated receiver operating characteristic curves. Biometrics 44 (1988) "
     "837–845. doi:10.2307/2531595",
@@ -48,6 +58,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
     "petsiuk2018": "V. Petsiuk, A. Das, K. Saenko. RISE: randomized input sampling for explanation of "
     "black-box models. BMVC 2018. arXiv:1806.07421",
+    "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
+    "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
+    "examples. NeurIPS 2022. arXiv:2106.09947",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
     "2017. arXiv:1703.01365",
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "
@@ -58,6 +71,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "doi:10.1080/01621459.1927.10502953",
     "yeom2018": "S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. Privacy risk in machine learning: analyzing "
     "the connection to overfitting. IEEE CSF 2018. arXiv:1709.01604",
+    "zimmermann2022": "R. S. Zimmermann, W. Brendel, F. Tramèr, N. Carlini. Increasing confidence in "
+    "adversarial robustness evaluations. NeurIPS 2022. arXiv:2206.13991",
     "zou2008": "G. Y. Zou, A. Donner. Construction of confidence limits about effect measures: a "
     "general approach. Statistics in Medicine 27 (2008) 1693–1702. doi:10.1002/sim.3095",
 }

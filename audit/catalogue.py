@@ -16,6 +16,7 @@ from raiaudit.audit.robustness.certified import CertifiedRobustness
 from raiaudit.audit.robustness.character_noise import CharacterNoise
 from raiaudit.audit.robustness.corruption import Corruption
 from raiaudit.audit.robustness.evasion import Evasion
+from raiaudit.audit.robustness.reliability import Reliability
 from raiaudit.errors import UnknownNameError, UsageError
 
 __all__ = ["CHECKS", "all_checks", "find_check"]
@@ -23,6 +24,7 @@ __all__ = ["CHECKS", "all_checks", "find_check"]
 CHECKS: dict[str, Check] = {
     "performance.accuracy": Accuracy(),
     "robustness.evasion": Evasion(),
+    "robustness.reliability": Reliability(),
     "robustness.corruption": Corruption(),
     "robustness.certified": CertifiedRobustness(),
     "robustness.character_noise": CharacterNoise(),

@@ -48,7 +48,7 @@ def judge(
                 verdict = _without_measurement("not_run", check, gate, planned.reason)
             else:
                 verdict = _decide(check, gate, measurements, run, data_digest)
-            verdicts.append(_under(policy, verdict))
+            verdicts.append(_under(policy, _unless_doubted(verdict, measurements)))
     return verdicts
 
 
@@ -74,6 +74,18 @@ def _decide(
     except RaiauditError as error:
         return _without_measurement("not_run", check, gate, f"no baseline: {error}")
     return max(*paired, verdict, key=lambda each: SEVERITY[each.status])
+
+
+def _unless_doubted(verdict: Verdict, measurements: Sequence[Measurement]) -> Verdict:
+    """A pass that another measurement of the run casts doubt on decides nothing; a failure stands."""
+    if verdict.status != "pass" or verdict.measurement is None:
+        return verdict
+    metric = verdict.measurement.metric
+    reasons = dict.fromkeys(m.reason for m in measurements if m.doubts and metric.startswith(m.doubts))
+    if not reasons:
+        return verdict
+    text = f"{verdict.explanation}, but is not to be trusted: {'; '.join(map(str, reasons))}"
+    return verdict.model_copy(update={"status": "inconclusive", "explanation": text})
 
 
 def _under(policy: Policy, verdict: Verdict) -> Verdict:

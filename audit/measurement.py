@@ -21,6 +21,8 @@ class Measurement(BaseModel):
 
     `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a
     citation id of the report's bibliography; `evidence` names the ledger columns it was computed from.
+    `doubts` names metrics that cannot be trusted for the reason given here: no gate on one of them, or on
+    one whose name begins so, passes in a run with this measurement.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +40,7 @@ class Measurement(BaseModel):
     method: str
     reason: str | None = None
     evidence: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _undefined_has_a_reason(self) -> Measurement:
@@ -46,6 +49,8 @@ class Measurement(BaseModel):
             raise ValueError(f"{self.metric}: NaN and infinity are not values; use None with a reason")
         if self.value is None and not self.reason:
             raise ValueError(f"{self.metric}: an undefined value needs a reason")
+        if self.doubts and not self.reason:
+            raise ValueError(f"{self.metric}: a doubt needs a reason")
         return self
 
     def label(self) -> str:

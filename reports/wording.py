@@ -57,6 +57,7 @@ _METRICS = {
 _CHECKS = {
     "performance.accuracy": "Accuracy",
     "robustness.evasion": "Evasion attacks",
+    "robustness.reliability": "Trust in the robustness evaluation",
     "robustness.corruption": "Natural corruption",
     "robustness.certified": "Certified robustness",
     "robustness.character_noise": "Misspelling",
