@@ -78,6 +78,8 @@ class BlackBox(Classifier):
         if self.modality != "text":
             return super().encode(inputs)
         codes = [torch.tensor([ord(letter) for letter in text], dtype=torch.int64) for text in inputs]
+        if not codes:
+            return torch.zeros(0, 0, dtype=torch.int64)
         return torch.nn.utils.rnn.pad_sequence(codes, batch_first=True, padding_value=_PADDING)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -25,21 +25,27 @@ _BROKEN = re.compile(r"evasion\.(\w+)-([\d.]+(?:e[+-]?\d+)?)-(.+)\.broken")
 def robustness_by_group(
     report: Reporter, ledger: LedgerReader, group: str, minimum: int
 ) -> list[Measurement]:
-    """Robust accuracy by group under every threat in the ledger; `group` is the group column."""
+    """Robust accuracy by group under every threat in the ledger; `group` is the group column.
+
+    A group about whose members a black box did not always answer is left out of comparisons.
+    """
     found: list[Measurement] = []
     for column in sorted(ledger.columns()):
         if (threat := _BROKEN.fullmatch(column)) is None:
             continue
-        rows = ledger.scan(group, column).drop_nulls(column).collect()
+        passes = f"{column.removesuffix('.broken')}.forwards"
+        attacked = passes if passes in ledger.columns() else column
+        rows = ledger.scan(group, *{column, attacked}).drop_nulls(attacked).collect()
         counts = (
             rows.group_by(pl.col(group).fill_null(UNKNOWN))
-            .agg(robust=(~pl.col(column)).sum(), n=pl.len())
+            .agg(robust=(~pl.col(column)).sum(), n=pl.col(column).count(), lost=pl.col(column).null_count())
             .sort(group)
         )
-        values = [
-            proportion(level, robust, n, minimum=minimum, condition="attacked examples")
-            for level, robust, n in counts.rows()
-        ]
+        values = []
+        for level, robust, n, lost in counts.rows():
+            value = proportion(level, robust, n, minimum=minimum, condition="attacked examples")
+            missing = f"no answer about {lost} of its {n + lost} examples" if lost else value.left_out
+            values.append(replace(value, left_out=missing))
         norm, eps, attack = threat.groups()
         sliced = replace(
             report, evidence=(group, column), where={"norm": norm, "eps": float(eps), "attack": attack}

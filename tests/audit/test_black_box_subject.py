@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from raiaudit.attacks.spaces import ImageBox
-from raiaudit.audit.check import Capability
+from raiaudit.attacks.spaces import ImageBox, TokenSpace
+from raiaudit.audit.check import Capability, Task
 from raiaudit.audit.fairness.groups import Groups, GroupsConfig
 from raiaudit.audit.ledger import Ledger
 from raiaudit.audit.performance.accuracy import Accuracy, AccuracyConfig
@@ -242,6 +242,57 @@ def test_a_failing_example_is_unknown_and_changes_no_other(
     assert robust.value == right / 23
     assert (robust.low, robust.high) == (wilson(right, 24).low, wilson(right + 1, 24).high)
     assert "no answer about 1 of 24 examples" in str(robust.reason)
+
+
+def test_a_text_box_is_attacked_by_its_scores(run_check: Any) -> None:
+    """The model looks for one word: whoever misspells it wins. One text has no answer."""
+    texts = [f"text {n} is splendid" for n in range(6)] + ["this one is broken"]
+    labels = np.array([1] * 6 + [0])
+    split = Split(pl.Series([f"t{n}" for n in range(7)]), texts, labels)
+    data = Dataset(
+        "texts", "text", ("bad", "good"), TokenSpace(100, 16), {"train": split, "test": split}, "d" * 64
+    )
+
+    def model(given: list[str]) -> Any:
+        if "this one is broken" in given:
+            raise ValueError("no")
+        return [[0.1, 0.9] if "splendid" in text else [0.8, 0.2] for text in given]
+
+    subject = subject_of(model, "scores", data)
+    config = options(eps=[0.4], norm="l0")
+    ledger = run_check(Evasion(), subject, config)
+    (task,) = Evasion().tasks(subject, config)
+    assert task.params["attack"] == "characters"
+    at = "evasion.l0-0.4-characters"
+    rows = ledger.scan(f"{at}.broken", f"{at}.adversarial").collect().sort("example_id")
+    assert rows[f"{at}.broken"].to_list() == [True] * 6 + [None]
+    assert not any("splendid" in text for text in rows[f"{at}.adversarial"][:6])
+    assert rows[f"{at}.adversarial"][6] is None
+
+
+def test_a_group_with_missing_answers_is_not_compared(run_check: Any) -> None:
+    subject = subject_of(poisoned(scored), "scores")
+    attack = options(attack="square", norm="linf", eps=[0.05], steps=20)
+    ledger = run_check(Evasion(), subject, attack)
+    groups = subject.test.groups.with_columns(example_id=subject.test.ids).rename({"side": "group"})
+    answers = pl.DataFrame(
+        {
+            "example_id": subject.test.ids,
+            "fairness.label": subject.test.labels,
+            "fairness.predicted": subject.test.labels,
+            "fairness.group.side": groups["group"],
+        }
+    )
+    ledger.append(Task(check="fairness.groups", name="planted"), "0" * 64, answers)
+    labels_only = subject_of(labelled, "labels")
+    found = Groups().summarise(ledger, labels_only, GroupsConfig(min_group=2, permutations=99))
+    robust = {m.where.get("group"): m for m in found if m.metric == "robust_accuracy"}
+    assert robust["left"].n == 12
+    assert robust["right"].n == 11  # e007 is one of them
+    assert robust["left"].reason is None
+    assert robust["right"].reason == "no answer about 1 of its 12 examples"
+    (widest,) = (m for m in found if m.metric == "robust_accuracy_difference")
+    assert widest.value is None
 
 
 def test_a_box_that_dies_ends_the_attack() -> None:
