@@ -4,6 +4,8 @@
     fgsm             image     linf, l2   white    an error within eps           arXiv:1412.6572
     pgd              image     linf, l2   white    an error within eps           arXiv:1706.06083
     mi_fgsm          image     linf, l2   white    an error within eps           arXiv:1710.06081
+    apgd             image     l1 to linf white    an error within eps           arXiv:2003.01690
+    autoattack       image     l1 to linf white    an error within eps           arXiv:2003.01690
     deepfool         image     linf, l2   white    the nearest error             arXiv:1511.04599
     cw               image     l2         white    the nearest error             arXiv:1608.04644
     boundary         image     l2         label    the nearest error             arXiv:1712.04248
@@ -12,7 +14,11 @@
     characters       text      l0         score    an error within eps           arXiv:1711.02173
     hotflip          text      l0         white    an error within eps           arXiv:1712.06751
     substitution     text      l0         white    an error within eps           arXiv:1907.11932
-    table            tabular   l1, linf   white    an error within eps           Frank–Wolfe, Jaggi 2013
+    table            tabular   l0 to linf white    an error within eps           Frank–Wolfe, Jaggi 2013
+    projected_table  tabular   l1, linf   white    an error within eps           arXiv:1706.06083
+    greedy_table     tabular   l0 to linf score    an error within eps           beam search
+
+(l0 to linf: l0, l1 and linf.)
 
 `EVASION[name](**options)` is an `EvasionAttack`; every option has a default. Its `name`, `modality`,
 `norms` and `knowledge` say the same as this table.
@@ -22,12 +28,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from raiaudit.attacks.evasion.apgd import APGD
+from raiaudit.attacks.evasion.autoattack import AutoAttack
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
 from raiaudit.attacks.evasion.characters import Characters
 from raiaudit.attacks.evasion.fgsm import FGSM
 from raiaudit.attacks.evasion.foolbox_attacks import Boundary, BrendelBethge, CarliniWagner, DeepFool
+from raiaudit.attacks.evasion.greedy_table import GreedyTable
 from raiaudit.attacks.evasion.hotflip import HotFlip
 from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
+from raiaudit.attacks.evasion.projected_table import ProjectedTable
 from raiaudit.attacks.evasion.square import Square
 from raiaudit.attacks.evasion.substitution import Substitution
 from raiaudit.attacks.evasion.table import Table
@@ -38,6 +48,8 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "fgsm": FGSM,
     "pgd": PGD,
     "mi_fgsm": MIFGSM,
+    "apgd": APGD,
+    "autoattack": AutoAttack,
     "deepfool": DeepFool,
     "cw": CarliniWagner,
     "boundary": Boundary,
@@ -47,4 +59,6 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "hotflip": HotFlip,
     "substitution": Substitution,
     "table": Table,
+    "projected_table": ProjectedTable,
+    "greedy_table": GreedyTable,
 }

@@ -197,8 +197,9 @@ def _gradient(loss: Tensor, x: Tensor, logits_AK: Tensor) -> Tensor:
             "the classifier gives no gradient with respect to its input",
             remedy="attack it as a black box: `square` needs scores, `hop_skip_jump` labels",
         )
-    if loss.dim() == 1:
-        return torch.autograd.grad(loss.sum(), x)[0]
-    columns = loss.unbind(1)
-    grads = [torch.autograd.grad(c.sum(), x, retain_graph=c is not columns[-1])[0] for c in columns]
+    with torch.enable_grad():  # the caller may be under no_grad
+        if loss.dim() == 1:
+            return torch.autograd.grad(loss.sum(), x)[0]
+        columns = loss.unbind(1)
+        grads = [torch.autograd.grad(c.sum(), x, retain_graph=c is not columns[-1])[0] for c in columns]
     return torch.stack(grads, dim=1)

@@ -2,22 +2,22 @@
 
 The difference of logits ratio (DLR) of arXiv:2003.01690 divides the margin by a spread of the logits, so that
 neither the scale nor the shift of the logits moves it: where the cross-entropy of a saturated model
-underflows to a zero gradient, DLR still points the way. It needs four classes (targeted) or three; below
-that the spread is top − lowest (three classes), and with two the plain margin is all there is.
+underflows to a zero gradient, DLR still points the way. Targeted DLR is defined from four classes on; with
+three the spread is that of the top logit above the mean of the others (above the lowest, the loss towards
+the lowest would be constant), and with two the plain margin is all there is.
 
 Legend: A rows, K classes.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from raiaudit.attacks.evasion.rules import margin
 
 __all__ = ["cross_entropy", "dlr", "targeted_dlr"]
-
-_DELTA = 1e-12
 
 
 def cross_entropy(logits_AK: Tensor, y_A: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def dlr(logits_AK: Tensor, y_A: Tensor) -> Tensor:
     if logits_AK.shape[1] < 3:
         return -lead_A
     top = logits_AK.topk(3, dim=1).values
-    return -lead_A / (top[:, 0] - top[:, 2] + _DELTA)
+    return -lead_A / _nonzero(top[:, 0] - top[:, 2])
 
 
 def targeted_dlr(logits_AK: Tensor, y_A: Tensor, target_A: Tensor) -> Tensor:
@@ -41,7 +41,9 @@ def targeted_dlr(logits_AK: Tensor, y_A: Tensor, target_A: Tensor) -> Tensor:
     lead_A = pair.squeeze(1)
     if classes == 2:
         return -lead_A
-    if classes == 3:
-        return -lead_A / (logits_AK.amax(1) - logits_AK.amin(1) + _DELTA)
-    top = logits_AK.topk(4, dim=1).values
-    return -lead_A / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + _DELTA)
+    top = logits_AK.topk(min(classes, 4), dim=1).values
+    return -lead_A / _nonzero(top[:, 0] - (top[:, -2] + top[:, -1]) / 2)
+
+
+def _nonzero(spread_A: Tensor) -> Tensor:
+    return spread_A.clamp_min(torch.finfo(spread_A.dtype).tiny)

@@ -44,12 +44,15 @@ class AttackFacts:
 _L2: frozenset[Norm] = frozenset({"l2"})
 _BOTH: frozenset[Norm] = frozenset({"linf", "l2"})
 _WORDS: frozenset[Norm] = frozenset({"l0"})
+_TABLES: frozenset[Norm] = frozenset({"l1", "linf"})
 _STEPS = frozenset({"steps"})
 
 ATTACKS: dict[str, AttackFacts] = {
     "fgsm": AttackFacts("image", _BOTH),
     "pgd": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"})),
     "mi_fgsm": AttackFacts("image", _BOTH, _STEPS),
+    "apgd": AttackFacts("image", _BOTH | {"l1"}, frozenset({"steps", "restarts"})),
+    "autoattack": AttackFacts("image", _BOTH | {"l1"}, frozenset({"version"})),
     "deepfool": AttackFacts("image", _BOTH, _STEPS, minimal=True),
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
@@ -58,7 +61,9 @@ ATTACKS: dict[str, AttackFacts] = {
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),
     "substitution": AttackFacts("text", _WORDS),
-    "table": AttackFacts("tabular", frozenset({"l1", "linf"}), _STEPS | {"restarts"}),
+    "table": AttackFacts("tabular", _TABLES | {"l0"}, _STEPS | {"restarts"}),
+    "projected_table": AttackFacts("tabular", _TABLES, _STEPS | {"restarts"}),
+    "greedy_table": AttackFacts("tabular", _TABLES | {"l0"}, knowledge="score"),
 }
 
 DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}
