@@ -20,7 +20,7 @@ THREAT = ThreatModel("linf", 0.5)
 
 
 class Adds:
-    """Looks at the clean input and after each of five additions of 0.1; broken is whose class changes at last."""
+    """Looks at the clean input and after each of five additions of 0.1; the last look decides."""
 
     name = "adds"
     norms: frozenset[Norm] = frozenset({"linf"})
