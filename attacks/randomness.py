@@ -28,19 +28,17 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:
     """Four words of output for four words of counter; shapes broadcast."""
-    c0, c1, c2, c3 = counter
+    c0, c1, c2, c3 = torch.broadcast_tensors(*counter)  # type: ignore[no-untyped-call]  # torch's own gap
     k0, k1 = key
     for _ in range(_ROUNDS):
-        # The 64-bit products wrap into the sign bit; masking after the arithmetic shift undoes it.
+        # The 64-bit products wrap into the sign bit; masking after the arithmetic shift undoes it. Odd words
+        # keep their upper halves until the end, since the next round only mixes them in before its mask.
         product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        c0, c1, c2, c3 = (
-            ((product1 >> 32) & _MASK) ^ c1 ^ k0,
-            product1 & _MASK,
-            ((product0 >> 32) & _MASK) ^ c3 ^ k1,
-            product0 & _MASK,
-        )
+        c0 = (product1 >> 32).bitwise_xor_(c1).bitwise_xor_(k0).bitwise_and_(_MASK)
+        c2 = (product0 >> 32).bitwise_xor_(c3).bitwise_xor_(k1).bitwise_and_(_MASK)
+        c1, c3 = product1, product0
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return c0, c1, c2, c3
+    return c0, c1 & _MASK, c2, c3 & _MASK
 
 
 Draw = int | Tensor
