@@ -16,8 +16,9 @@ class ThreatModel:
     """A ball of radius `eps` in `norm` around the clean input, in the units of the input space.
 
     For text `eps` is the fraction of words that may change (norm "l0"); for tables it is the summed
-    cost of the changed columns (norm "l1") or the largest change in units of each column's range
-    ("linf"). `budget` caps the queries per example (None: the attack's own schedule).
+    cost of the changed columns (norm "l1"), the largest change in units of each column's range
+    ("linf") or the number of changed columns ("l0"). `budget` caps the queries per example (None: the
+    attack's own schedule).
     """
 
     norm: Norm

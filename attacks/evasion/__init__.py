@@ -14,11 +14,11 @@
     characters       text      l0         score    an error within eps           arXiv:1711.02173
     hotflip          text      l0         white    an error within eps           arXiv:1712.06751
     substitution     text      l0         white    an error within eps           arXiv:1907.11932
-    table            tabular   l0 to linf white    an error within eps           Frank–Wolfe, Jaggi 2013
+    table            tabular   l1, linf   white    an error within eps           Frank–Wolfe, Jaggi 2013
     projected_table  tabular   l1, linf   white    an error within eps           arXiv:1706.06083
-    greedy_table     tabular   l0 to linf score    an error within eps           beam search
+    greedy_table     tabular   l1, linf * score    an error within eps           beam search
 
-(l0 to linf: l0, l1 and linf.)
+* and l0
 
 `EVASION[name](**options)` is an `EvasionAttack`; every option has a default. Its `name`, `modality`,
 `norms` and `knowledge` say the same as this table.

@@ -6,6 +6,7 @@ clean value outside them may stay where it is). A column's change is |Δ| / (hig
 category. The distance between rows is, by norm,
     l1     Σ over columns of cost · change
     linf   the largest change (so another category is within reach only for eps ≥ 1)
+    l0     how many columns changed
 
 Legend: B rows, D columns, W slots of an encoded row. Arithmetic in float64.
 """
@@ -57,6 +58,8 @@ def reachable_box(schema: TableSchema, norm: Norm, x0_BW: Tensor, eps_B: Tensor)
     cost_W = rows.cost_D[rows.column_W] if norm == "l1" else torch.ones_like(rows.range_W)
     # The bound is loose by rounding, so that what counts as within eps lies in the box.
     change_BW = (eps_B.double()[:, None] * (1 + 1e-9)) / cost_W.clamp_min(_TINY)
+    if norm == "l0":
+        change_BW = torch.where(eps_B[:, None] >= 1, torch.inf, torch.zeros_like(x0))
     reach_BW = change_BW * rows.range_W
     low = (x0 - reach_BW).maximum(torch.where(rows.rising_W, x0, rows.low_W.minimum(x0)))
     high = (x0 + reach_BW).minimum(torch.where(rows.falling_W, x0, rows.high_W.maximum(x0)))
@@ -82,7 +85,7 @@ class FeasibleRows:
     """The rows within `eps` of a clean one in `norm` that the schema allows."""
 
     def __init__(self, schema: TableSchema, norm: Norm, eps: float, device: torch.device) -> None:
-        assert norm in ("l1", "linf")
+        assert norm in ("l1", "linf", "l0")
         self.schema, self.norm, self.eps = schema, norm, eps
         columns = schema.columns
         widths = torch.tensor([column.width for column in columns])
@@ -122,9 +125,11 @@ class FeasibleRows:
     def distance(self, x_BW: Tensor, x0_BW: Tensor) -> Tensor:
         """Distance of each row in the norm, float64."""
         change_BD = self.changes(x_BW, x0_BW)
-        if self.norm == "linf":
-            return change_BD.amax(1)
-        return (change_BD * self.cost_D).sum(1)
+        return change_BD.amax(1) if self.norm == "linf" else self.costs(change_BD).sum(1)
+
+    def costs(self, change_BD: Tensor) -> Tensor:
+        """What each column's change takes from the budget, cost_BD float64."""
+        return (change_BD > 0).double() if self.norm == "l0" else change_BD * self.cost_D
 
     def valid(self, x_BW: Tensor, x0_BW: Tensor) -> Tensor:
         """Which rows the schema allows (bool B)."""
@@ -135,10 +140,12 @@ class FeasibleRows:
         return self.valid(x_BW, x0_BW) & (self.distance(x_BW, x0_BW) <= self.eps)
 
     def steepest(self, grad_BW: Tensor, x0_BW: Tensor) -> Tensor:
-        """The reachable row that a linear function with this gradient likes best (up to whole numbers)."""
+        """The row reachable in l1 or linf that a linear function with this gradient likes best, up to whole
+        numbers.
+        """
         grad = grad_BW.double().nan_to_num(nan=0.0)
         x0 = x0_BW.double()
-        low, high = self._interval(x0)
+        low, high = self.interval(x0)
         want = torch.where(grad > 0, high, torch.where(grad < 0, low, x0))
         want = self._with_categories(want, grad, x0)
         gain_BD = self._by_column(grad * (want - x0))
@@ -162,7 +169,7 @@ class FeasibleRows:
         )
         return sums_BD.index_add_(1, self.column_W, values_BW)
 
-    def _interval(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+    def interval(self, x0: Tensor) -> tuple[Tensor, Tensor]:
         """Lowest and highest value of each slot; a fractional value of an integer column stays."""
         stays = self.fixed_W | self.category_W | (self.integer_W & (x0 != x0.round()))
         low = torch.where(stays | self.rising_W, x0, self.low_W.minimum(x0))
@@ -189,7 +196,7 @@ class FeasibleRows:
 
     def _granted(self, want: Tensor, priority_BD: Tensor, x0: Tensor) -> Tensor:
         """From x0 towards `want`, as far as the budget goes in the order of priority."""
-        low, high = self._interval(x0)
+        low, high = self.interval(x0)
         share_BW = self._shares(want, priority_BD, x0)[:, self.column_W]
         move = share_BW * (want - x0)
         move = torch.where(self.integer_W, (move * (1 + 2 * _ROUNDING)).trunc(), move)

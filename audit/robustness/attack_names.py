@@ -61,7 +61,7 @@ ATTACKS: dict[str, AttackFacts] = {
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),
     "substitution": AttackFacts("text", _WORDS),
-    "table": AttackFacts("tabular", _TABLES | {"l0"}, _STEPS | {"restarts"}),
+    "table": AttackFacts("tabular", _TABLES, _STEPS | {"restarts"}),
     "projected_table": AttackFacts("tabular", _TABLES, _STEPS | {"restarts"}),
     "greedy_table": AttackFacts("tabular", _TABLES | {"l0"}, knowledge="score"),
 }

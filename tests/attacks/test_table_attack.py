@@ -277,7 +277,7 @@ def test_eps_zero_changes_nothing_and_bad_input_is_named() -> None:
     result = Table()(model, x, y, ThreatModel("l1", 0.0), space=SCHEMA, seed=0)
     assert torch.equal(result.adversarial, x)
     assert not bool(result.broken_B.any())
-    with pytest.raises(UsageError, match="'l1' or 'linf'"):
+    with pytest.raises(UsageError, match="'l1', 'linf'"):
         Table()(model, x, y, ThreatModel("l2", 1.0), space=SCHEMA, seed=0)
     with pytest.raises(UsageError, match="table rows"):
         Table()(model, x, y, ThreatModel("l1", 1.0), space=ImageBox((1, 2, 2)), seed=0)
