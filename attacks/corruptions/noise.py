@@ -93,15 +93,16 @@ def poisson_quantile(normal: Tensor, mean: Tensor) -> Tensor:
     grow. Smaller means by counting up, which is exact but for rounding. Shapes are equal; the result has
     them too.
     """
-    root = mean.clamp(min=_FEW).sqrt()
-    square = normal * normal
-    series = (-8 / 405 + square * (7 / 810 + square / 270)) / mean.clamp(min=_FEW)
-    series += normal * (-1 / 36 - square / 72) / root
-    series += 1 / 3 + square / 6 + root * normal + mean
-    counts = series.floor_().clamp_(min=0)
-    few = mean < _FEW
-    counts[few] = _counted_up(normal[few], mean[few])
-    return counts
+    normal_N, mean_N = normal.flatten(), mean.flatten()
+    enough_N = mean_N.clamp(min=_FEW)
+    root_N, square_N = enough_N.sqrt(), normal_N * normal_N
+    series_N = (-8 / 405 + square_N * (7 / 810 + square_N / 270)).div_(enough_N)
+    series_N += (-1 / 36 - square_N / 72).mul_(normal_N).div_(root_N)
+    series_N += square_N.div_(6).add_(1 / 3).addcmul_(root_N, normal_N).add_(mean_N)
+    counts_N = series_N.floor_().clamp_(min=0)
+    few_M = (mean_N < _FEW).nonzero()[:, 0]
+    counts_N[few_M] = _counted_up(normal_N[few_M], mean_N[few_M])
+    return counts_N.view(normal.shape)
 
 
 def _counted_up(normal_N: Tensor, mean_N: Tensor) -> Tensor:
@@ -113,6 +114,5 @@ def _counted_up(normal_N: Tensor, mean_N: Tensor) -> Tensor:
         count_N += beyond_N
         if not beyond_N.any():
             break
-        term_N = term_N * mean_N / k
-        below_N += term_N
+        below_N += term_N.mul_(mean_N).div_(k)
     return count_N

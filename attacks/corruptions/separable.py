@@ -12,7 +12,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["box_resized", "filtered", "gaussian_blurred", "gaussian_matrix", "inside", "zoom_matrix"]
+__all__ = [
+    "box_resized",
+    "filtered",
+    "gaussian_blurred",
+    "gaussian_matrix",
+    "inside",
+    "weighted_matrix",
+    "zoom_matrix",
+]
 
 Border = Literal["nearest", "symmetric", "mirror"]
 
@@ -47,10 +55,14 @@ def gaussian_blurred(x_bHW: Tensor, sigma: float) -> Tensor:
 def gaussian_matrix(size: int, sigma: float, border: Border = "nearest", truncate: float = 4.0) -> Tensor:
     """A normal density of `sigma` pixels, cut off after `truncate` of them."""
     radius = int(truncate * sigma + 0.5)
-    offset_R = torch.arange(-radius, radius + 1)
-    weight_R = torch.exp(-0.5 * (offset_R.double() / sigma) ** 2)
-    weight_R /= weight_R.sum()
-    source_SR = inside(torch.arange(size)[:, None] + offset_R, size, border)
+    weight_R = torch.exp(-0.5 * (torch.arange(-radius, radius + 1).double() / sigma) ** 2)
+    return weighted_matrix(size, weight_R / weight_R.sum(), border)
+
+
+def weighted_matrix(size: int, weight_R: Tensor, border: Border) -> Tensor:
+    """Correlation with an odd number of weights, the middle one on the pixel itself."""
+    radius = len(weight_R) // 2
+    source_SR = inside(torch.arange(size)[:, None] + torch.arange(-radius, radius + 1), size, border)
     return torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, source_SR, weight_R.repeat(size, 1))
 
 

@@ -84,7 +84,7 @@ def frost(x_BCHW: Tensor, severity: int, *, seed: int, ids: Sequence[int] | Tens
 def frost_layer(x_BCHW: Tensor, ids_B: Tensor, *, seed: int) -> Tensor:
     """B×1×H×W: the brightness of an iced window for each image, without its tint."""
     height, width = x_BCHW.shape[-2:]
-    radius, sigma = (2, 1.5) if is_small(x_BCHW) else (16, 8.0)
+    radius, sigma = (2, 1.5) if is_small(x_BCHW) else (10, 5.0)
     noise_BN1HW = randomness.normal(ids_B, (_NEEDLES, 1, height, width), seed=seed, stream="frost")
     unit_BN = randomness.uniform(ids_B, (_NEEDLES + 1,), seed=seed, stream="frost/needles")
     needles_BN = torch.stack(
