@@ -31,7 +31,7 @@ from raiaudit.attacks.evasion.apgd import APGD
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf
 from raiaudit.attacks.evasion.fab import FAB
 from raiaudit.attacks.evasion.images import ImageAttack
-from raiaudit.attacks.evasion.network import Precision, bfloat16_hardware
+from raiaudit.attacks.evasion.network import Compile, Precision, bfloat16_hardware
 from raiaudit.attacks.evasion.region import Region, region_of
 from raiaudit.attacks.evasion.rows import example_ids
 from raiaudit.attacks.evasion.rules import Clean, Rule
@@ -113,7 +113,9 @@ class AutoAttack(ImageAttack):
         region = region_of(self, x, y_B, threat, space)
         ids_B = example_ids(ids, len(x), x.device)
         samples = _RANDOM_SAMPLES if self.version == "rand" else 1
-        rows = _Examples(classifier, x, y_B, ids_B, region, threat, self.batch_size, samples)
+        rows = _Examples(
+            classifier, x, y_B, ids_B, region, threat, self.batch_size, samples, self.compilation
+        )
         precision = rows.settled(self.precision, seed)
         clean, first, *others = self.rules(region, seed=seed)
         result = rows.run([clean, first] if threat.eps > 0 else [clean], precision)
@@ -166,6 +168,7 @@ class _Examples:
     threat: ThreatModel
     batch_size: int
     samples: int
+    compilation: Compile
 
     def run(self, rules: Sequence[Rule], precision: Precision) -> AttackResult:
         """All of them."""
@@ -180,6 +183,7 @@ class _Examples:
             budget=self.threat.budget,
             samples=self.samples,
             precision=precision,
+            compilation=self.compilation,
         )
 
     def run_on(

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, prepared
-from raiaudit.attacks.evasion.network import Network, Precision
+from raiaudit.attacks.evasion.network import Compile, Network, Precision
 from raiaudit.attacks.evasion.rows import Rows, chunked, closed_up, joined
 from raiaudit.attacks.evasion.rules import Clean, Reach, Rule, Seen
 from raiaudit.attacks.evasion.tally import Tally
@@ -62,6 +62,7 @@ def run(
     closest: bool = False,
     samples: int = 1,
     precision: Precision = "fp32",
+    compilation: Compile = "off",
 ) -> AttackResult:
     """Try the rules in turn on what the ones before left standing.
 
@@ -75,7 +76,7 @@ def run(
     tally = Tally(x, y_B, region, closest=closest)
     with prepared(classifier):
         network = Network(classifier, samples=samples)
-        loop = _Loop(network, tally, max(1, batch_size // samples), budget, precision)
+        loop = _Loop(network, tally, max(1, batch_size // samples), budget, precision, compilation)
         for first in range(0, len(x), WAVE_CHUNKS * loop.batch_size):
             wave = slice(first, first + WAVE_CHUNKS * loop.batch_size)
             loop.wave(rules, _at_start(x[wave].detach(), y_B[wave], ids_B[wave], first))
@@ -92,10 +93,16 @@ class _Loop:
     """One run: the network, what is known, and the limits."""
 
     def __init__(
-        self, network: Network, tally: Tally, batch_size: int, budget: int | None, precision: Precision
+        self,
+        network: Network,
+        tally: Tally,
+        batch_size: int,
+        budget: int | None,
+        precision: Precision,
+        compilation: Compile,
     ) -> None:
         self.network, self.tally, self.batch_size = network, tally, batch_size
-        self.budget, self.precision = budget, precision
+        self.budget, self.precision, self.compilation = budget, precision, compilation
         self.judged = False
 
     def wave(self, rules: Sequence[Rule], standing: Rows) -> None:
@@ -126,7 +133,8 @@ class _Loop:
         if not self.judged and known and len(rows) * rule.steps * rule.tries >= WORTH_QUICKENING:
             self.judged = True
             few = rows.take(slice(0, SAMPLE))
-            self.tally.forwards_B[few.index_A] += self.network.quicken(few.x0, few.clean_AK, self.precision)
+            spent = self.network.quicken(few.x0, few.clean_AK, self.precision, self.compilation)
+            self.tally.forwards_B[few.index_A] += spent
 
     def _pursued(self, rule: Rule, standing: Rows) -> Rows:
         """The rows that withstood every try of the rule."""

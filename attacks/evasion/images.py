@@ -15,7 +15,7 @@ from torch import Tensor
 
 from raiaudit.attacks.evasion import engine
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality
-from raiaudit.attacks.evasion.network import Precision
+from raiaudit.attacks.evasion.network import Compile, Precision
 from raiaudit.attacks.evasion.region import Region, region_of
 from raiaudit.attacks.evasion.rows import example_ids
 from raiaudit.attacks.evasion.rules import Clean, Rule
@@ -27,7 +27,8 @@ __all__ = ["ImageAttack"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAttack(ABC):
-    """`batch_size` rows go through the model at once; `precision` is that of the search.
+    """`batch_size` rows go through the model at once; `precision` is that of the search, and `compilation`
+    whether it goes through `torch.compile` ("auto": if a timed pass is quicker; compiling takes a minute).
 
     Every success is one of the classifier as it is, in float32, whatever the precision of the search.
     The result's `details`: `found_try` (restart or target that found it, −1: none), `found_step`, `margin`
@@ -43,6 +44,7 @@ class ImageAttack(ABC):
 
     batch_size: int = 256
     precision: Precision = "auto"
+    compilation: Compile = "off"
 
     @abstractmethod
     def rules(self, region: Region, *, seed: int) -> Sequence[Rule]:
@@ -72,4 +74,5 @@ class ImageAttack(ABC):
             budget=threat.budget,
             closest=self.closest,
             precision=self.precision,
+            compilation=self.compilation,
         )

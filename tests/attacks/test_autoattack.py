@@ -281,6 +281,21 @@ def test_quicker_network_answers_the_same_and_leaves_the_model_alone(images: Ten
     assert torch.equal(model(images), exact)
 
 
+def test_compiled_network_answers_the_same(images: Tensor) -> None:
+    model = Normed().eval()
+    exact = model(images).detach()
+    with prepared(model):
+        quick = Network(model)
+        quick.quicken(images, exact, compilation="on")
+        for count in (40, 17, 3):
+            x = images[:count].clone().requires_grad_()
+            torch.testing.assert_close(quick.search(x), exact[:count], rtol=1e-4, atol=1e-5)
+            (slope,) = torch.autograd.grad(quick.search(x).sum(), x)
+            (expected,) = torch.autograd.grad(quick.exact(x).sum(), x)
+            torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-5)
+    assert torch.equal(model(images), exact)
+
+
 def test_a_fold_that_would_change_the_answers_is_given_up(images: Tensor) -> None:
     class Twice(Normed):
         """The first convolution's output is used before and after its norm."""
