@@ -8,6 +8,7 @@
     autoattack       image     l1 to linf white    an error within eps           arXiv:2003.01690
     deepfool         image     linf, l2   white    the nearest error             arXiv:1511.04599
     cw               image     l2         white    the nearest error             arXiv:1608.04644
+    hop_skip_jump    image     linf, l2   label    the nearest error             arXiv:1904.02144
     boundary         image     l2         label    the nearest error             arXiv:1712.04248
     brendel_bethge   image     l2         white    the nearest error             arXiv:1907.01003
     square           image     linf, l2   score    an error within eps           arXiv:1912.00049
@@ -35,6 +36,7 @@ from raiaudit.attacks.evasion.characters import Characters
 from raiaudit.attacks.evasion.fgsm import FGSM
 from raiaudit.attacks.evasion.foolbox_attacks import Boundary, BrendelBethge, CarliniWagner, DeepFool
 from raiaudit.attacks.evasion.greedy_table import GreedyTable
+from raiaudit.attacks.evasion.hop_skip_jump import HopSkipJump
 from raiaudit.attacks.evasion.hotflip import HotFlip
 from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
 from raiaudit.attacks.evasion.projected_table import ProjectedTable
@@ -52,6 +54,7 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "autoattack": AutoAttack,
     "deepfool": DeepFool,
     "cw": CarliniWagner,
+    "hop_skip_jump": HopSkipJump,
     "boundary": Boundary,
     "brendel_bethge": BrendelBethge,
     "square": Square,

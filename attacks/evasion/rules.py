@@ -14,7 +14,9 @@ from torch import Tensor
 
 from raiaudit.attacks.evasion.rows import Rows
 
-__all__ = ["Clean", "Reach", "Rule", "Seen", "errs", "margin"]
+__all__ = ["Clean", "Reach", "Rule", "Seen", "clearly_errs", "errs", "margin"]
+
+_CLEAR = 1e-5  # of the largest logit: by how much a nearest error must err, to hold at another batch size
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,12 @@ def errs(logits_AK: Tensor, y_A: Tensor) -> Tensor:
     """Which rows are misclassified (bool A); an output with NaN is an error too."""
     wrong_A: Tensor = (logits_AK.argmax(1) != y_A) | logits_AK.isnan().any(1)
     return wrong_A
+
+
+def clearly_errs(logits_AK: Tensor, y_A: Tensor) -> Tensor:
+    """Which rows are misclassified by more than rounding at another batch size can undo (bool A)."""
+    enough_A = -_CLEAR * logits_AK.nan_to_num().abs().amax(1)
+    return errs(logits_AK, y_A) & ~(margin(logits_AK, y_A) > enough_A)
 
 
 def margin(logits_AK: Tensor, y_A: Tensor) -> Tensor:

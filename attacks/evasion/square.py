@@ -34,7 +34,7 @@ from raiaudit.attacks.evasion.rules import Clean, Rule, Seen, margin
 from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 
-__all__ = ["Square", "share_of_window", "window_sides"]
+__all__ = ["Square", "as_images", "share_of_window", "window_sides"]
 
 _HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10 000 queries
 _BLOCK = (
@@ -89,7 +89,7 @@ class _Windows(Rule):
 
     def start(self, rows: Rows) -> Rows:
         """The norm's own pattern, in a tensor that may be written to."""
-        x = self.first(rows, _as_images(rows.x0)).reshape(rows.x0.shape).contiguous()
+        x = self.first(rows, as_images(rows.x0)).reshape(rows.x0.shape).contiguous()
         none_A0 = rows.index_A[:, None][:, :0]
         memory = {
             "loss": torch.full((len(rows),), -torch.inf, device=x.device),
@@ -224,14 +224,14 @@ class _L2Windows(_Windows):
         return at, covered
 
 
-def _as_images(x: Tensor) -> Tensor:
+def as_images(x: Tensor) -> Tensor:
     """A×C×H×W; a feature vector is one row of pixels."""
     return x if x.dim() == 4 else x[:, None, None, :]
 
 
 def _size(x: Tensor) -> tuple[int, int, int]:
     """C, H, W of one input."""
-    _, channels, height, width = _as_images(x[:1]).shape
+    _, channels, height, width = as_images(x[:1]).shape
     return channels, height, width
 
 

@@ -55,6 +55,7 @@ ATTACKS: dict[str, AttackFacts] = {
     "autoattack": AttackFacts("image", _BOTH | {"l1"}, frozenset({"version"})),
     "deepfool": AttackFacts("image", _BOTH, _STEPS, minimal=True),
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "hop_skip_jump": AttackFacts("image", _BOTH, _STEPS, minimal=True, knowledge="label"),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
     "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
     "square": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"}), knowledge="score"),
