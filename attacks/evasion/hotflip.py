@@ -52,6 +52,10 @@ class _Slot:
     end: int
 
 
+_Flip = tuple[float, _Slot, int]
+"""First-order gain, where, and the token it becomes."""
+
+
 class _Flips:
     """The neighbourhood of a text: one token of letters for another."""
 
@@ -66,10 +70,13 @@ class _Flips:
 
     def edits(self, variants: Sequence[Variant], tokens: Tokens, grad_ALD: Tensor) -> list[list[Edit]]:
         """The flips with the highest first-order gain that survive being written and read."""
+        ids = tokens.lists()
         slots = [
-            slot for number, variant in enumerate(variants) for slot in self._slots(number, variant, tokens)
+            slot
+            for number, variant in enumerate(variants)
+            for slot in self._slots(number, variant, ids[number], tokens.spans[number])
         ]
-        proposed: list[list[tuple[float, _Slot, int]]] = [[] for _ in variants]
+        proposed: list[list[_Flip]] = [[] for _ in variants]
         if slots:
             at_S = torch.tensor(
                 [(slot.variant, slot.place) for slot in slots], device=grad_ALD.device
@@ -82,20 +89,26 @@ class _Flips:
         for flips in proposed:
             flips.sort(key=lambda flip: -flip[0])
             del flips[self.candidates :]
-        return self._surviving(variants, tokens, proposed)
+        return self._surviving(variants, ids, proposed)
 
-    def _slots(self, number: int, variant: Variant, tokens: Tokens) -> list[_Slot]:
+    def _slots(
+        self, number: int, variant: Variant, ids: list[int], spans: Sequence[tuple[int, int]]
+    ) -> list[_Slot]:
         words = words_of(variant.text)
         slots = []
         word = 0
-        for place, (start, end) in enumerate(tokens.spans[number]):
+        for place, (token, (start, end)) in enumerate(zip(ids, spans, strict=False)):
             while word < len(words) and words[word].end() <= start:
                 word += 1
             if word == len(words):
                 break
             inside = words[word].start() <= start < end <= words[word].end()
-            writes = self.letters[int(tokens.ids_BL[number, place])]
-            if inside and writes and word in variant.sentence.free and word not in variant.changes:
+            if (
+                inside
+                and self.letters[token]
+                and word in variant.sentence.free
+                and word not in variant.changes
+            ):
                 first = words[word].start()
                 slots.append(_Slot(number, place, word, words[word].group(), start - first, end - first))
         return slots
@@ -112,7 +125,7 @@ class _Flips:
         return best.values, best.indices
 
     def _surviving(
-        self, variants: Sequence[Variant], tokens: Tokens, proposed: list[list[tuple[float, _Slot, int]]]
+        self, variants: Sequence[Variant], ids: list[list[int]], proposed: list[list[_Flip]]
     ) -> list[list[Edit]]:
         """Edits whose text is read as the tokens they stand for."""
         flips = [flip for row in proposed for flip in row]
@@ -127,14 +140,12 @@ class _Flips:
         ]
         surviving: list[list[Edit]] = [[] for _ in variants]
         if texts:
-            read = self.model.tokens(texts)
-            for (_, slot, flip), edit, ids, mask in zip(
-                flips, edits, read.ids_BL.tolist(), read.mask_BL.sum(1).tolist(), strict=True
+            for (_, slot, flip), edit, read in zip(
+                flips, edits, self.model.tokens(texts).lists(), strict=True
             ):
-                length = int(tokens.mask_BL[slot.variant].sum())
-                wanted = tokens.ids_BL[slot.variant, :length].tolist()
+                wanted = list(ids[slot.variant])
                 wanted[slot.place] = flip
-                if ids[:mask] == wanted:
+                if read == wanted:
                     surviving[slot.variant].append(edit)
         return surviving
 

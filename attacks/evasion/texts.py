@@ -66,6 +66,11 @@ class Tokens:
     mask_BL: Tensor
     spans: Sequence[Sequence[tuple[int, int]]]
 
+    def lists(self) -> list[list[int]]:
+        """The ids of each text without its padding."""
+        lengths = self.mask_BL.sum(1).tolist()
+        return [ids[:length] for ids, length in zip(self.ids_BL.tolist(), lengths, strict=True)]
+
 
 @runtime_checkable
 class TokenModel(Protocol):
