@@ -166,9 +166,10 @@ def _noise_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 def _certified_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import certified_accuracy_against_radius
 
-    points = _listed(table, "certificate", "radius", "certified_accuracy")
-    chart = certified_accuracy_against_radius(table, norm=str(table["norm"][0]))
-    yield _chart("Accuracy that is proved to hold within a radius, with interval.", chart, points)
+    for (norm,), part in table.sort("norm").group_by("norm", maintain_order=True):
+        points = _listed(part, "certificate", "radius", "certified_accuracy")
+        chart = certified_accuracy_against_radius(part, norm=str(norm))
+        yield _chart("Accuracy that is proved to hold within a radius, with interval.", chart, points)
 
 
 def _roc(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
