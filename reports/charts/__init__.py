@@ -8,6 +8,7 @@ from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.robustness import (
     accuracy_against_eps,
     accuracy_against_noise,
+    accuracy_against_queries,
     certified_accuracy_against_radius,
 )
 from raiaudit.reports.charts.style import to_svg
@@ -15,6 +16,7 @@ from raiaudit.reports.charts.style import to_svg
 __all__ = [
     "accuracy_against_eps",
     "accuracy_against_noise",
+    "accuracy_against_queries",
     "accuracy_against_severity",
     "certified_accuracy_against_radius",
     "deletion_curve",

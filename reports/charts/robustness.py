@@ -1,4 +1,4 @@
-"""Accuracy under attack against the budget, and under corruption and misspelling against the severity."""
+"""Accuracy under attack against eps, queries and misspelling; certified accuracy against the radius."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "accuracy_against_eps",
     "accuracy_against_noise",
+    "accuracy_against_queries",
     "certified_accuracy_against_radius",
 ]
 
@@ -56,6 +57,23 @@ def accuracy_against_noise(table: pl.DataFrame) -> AnyChart:
             y=alt.Y("accuracy:Q", scale=_UNIT, axis=percent_axis("Accuracy")),
             by="noise",
             tooltip=("noise:N", "misspelt:Q", "accuracy:Q", "low:Q", "high:Q"),
+        )
+    )
+
+
+def accuracy_against_queries(table: pl.DataFrame) -> AnyChart:
+    """`table`: attack (which tells the lines apart), queries (at least 1), robust_accuracy, low, high."""
+    return styled(
+        curve(
+            table.sort("attack", "queries"),
+            x=alt.X(
+                "queries:Q",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(title="Queries per example", grid=False, tickCount=5, format="~s"),
+            ),
+            y=alt.Y("robust_accuracy:Q", scale=_UNIT, axis=percent_axis("Robust accuracy")),
+            by="attack",
+            points=False,
         )
     )
 
