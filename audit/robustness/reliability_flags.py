@@ -168,7 +168,7 @@ FLAGS: tuple[Flag, ...] = (
         _plateaus,
         0.05,
         "athalye2018",
-        "a tiny step changes not one bit of the answer: the input is quantised, the gradient says nothing",
+        "a tiny step changes not one bit of the answer: the input is quantised, or the answer saturated",
         "attack through a differentiable stand-in of the quantiser (BPDA), or by black-box search",
     ),
     Flag(

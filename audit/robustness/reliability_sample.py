@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["REMEDIES", "MissingColumnError", "Sample", "column", "read_sample"]
 
 REMEDIES = {
-    "rescaled": "rescaled logits and DLR",
-    "targeted": "several targets",
+    "rescaled": "rescaled logits",
+    "scale_free": "DLR towards several targets",
     "expectation": "averaged answers (EoT)",
     "transfer": "transfer from a substitute",
     "black_box": "black-box search (Square)",
 }
 """Column: what was tried on the examples that PGD left standing, in words."""
 
-_WHITE = ("pgd", "doubled", "rescaled", "targeted", "expectation")
+_WHITE = ("pgd", "doubled", "rescaled", "scale_free", "expectation")
 
 
 class MissingColumnError(LookupError):
@@ -76,18 +76,18 @@ class Sample:
         return self["clean"] | self.any_of(*_WHITE, "attack", "one_step", "eps_0.5", "transfer", "black_box")
 
     def tried(self) -> str:
-        """What the remedies showed: "of the 58 examples …, rescaled logits broke 2, transfer 56"."""
+        """What the remedies showed: "on the 58 examples …: rescaled logits broke 2, …"."""
         if "pgd" not in self:
-            return "no remedy is known for this kind of input"
+            return "no remedy, for this kind of input"
         count = int(self.standing.sum())
         if not count:
-            return "no remedy was needed: plain PGD broke every example"
+            return "no remedy, for plain PGD broke every example"
         broke = [
-            f"{words} {int((self[name] & self.standing).sum())}"
+            f"{words} broke {int((self[name] & self.standing).sum())}"
             for name, words in REMEDIES.items()
             if name in self
         ]
-        return f"of the {count} examples that plain PGD left standing, broke: {', '.join(broke)}"
+        return f"on the {count} examples that plain PGD left standing: {', '.join(broke)}"
 
 
 def column(norm: str, eps: float, name: str) -> str:

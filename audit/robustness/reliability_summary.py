@@ -25,6 +25,7 @@ DOUBTED = ("robust_accuracy", "attack_success_rate", "median_norm")
 _KEPT = re.compile(r"evasion\.(\w+)-([\d.]+(?:e[+-]?\d+)?)-(.+)\.adversarial")
 _SIX_DIGITS = 5.1e-6  # what a radius loses when a column is named after it
 
+_EXPLAINED = 2  # flags whose meaning a verdict spells out; all of them are in the table
 _LATE_GAIN = 0.05  # of the loss's rise, in the last ten steps (arXiv:2106.09947)
 
 
@@ -45,10 +46,14 @@ class Finding:
         return self.count is not None and self.low > self.flag.tolerance
 
     @property
+    def title(self) -> str:
+        """ "zero gradients (58 of 58)"."""
+        return f"{self.flag.name.replace('_', ' ')} ({self.count} of {self.n})"
+
+    @property
     def text(self) -> str:
         """For people: what was seen, what it means, what to do."""
-        name = self.flag.name.replace("_", " ")
-        return f"{name} ({self.count} of {self.n}): {self.flag.meaning}; {self.flag.remedy}"
+        return f"{self.title}: {self.flag.meaning}; {self.flag.remedy}"
 
 
 def findings(sample: Sample) -> list[Finding]:
@@ -104,7 +109,9 @@ def measurements(check: str, sample: Sample, norm: str, eps: float) -> list[Meas
 
 
 def _why(raised: list[Finding], sample: Sample) -> str:
-    return "; ".join(finding.text for finding in raised) + f". Tried: {sample.tried()}"
+    first = "; ".join(f"{finding.title}: {finding.flag.meaning}" for finding in raised[:_EXPLAINED])
+    others = ", ".join(finding.title for finding in raised[_EXPLAINED:])
+    return f"{first}{f'; also {others}' if others else ''}. Tried {sample.tried()}"
 
 
 def _measured(finding: Finding, facts: dict[str, Any], norm: str, eps: float) -> Measurement:

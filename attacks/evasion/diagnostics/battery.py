@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion import engine
-from raiaudit.attacks.evasion.apgd import AutoPGD
+from raiaudit.attacks.evasion.apgd import APGD
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf
 from raiaudit.attacks.evasion.diagnostics.ascents import Recorded, Rescaled, Trace
 from raiaudit.attacks.evasion.diagnostics.outputs import class_count, logarithm, with_gradient
@@ -55,7 +55,7 @@ def battery(
     probabilities: bool,
 ) -> dict[str, Tensor]:
     """Columns of length B. Bool: `clean`, `pgd`, `one_step`, `eps_0.5` … `box` are broken (clean errors
-    included); `doubled`, `rescaled`, `targeted`, `black_box` and, for a `random` model, `expectation` are
+    included); `doubled`, `rescaled`, `scale_free`, `black_box` and, for a `random` model, `expectation` are
     broken by that where PGD failed; `silent`: an error was seen that did not hold; `invalid`: what was found
     did not survive `violations`. Float: `late_gain` of PGD's losses. Int: `dead_gradients` (looks of PGD
     whose gradient was zero or NaN), `forwards`, `backwards`.
@@ -80,30 +80,18 @@ def battery(
     }
 
     standing_B = ~plain.broken_B
-    scale_free = [
-        Clean(),
-        Rescaled("rescaled", region, steps, step_size, seed=seed),
-        AutoPGD(name="dlr", region=region, steps=steps, objective="dlr", tries=1, seed=seed),
-    ]
     targets = min(_TARGETS, class_count(classifier, x) - 1)
-    remedies: dict[str, Sequence[Rule]] = {
-        "doubled": PGD(steps=2 * steps).rules(region, seed=seed),
-        "targeted": [
-            Clean(),
-            AutoPGD(
-                name="targeted", region=region, steps=steps, objective="targeted", tries=targets, seed=seed
-            ),
-        ],
-        "black_box": Square(steps=queries).rules(region, seed=seed),
-    }
-    for name, rules in remedies.items():
-        found[name] = bench.on(standing_B, rules)
-    seen = bench if not probabilities else replace(bench, classifier=logarithm(bench.classifier))
-    found["rescaled"] = seen.on(standing_B, scale_free)
+    dlr = APGD(objective="dlr", steps=steps).rules(region, seed=seed)
+    targeted = APGD(objective="targeted", steps=steps, targets=targets).rules(region, seed=seed)
+    rescaled = [Clean(), Rescaled("rescaled", region, steps, step_size, seed=seed)]
+    as_logits = replace(bench, classifier=logarithm(bench.classifier)) if probabilities else bench
+    found["rescaled"] = as_logits.on(standing_B, rescaled)
+    found["scale_free"] = as_logits.on(standing_B, [*dlr, *targeted[1:]])
+    found["doubled"] = bench.on(standing_B, PGD(steps=2 * steps).rules(region, seed=seed))
+    found["black_box"] = bench.on(standing_B, Square(steps=queries).rules(region, seed=seed))
     if random:
-        found["expectation"] = bench.on(
-            standing_B, PGD(steps=steps).rules(region, seed=seed), samples=_SAMPLES
-        )
+        again = PGD(steps=steps).rules(region, seed=seed)
+        found["expectation"] = bench.on(standing_B, again, samples=_SAMPLES)
 
     for name, radius in _radii(threat, space).items():
         wider = replace(bench, region=replace(region, eps=radius), threat=replace(threat, eps=radius))
