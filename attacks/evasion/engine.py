@@ -24,6 +24,7 @@ Legend: B the caller's rows, A the active rows, K classes, … the shape of one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,8 +40,9 @@ from raiaudit.errors import CapabilityError
 
 __all__ = ["run"]
 
-WAVE_CHUNKS = 16
-"""Chunks advanced together: enough for survivors to merge into full ones, few enough for memory."""
+WAVE_CHUNKS, WAVE_VALUES = 16, 2**25
+"""Chunks advanced together, and the input values they may hold: enough for survivors to merge into full
+chunks; a rule keeps some five arrays of that size, whatever the number of examples."""
 
 WORTH_QUICKENING = 4096
 """Forwards ahead that pay for looking for a quicker form of the network."""
@@ -77,8 +79,9 @@ def run(
     with prepared(classifier):
         network = Network(classifier, samples=samples)
         loop = _Loop(network, tally, max(1, batch_size // samples), budget, precision, compilation)
-        for first in range(0, len(x), WAVE_CHUNKS * loop.batch_size):
-            wave = slice(first, first + WAVE_CHUNKS * loop.batch_size)
+        chunks = min(WAVE_CHUNKS, max(1, WAVE_VALUES // (loop.batch_size * math.prod(x.shape[1:]))))
+        for first in range(0, len(x), chunks * loop.batch_size):
+            wave = slice(first, first + chunks * loop.batch_size)
             loop.wave(rules, _at_start(x[wave].detach(), y_B[wave], ids_B[wave], first))
         tally.confirm_nearest(network.exact, loop.batch_size, samples)
     return tally.result()
