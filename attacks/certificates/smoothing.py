@@ -14,8 +14,8 @@ Each block's noise has a generator of its own, seeded by (seed, example id, bloc
 `torch.randn`: about 4 ns a value on one core, where the Philox of `randomness` takes 25, more than a small
 network's forward. So a result depends on neither batch, order nor shard (but on the kind of device).
 
-Shapes: x_B… float; sigma in the units of x. Errors: `CapabilityError` for NaN logits on a clean input; a NaN
-under noise is a vote for no class.
+Shapes: x_B… float; sigma in the units of x. NaN logits, and a black box without an answer, are votes for no
+class. Errors: `CapabilityError` if every clean input is answered by NaN.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from raiaudit.attacks.certificates.base import ABSTAINED, Certified
 from raiaudit.attacks.evasion.base import LogitsOf, prepared
 from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Norm
-from raiaudit.errors import CapabilityError
+from raiaudit.errors import CapabilityError, QueryFailedError
 
 __all__ = ["Smoothing"]
 
@@ -160,10 +160,10 @@ class _Base:
 
     @classmethod
     def of(cls, classifier: LogitsOf, x: Tensor) -> _Base:
-        """Raises `CapabilityError` for NaN answers to x itself."""
+        """Raises `CapabilityError` where x itself is answered by NaN alone."""
         plain = cls(classifier, x.contiguous(), 0, channels_last=False)
         answers = [plain(part) for part in torch.split(x, _BLOCK)]
-        if any(bool(logits.isnan().any()) for logits in answers):
+        if all(bool(logits.isnan().any(1).all()) for logits in answers):
             raise CapabilityError(
                 "the classifier answers NaN to a clean input", remedy="mend the model first"
             )
@@ -180,8 +180,12 @@ class _Base:
         return _CACHED if self.channels_last else _DENSE
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Rows laid out like `clean` → logits_RK."""
-        return self.classifier(rows.permute(0, 3, 1, 2) if self.channels_last else rows)
+        """Rows laid out like `clean` → logits_RK, NaN where a black box has no answer."""
+        try:
+            return self.classifier(rows.permute(0, 3, 1, 2) if self.channels_last else rows)
+        except QueryFailedError as failure:
+            answers: Tensor = failure.answers.to(rows.device)
+            return answers
 
 
 def _takes_channels_last(classifier: LogitsOf, x: Tensor) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from raiaudit.attacks.certificates import ABSTAINED, CERTIFICATES
 from raiaudit.attacks.certificates.smoothing import Smoothing
 from raiaudit.attacks.spaces import ImageBox
-from raiaudit.errors import CapabilityError
+from raiaudit.errors import CapabilityError, QueryFailedError
 
 SPACE = ImageBox((1, 4, 4))
 
@@ -145,6 +145,23 @@ def test_nan_is_a_vote_for_no_class() -> None:
     assert bool((found.radius_B < 1.0).all())  # Φ⁻¹(0.841) = 1
     with pytest.raises(CapabilityError, match="NaN to a clean input"):
         Smoothing(sigma=1.0)(Flaky(-1.0), x, space=SPACE, seed=0)
+
+
+def test_an_unanswered_query_is_a_vote_for_no_class() -> None:
+    """A black box that fails on the very rows where `Flaky` says NaN gives the very same certificates."""
+    x, flaky = torch.zeros(4, 1, 4, 4), Flaky(1.0)
+
+    def failing(rows: Tensor) -> Tensor:
+        answers = flaky(rows)
+        failed = answers.isnan().any(1).nonzero().squeeze(1).tolist()
+        if failed:
+            raise QueryFailedError("no answer", rows=tuple(failed), answers=answers)
+        return answers
+
+    attempt = Smoothing(sigma=1.0, n=1000)
+    found, expected = (attempt(model, x, space=SPACE, seed=0) for model in (failing, flaky))
+    assert torch.equal(found.radius_B, expected.radius_B)
+    assert bool((found.radius_B > 0).all())
 
 
 class Viewing(nn.Module):
