@@ -146,6 +146,22 @@ def _gate_on(results: Results, metric: str, norm: str) -> tuple[float, float] | 
     return None
 
 
+def _flags(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import attack_flags
+
+    for (norm, eps), rows in table.group_by("norm", "eps", maintain_order=True):
+        raised = rows.filter("raised")["text"].to_list()
+        told = f"Raised: {'; '.join(raised)}." if raised else "None was raised."
+        at = f"{norm} radius {eps:.4g}"
+        caption = f"Flags of the evaluation at {at}: share of the sample, interval, tolerance (tick). {told}"
+        yield _chart(caption, attack_flags(rows), _told(rows))
+
+
+def _told(rows: pl.DataFrame) -> str:
+    shares = rows.drop_nulls("share").select("flag", "share").iter_rows()
+    return "; ".join(f"{flag.replace('_', ' ')} {share:.1%}" for flag, share in shares)
+
+
 def _severity_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import accuracy_against_severity
 
@@ -273,6 +289,9 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
             "Adversarial examples",
             _adversarial,
         ),
+    ),
+    "robustness.reliability": (
+        _Drawing("flags", _columns("flag share low high tolerance n raised text"), "Flags", _flags),
     ),
     "robustness.corruption": (
         _Drawing("curve", _columns("corruption severity accuracy"), "Severity curve", _severity_curve),

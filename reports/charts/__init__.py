@@ -1,5 +1,6 @@
 """Charts as pure functions: a table of evidence in, an Altair chart out; one function for page and PDF."""
 
+from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
@@ -18,6 +19,7 @@ __all__ = [
     "accuracy_against_noise",
     "accuracy_against_queries",
     "accuracy_against_severity",
+    "attack_flags",
     "certified_accuracy_against_radius",
     "deletion_curve",
     "group_intervals",
