@@ -163,7 +163,7 @@ class GreedyTable:
         together = max(1, self.batch_size // (self.beam * sum(widths)))
         parts = []
         with prepared(classifier), torch.no_grad():
-            for start in range(0, len(x), together):
+            for start in range(0, max(1, len(x)), together):
                 group = slice(start, start + together)
                 parts.append(
                     self._searched(classifier, rows, x[group], y_B[group], ids_B[group], threat.budget, seed)
@@ -192,13 +192,16 @@ class GreedyTable:
         """Search around a group of examples in lock step."""
         logits_BK = classifier(x0_BW)
         known = _Known(x0_BW.clone(), errs(logits_BK, y_B), torch.ones_like(y_B), margin(logits_BK, y_B))
-        beam = _Beam.of((~known.broken_B & (rows.eps > 0)).nonzero().squeeze(1), x0_BW, known.lowest_B)
+        can_move = rows.eps > 0 and any(column.mutable for column in rows.schema.columns)
+        beam = _Beam.of((~known.broken_B & can_move).nonzero().squeeze(1), x0_BW, known.lowest_B)
         for number in range(self.rounds):
             if not len(beam.index_A):
                 break
             index_A = beam.index_A
             x0_AW, y_A = x0_BW[index_A], y_B[index_A]
             x_ACW, new_AC = self._candidates(rows, beam, x0_AW)
+            mark_AC = _marks(x_ACW)
+            new_AC = _once(new_AC, mark_AC)
             if budget is not None:
                 draw_AC = randomness.uniform(
                     ids_B[index_A], new_AC.shape[1:], seed=seed, stream=self.name, draw=number
@@ -216,7 +219,7 @@ class GreedyTable:
             scores = [margin_AC]
             if rows.norm == "l1":
                 scores.append(_dearness(beam, margin_AC, distance_AC))
-            kept_AS, alive_AS = self._kept(x_ACW, new_AC & ~denied_AC, scores)
+            kept_AS, alive_AS = self._kept(new_AC & ~denied_AC, scores)
             on_A = ~known.broken_B[index_A] & alive_AS.any(1) & (stale_A < _PATIENCE)
             beam = _Beam(
                 index_A[on_A],
@@ -275,20 +278,31 @@ class GreedyTable:
         denied_AC[some[~holds], cheapest[~holds]] = True
         return denied_AC
 
-    def _kept(self, x_ACW: Tensor, open_AC: Tensor, scores: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The candidates of the next beam, by lowest score in turns, and which are any (AS); no row twice."""
-        # Two rows are one when a fixed random linear function of them is.
-        generator = torch.Generator().manual_seed(0)
-        direction_W = torch.randn(x_ACW.shape[2], generator=generator, dtype=torch.float64)
-        mark_AC = x_ACW.double() @ direction_W.to(x_ACW.device)
+    def _kept(self, open_AC: Tensor, scores: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The candidates of the next beam, by lowest score in turns, and which are any (both A×S)."""
         kept, alive = [], []
         for place in range(self.beam):
             score_AC = scores[place % len(scores)].masked_fill(~open_AC, torch.inf)
             chosen_A1 = score_AC.argmin(1, keepdim=True)
             kept.append(chosen_A1)
             alive.append(open_AC.gather(1, chosen_A1))
-            open_AC = open_AC & (mark_AC != mark_AC.gather(1, chosen_A1))
+            open_AC = open_AC.scatter(1, chosen_A1, False)
         return torch.cat(kept, dim=1), torch.cat(alive, dim=1)
+
+
+def _marks(x_ACW: Tensor) -> Tensor:
+    """A number by which a row is known: a fixed random linear function of it."""
+    generator = torch.Generator().manual_seed(0)
+    direction_W = torch.randn(x_ACW.shape[2], generator=generator, dtype=torch.float64)
+    return (x_ACW * direction_W.to(x_ACW.device)).sum(2)
+
+
+def _once(new_AC: Tensor, mark_AC: Tensor) -> Tensor:
+    """`new` without the rows that came before: two changes may be made in either order."""
+    sorted_AC, order_AC = mark_AC.masked_fill(~new_AC, torch.inf).sort(stable=True, dim=1)
+    again_AC = torch.zeros_like(new_AC)
+    again_AC[:, 1:] = sorted_AC.diff(dim=1) == 0
+    return new_AC & ~torch.zeros_like(new_AC).scatter(1, order_AC, again_AC)
 
 
 def _dearness(beam: _Beam, margin_AC: Tensor, distance_AC: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def test_an_unanswered_query_is_a_vote_for_no_class() -> None:
     x, flaky = torch.zeros(4, 1, 4, 4), Flaky(1.0)
 
     def failing(rows: Tensor) -> Tensor:
-        answers = flaky(rows)
+        answers: Tensor = flaky(rows)
         failed = answers.isnan().any(1).nonzero().squeeze(1).tolist()
         if failed:
             raise QueryFailedError("no answer", rows=tuple(failed), answers=answers)

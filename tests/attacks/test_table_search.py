@@ -292,6 +292,43 @@ def test_invariant_to_order_and_shard(norm: Norm, budget: int | None) -> None:
         assert torch.equal(shard.forwards_B, whole.forwards_B[part])
 
 
+class Seen(nn.Module):
+    """Remembers every row it is asked about, and is never wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows += list(x)
+        return torch.stack([torch.ones(len(x)), -x[:, 0] / 100], dim=1)
+
+
+def test_two_changes_in_either_order_are_asked_about_once() -> None:
+    model, x = Seen(), torch.tensor([[2.0, 3.0, 1.0, 0.0, 0.0, 1.0, 0.0]])
+    attack = GreedyTable(beam=50, rounds=2, levels=4)
+    result = attack(model, x, torch.tensor([0]), ThreatModel("l0", 2), space=FEW, seed=0)
+    assert not bool(result.broken_B)
+    # The clean row again, and single changes anew, are asked about in the second round; pairs but once.
+    pairs = [
+        tuple(row.tolist())
+        for row in model.rows
+        if int(FeasibleRows(FEW, "l0", 9, x.device).distance(row[None], x)) == 2
+    ]
+    assert len(pairs) == len(set(pairs)) == 4 * 3 + 4 * 2 + 3 * 2
+
+
+def test_where_nothing_can_move_nothing_is_tried() -> None:
+    schema = TableSchema((Column("a", "real", 0, 1, mutable=False),))
+    x, y = torch.tensor([[0.5], [0.2]]), torch.tensor([0, 1])
+    model = nn.Linear(1, 2)
+    result = GreedyTable()(model, x, model(x).argmax(1), ThreatModel("l1", 1), space=schema, seed=0)
+    assert not bool(result.broken_B.any())
+    assert result.forwards_B.tolist() == [1, 1]
+    none = GreedyTable()(model, x[:0], y[:0], ThreatModel("l1", 1), space=schema, seed=0)
+    assert none.adversarial.shape == (0, 1)
+
+
 def test_bad_input_is_named() -> None:
     model, x = Rough(FEW, 0), random_rows(FEW, 3, 0)
     y = model(x).argmax(1)
