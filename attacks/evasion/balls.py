@@ -1,7 +1,8 @@
 """Norm balls: how far an input may move, and the steepest way to move it.
 
-L∞ and L2 as in arXiv:1706.06083, L1 as in arXiv:2103.01208. Everything is row-wise: B rows of any
-trailing shape (…), d values in a row, `eps` in the units of the input. No function changes its arguments.
+L∞ and L2 as in arXiv:1706.06083, L1 as in arXiv:2103.01208; L0 counts changed values. Everything is
+row-wise: B rows of any trailing shape (…), d values in a row, `eps` in the units of the input. No function
+changes its arguments.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Ball:
     `ascent(grad)`: the direction of norm 1 that raises a linear loss most, zero where the gradient is
     zero or NaN. `project(delta, eps)`: the nearest point (in L2) of the ball.
     `random(uniform, normal, eps)`: a uniform point of the ball, from draws on [0, 1) and N(0, 1).
-    `distance(delta)`: the norm of each row, float64. `ones(d)`: the norm of d ones.
+    `distance(delta)`: the norm of each row, float64. `ones(d)`: the norm of d ones
+    (in L0, where rounding changes no count, 0).
     """
 
     norm: Norm
@@ -138,8 +140,23 @@ def _l1_distance(delta: Tensor) -> Tensor:
     return norm_B
 
 
+def _l0_project(delta: Tensor, eps: float) -> Tensor:
+    flat = delta.flatten(1)
+    kept = flat.abs().topk(int(min(eps, flat.shape[1])), dim=1).indices
+    return torch.zeros_like(flat).scatter_(1, kept, flat.gather(1, kept)).view_as(delta)
+
+
+def _l0_distance(delta: Tensor) -> Tensor:
+    return (delta != 0).flatten(1).sum(1).to(torch.float64)
+
+
+def _unbounded(*arguments: object) -> Tensor:
+    raise AssertionError("an L0 ball has no end: no steepest direction, no uniform point")
+
+
 BALLS: dict[str, Ball] = {
     "linf": Ball("linf", _linf_ascent, _linf_project, _linf_random, _linf_distance, lambda d: 1.0),
     "l2": Ball("l2", _l2_ascent, _l2_project, _l2_random, _l2_distance, math.sqrt),
     "l1": Ball("l1", _l1_ascent, _l1_project, _l1_random, _l1_distance, float),
+    "l0": Ball("l0", _unbounded, _l0_project, _unbounded, _l0_distance, lambda d: 0.0),
 }

@@ -26,7 +26,7 @@ from torch import Tensor
 from raiaudit.attacks.evasion.ascents import target_classes
 from raiaudit.attacks.evasion.balls import per_row
 from raiaudit.attacks.evasion.images import ImageAttack
-from raiaudit.attacks.evasion.projections import onto_plane
+from raiaudit.attacks.evasion.projections import nearest_plane, onto_plane
 from raiaudit.attacks.evasion.region import Region
 from raiaudit.attacks.evasion.rows import Rows
 from raiaudit.attacks.evasion.rules import Clean, Rule, Seen, margin
@@ -120,7 +120,7 @@ class BoundarySteps(Rule):
         assert seen.grad is not None
         excess_A, grad = seen.loss_A, seen.grad
         if not self.targeted:
-            excess_A, grad = _nearest_boundary(excess_A, grad, self.region)
+            excess_A, grad = nearest_plane(excess_A, grad, self.region.ball)
         ball, low, high = self.region.ball, self.region.low, self.region.high
         there_A = (grad * (rows.x0 - rows.x)).flatten(1).sum(1)
         moves = [
@@ -152,16 +152,6 @@ class BoundarySteps(Rule):
             memory[f"{end}_margin"] = torch.where(moved_A, margin_A, memory[f"{end}_margin"] / 2)
             memory[end] = torch.where(moved_A, at_A, memory[end])
         return _between(replace(rows, memory=memory))
-
-
-def _nearest_boundary(excess_AJ: Tensor, grad: Tensor, region: Region) -> tuple[Tensor, Tensor]:
-    """Of J linear boundaries the nearest in the region's norm: excess_A and its gradient."""
-    rows = grad.flatten(0, 1)
-    slope_AJ = (rows * region.ball.ascent(rows)).flatten(1).sum(1).view_as(excess_AJ)
-    away_AJ = (excess_AJ.abs() / slope_AJ).nan_to_num(nan=torch.inf, posinf=torch.inf)
-    nearest_A = away_AJ.argmin(1)
-    index_A = torch.arange(len(nearest_A), device=nearest_A.device)
-    return excess_AJ[index_A, nearest_A], grad[index_A, nearest_A]
 
 
 def _between(rows: Rows) -> Rows:

@@ -4,7 +4,6 @@ Nearest errors: Elastic-net (arXiv:1709.04114), Boundary (arXiv:1712.04248), Bre
 (arXiv:1907.01003), NewtonFool (doi:10.1145/3134600.3134635); and, as floors that any attack must beat, salt
 and pepper, blended uniform noise, contrast reduction and inversion (arXiv:1607.02533).
 Errors within eps: GenAttack (arXiv:1805.11090), virtual adversarial direction (arXiv:1507.00677).
-DeepFool (arXiv:1511.04599) and Carlini & Wagner (arXiv:1608.04644).
 
 `steps` are foolbox's own unless said; norms in the units of the images.
 """
@@ -24,9 +23,7 @@ __all__ = [
     "BlendedNoise",
     "Boundary",
     "BrendelBethge",
-    "CarliniWagner",
     "ContrastReduction",
-    "DeepFool",
     "GenAttack",
     "Inversion",
     "NewtonFool",
@@ -35,47 +32,6 @@ __all__ = [
 ]
 
 _ANY: frozenset[Norm] = frozenset({"linf", "l2", "l1"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeepFool(FoolboxAttack):
-    """Steps to the nearest boundary of the linearised model, among the `candidates` likeliest classes."""
-
-    name: ClassVar[str] = "deepfool"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2"})
-    knowledge: ClassVar[Knowledge] = "white"
-
-    steps: int = 50
-    candidates: int = 10
-    overshoot: float = 0.02
-
-    def build(self, norm: Norm) -> Any:
-        """Foolbox's DeepFool in `norm`."""
-        import foolbox
-
-        table = {"l2": foolbox.attacks.L2DeepFoolAttack, "linf": foolbox.attacks.LinfDeepFoolAttack}
-        return table[norm](steps=self.steps, candidates=self.candidates, overshoot=self.overshoot)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CarliniWagner(FoolboxAttack):
-    """Adam on distance plus margin, its weight found by binary search; 1,000 steps, not foolbox's 10,000."""
-
-    name: ClassVar[str] = "cw"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"l2"})
-    knowledge: ClassVar[Knowledge] = "white"
-
-    steps: int = 1000
-    binary_search_steps: int = 9
-    step_size: float = 1e-2
-
-    def build(self, norm: Norm) -> Any:
-        """Foolbox's L2 attack."""
-        import foolbox
-
-        return foolbox.attacks.L2CarliniWagnerAttack(
-            binary_search_steps=self.binary_search_steps, steps=self.steps, stepsize=self.step_size
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""The shortest move onto a hyperplane that stays in the box, in L∞, L2 and L1.
+"""Projections that minimum-norm attacks share: onto a hyperplane within the box, onto balls of many radii.
 
-For a row x, a gradient g and a gap c: the δ of least norm with g·δ = c and low ≤ x + δ ≤ high, as FAB needs
-it (arXiv:1907.02044, section 3.1). Every coordinate moves the way that helps, so the question is how far:
-with gains a = |g| and rooms r up to the box, Σ a·t = c for t in [0, r].
+`onto_plane` in L∞, L2 and L1: for a row x, a gradient g and a gap c, the δ of least norm with g·δ = c and
+low ≤ x + δ ≤ high, as FAB needs it (arXiv:1907.02044, section 3.1). Every coordinate moves the way that
+helps, so the question is how far: with gains a = |g| and rooms r up to the box, Σ a·t = c for t in [0, r].
 
 - L∞ and L2: t = min(level·rate, r) with rate 1 or a. The sum is concave and piecewise linear in the level,
   so Newton's method from 0 climbs to the root without passing it and ends after as many steps as there are
@@ -17,9 +17,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from raiaudit.attacks.evasion.balls import Ball, per_row
 from raiaudit.attacks.threats import Norm
 
-__all__ = ["onto_plane"]
+__all__ = ["nearest_plane", "onto_ball", "onto_plane"]
 
 
 def onto_plane(x: Tensor, grad: Tensor, gap_A: Tensor, *, norm: Norm, low: float, high: float) -> Tensor:
@@ -66,3 +67,29 @@ def _largest_first(need_A: Tensor, gain: Tensor, room: Tensor) -> Tensor:
     left = need_A[:, None] - (volume.cumsum(1) - volume)
     move = (left / gain.clamp_min(torch.finfo(gain.dtype).tiny)).clamp_min(0.0).minimum(room)
     return torch.empty_like(move).scatter_(1, order, move)
+
+
+def nearest_plane(excess_AJ: Tensor, grad: Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
+    """Of J linear functions (their values and A×J×… gradients) the one whose zero is nearest, box or not."""
+    rows = grad.flatten(0, 1)
+    slope_AJ = (rows * ball.ascent(rows)).flatten(1).sum(1).view_as(excess_AJ)
+    away_AJ = (excess_AJ.abs() / slope_AJ).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    nearest_A = away_AJ.argmin(1)
+    index_A = torch.arange(len(nearest_A), device=nearest_A.device)
+    return excess_AJ[index_A, nearest_A], grad[index_A, nearest_A]
+
+
+def onto_ball(delta: Tensor, radius_A: Tensor, ball: Ball) -> Tensor:
+    """The nearest point (in L2) of a ball of its own radius for each row."""
+    if ball.norm == "l0":
+        return _largest_kept(delta, radius_A)
+    radius = per_row(radius_A.clamp_min(torch.finfo(delta.dtype).tiny), delta)
+    return ball.project(delta / radius, 1.0).mul_(radius)
+
+
+def _largest_kept(delta: Tensor, count_A: Tensor) -> Tensor:
+    """Zero but for the `count` largest entries of each row."""
+    flat = delta.flatten(1)
+    order = flat.abs().argsort(dim=1, descending=True, stable=True)
+    kept = torch.arange(flat.shape[1], device=flat.device) < count_A[:, None]
+    return (flat * torch.zeros_like(kept).scatter_(1, order, kept)).view_as(delta)

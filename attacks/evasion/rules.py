@@ -68,7 +68,10 @@ class Rule(ABC):
 
     @abstractmethod
     def step(self, rows: Rows, seen: Seen, iteration: int) -> Rows:
-        """The rows at their next iterate, which lies in the region unless the rule is `minimal`."""
+        """The rows at their next iterate, which lies in the region unless the rule is `minimal`.
+
+        Rows that it leaves out are done.
+        """
 
 
 class Reach(Protocol):

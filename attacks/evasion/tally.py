@@ -10,12 +10,10 @@ from torch import Tensor
 
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf
 from raiaudit.attacks.evasion.rows import Rows
-from raiaudit.attacks.evasion.rules import Reach, Rule, errs, margin
+from raiaudit.attacks.evasion.rules import Clean, Reach, Rule, clearly_errs, errs, margin
 from raiaudit.errors import CapabilityError
 
 __all__ = ["Tally"]
-
-_CLEAR = 1e-5  # of the largest logit: by how much a nearest error must err, to hold at another batch size
 
 
 class Tally:
@@ -34,7 +32,12 @@ class Tally:
         self.rule_B, self.try_B, self.step_B = count_B - 1, count_B - 1, count_B - 1
 
     def going(self, rows: Rows) -> Tensor:
-        """Which rows go on (bool A): those of examples that no try of the same or a lower number broke."""
+        """Which rows go on (bool A): those of examples that no try of the same or a lower number broke.
+
+        In search of the nearest error all do, but for clean errors.
+        """
+        if self.closest:
+            return self.nearest_B[rows.index_A] > 0
         broken_A = self.broken_B[rows.index_A]
         return ~(broken_A & (self.try_B[rows.index_A] <= rows.try_A))
 
@@ -50,7 +53,8 @@ class Tally:
             )
         margin_A = margin(logits_AK, rows.y_A).nan_to_num(nan=-torch.inf)
         if self.closest:
-            self._keep_nearest(rule, rows, errs_A & (margin_A <= -_CLEAR * _size(logits_AK)), iteration)
+            found_A = errs_A if isinstance(rule, Clean) else clearly_errs(logits_AK, rows.y_A)
+            self._keep_nearest(rule, rows, found_A, iteration)
             return errs_A
         if not rule.minimal:
             self.margin_B.scatter_reduce_(0, rows.index_A, margin_A, "amin")
@@ -150,7 +154,3 @@ class Tally:
             },
             [self.rules[rule] if found else None for rule, found in zip(self.rule_B, found_B, strict=True)],
         )
-
-
-def _size(logits_AK: Tensor) -> Tensor:
-    return logits_AK.nan_to_num().abs().amax(1)
