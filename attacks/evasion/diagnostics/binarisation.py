@@ -38,7 +38,7 @@ POINTS = 200
 
 _INNER = 0.95  # of eps: the paper's eta
 _CLOSENESS = 0.9
-_SPREAD = 10.0  # of the binary logits between the furthest inner point and the border
+_SPREAD = 10.0  # of the binary logits between the middle of the ball and the border
 _RIDGE = 1e-3
 
 
@@ -109,11 +109,13 @@ def _readout(inner_PF: Tensor, border_1F: Tensor) -> Callable[[Tensor], Tensor] 
     ridge_FF = _RIDGE * torch.eye(len(mean_F), dtype=torch.float64, device=inner_PF.device)
     target_F = standard(border_1F)[0].double()
     weight_F = torch.linalg.solve(covariance_FF + ridge_FF, target_F).float()
-    furthest, reached = (standard(inner_PF) @ weight_F).max(), (standard(border_1F) @ weight_F)[0]
+    inner_P, reached = standard(inner_PF) @ weight_F, (standard(border_1F) @ weight_F)[0]
+    furthest = inner_P.max()
     if not bool((reached > furthest) & reached.isfinite()):
         return None
     threshold = furthest + _CLOSENESS * (reached - furthest)
-    steepness = _SPREAD / (reached - furthest)
+    # By the spread of all points: by the gap alone the cross-entropy would saturate where it is narrow.
+    steepness = _SPREAD / (reached - inner_P.mean())
 
     def logits(rows_PF: Tensor) -> Tensor:
         score_P = (standard(rows_PF) @ weight_F - threshold) * steepness
