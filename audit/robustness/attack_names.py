@@ -60,7 +60,7 @@ ATTACKS: dict[str, AttackFacts] = {
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "hop_skip_jump": AttackFacts("image", _BOTH, _STEPS, minimal=True, knowledge="label"),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
-    "brendel_bethge": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "brendel_bethge": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True),
     "square": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"}), knowledge="score"),
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),

@@ -261,7 +261,7 @@ def test_the_table_of_names_says_what_the_attacks_say() -> None:
         assert (attack.modality, attack.norms) == (facts.modality, facts.norms), name
         assert attack.knowledge == facts.knowledge, name
         constructor = inspect.signature(EVASION[name]).parameters
-        assert facts.options == {"steps", "restarts"} & set(constructor), name
+        assert facts.options == {"steps", "restarts", "version"} & set(constructor), name
     for modality, name in DEFAULT_ATTACK.items():
         assert ATTACKS[name].modality == modality
         assert DEFAULT_NORM[modality] in ATTACKS[name].norms
