@@ -181,6 +181,8 @@ def outside_the_ball(ledger: LedgerReader, subject: Subject, norm: str) -> list[
         if (threat := _KEPT.fullmatch(name)) is None or threat[1] != norm:
             continue
         kept = ledger.scan(name).drop_nulls(name).collect()
+        if kept.is_empty():
+            continue
         eps = float(threat[2]) * (1 + _SIX_DIGITS)
         ids = kept["example_id"].to_list()
         rows = np.array([place[example] for example in ids], dtype=np.int64)

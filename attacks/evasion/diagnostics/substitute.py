@@ -23,7 +23,7 @@ from raiaudit.attacks.threats import ThreatModel
 __all__ = ["substitute", "transferred"]
 
 _BATCH = 64
-_UPDATES = 250
+_UPDATES = 150
 
 
 def substitute(classifier: LogitsOf, x_N: Tensor, *, seed: int) -> nn.Module:
