@@ -48,6 +48,7 @@ _log = logging.getLogger(__name__)
 _START_DRAWS = 50
 _START_HALVINGS = 10
 _CLEAR = 1e-5  # of the largest logit: by how much an error must err, to hold at another batch size
+_PUSHES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)  # of the distance: how far outwards to look for such an error
 _ROUNDING = 1e-6  # of eps: what an attack told to stay within eps may overstep it by
 
 
@@ -98,23 +99,39 @@ class _Tally:
         """Keep what errs closer than before; returns which rows err (bool A)."""
         norm_A = self.region.distance(x, self.x[rows])
         wrong_A = errs(logits_AK, self.y_B[rows])
-        size_A = logits_AK.abs().amax(1)
-        clear_A = ~(margin(logits_AK, self.y_B[rows]) > -_CLEAR * size_A) | (norm_A == 0)
-        closer_A = (norm_A < self.norm_B[rows]) & self.region.valid(x, self.x[rows])
-        keep_A = wrong_A & clear_A & closer_A
+        keep_A = wrong_A & (norm_A < self.norm_B[rows]) & self.region.valid(x, self.x[rows])
         self.norm_B[rows] = torch.where(keep_A, norm_A, self.norm_B[rows])
         self.best[rows] = torch.where(per_row(keep_A, x), x, self.best[rows])
         return wrong_A
 
-    def confirm(self, classifier: LogitsOf, batch_size: int) -> None:
-        """Classify every error once more, in other company; what does not hold is taken back."""
+    def confirm(self, classifier: LogitsOf, batch_size: int, budget: int | None) -> None:
+        """Classify every error once more, in other company; what does not hold is taken back.
+
+        The nearest error of a good attack errs by a rounding: it is pushed outwards until it errs clearly, as
+        far as `budget` allows. One that held, but cannot be pushed, stays.
+        """
+        failed_B = torch.zeros_like(self.norm_B, dtype=torch.bool)
         moved = (self.norm_B.isfinite() & (self.norm_B > 0)).nonzero().squeeze(1)
-        for rows in torch.split(moved, max(1, batch_size // 2)):
-            with torch.no_grad():
-                holds_A = errs(classifier(self.best[rows]), self.y_B[rows])
-            self.forwards_B[rows] += 1
-            self.norm_B[rows[~holds_A]] = torch.inf
-            self.best[rows[~holds_A]] = self.x[rows[~holds_A]]
+        for unsettled in torch.split(moved, max(1, batch_size // 2)):
+            for push in _PUSHES:
+                rows = unsettled if budget is None else unsettled[self.forwards_B[unsettled] < budget]
+                if not len(rows):
+                    break
+                x = self.x[rows].lerp(self.best[rows], 1 + push).clamp(self.region.low, self.region.high)
+                with torch.no_grad():
+                    logits_AK = classifier(x)
+                self.forwards_B[rows] += 1
+                errs_A = errs(logits_AK, self.y_B[rows])
+                failed_B[rows] |= ~errs_A if push == 0 else False
+                unclear_A = margin(logits_AK, self.y_B[rows]) > -_CLEAR * logits_AK.abs().amax(1)
+                settled_A = errs_A & ~unclear_A
+                settled = rows[settled_A]
+                self.best[settled] = x[settled_A]
+                self.norm_B[settled] = self.region.distance(x, self.x[rows])[settled_A]
+                failed_B[settled] = False
+                unsettled = unsettled[~torch.isin(unsettled, settled)]
+        self.norm_B[failed_B] = torch.inf
+        self.best[failed_B] = self.x[failed_B]
 
 
 class _Watch(nn.Module):
@@ -149,10 +166,12 @@ class _Watch(nn.Module):
         ):
             raise _StoppedError
         self.tally.forwards_B[self.rows] += 1
-        logits_AK: Tensor = self._logits_of(x)
+        # Foolbox's steps leave the box by a rounding; what is asked, and kept, is the point of the box.
+        inside = x.detach().clamp(self.tally.region.low, self.tally.region.high)
+        logits_AK: Tensor = self._logits_of(x + (inside - x).detach() if x.requires_grad else inside)
         if logits_AK.requires_grad:
             Tensor.register_hook(logits_AK, self._count)  # type: ignore[no-untyped-call]  # torch's own gap
-        self.tally.consider(self.rows, x.detach(), logits_AK.detach())
+        self.tally.consider(self.rows, inside, logits_AK.detach())
         if bool((self.tally.norm_B[self.rows] <= self.enough).all()):
             raise _StoppedError
         return logits_AK
@@ -293,7 +312,7 @@ class FoolboxAttack(ABC):
                     self._attack(watch, threat, seed)
                 except _StoppedError:
                     continue
-            tally.confirm(classifier, self.batch_size)
+            tally.confirm(classifier, self.batch_size, threat.budget)
         norm_B = tally.norm_B.float()
         found_B = norm_B.isfinite()
         return AttackResult(

@@ -86,7 +86,7 @@ class BrendelBethge(FoolboxAttack):
     """
 
     name: ClassVar[str] = "brendel_bethge"
-    norms: ClassVar[frozenset[Norm]] = _ANY
+    norms: ClassVar[frozenset[Norm]] = _ANY | {"l0"}
     knowledge: ClassVar[Knowledge] = "white"
     needs_start: ClassVar[bool] = True
     apart: ClassVar[bool] = True
@@ -101,6 +101,7 @@ class BrendelBethge(FoolboxAttack):
             "linf": foolbox.attacks.LinfinityBrendelBethgeAttack,
             "l2": foolbox.attacks.L2BrendelBethgeAttack,
             "l1": foolbox.attacks.L1BrendelBethgeAttack,
+            "l0": foolbox.attacks.L0BrendelBethgeAttack,
         }
         return table[norm](steps=self.steps)
 
@@ -204,7 +205,7 @@ class SaltAndPepper(FoolboxAttack):
     """Ever less of it, at random, until the model is right."""
 
     name: ClassVar[str] = "salt_and_pepper"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"l2", "l1"})
+    norms: ClassVar[frozenset[Norm]] = frozenset({"l2", "l1", "l0"})
     knowledge: ClassVar[Knowledge] = "label"
 
     steps: int = 1000

@@ -60,7 +60,17 @@ ATTACKS: dict[str, AttackFacts] = {
     "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
     "hop_skip_jump": AttackFacts("image", _BOTH, _STEPS, minimal=True, knowledge="label"),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
-    "brendel_bethge": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True),
+    "brendel_bethge": AttackFacts("image", _BOTH | {"l1", "l0"}, _STEPS, minimal=True),
+    "ead": AttackFacts("image", frozenset({"l1"}), _STEPS, minimal=True),
+    "newton_fool": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "virtual_adversarial": AttackFacts("image", _L2, _STEPS),
+    "gen_attack": AttackFacts("image", frozenset({"linf"}), _STEPS, knowledge="score"),
+    "salt_and_pepper": AttackFacts(
+        "image", frozenset({"l2", "l1", "l0"}), _STEPS, minimal=True, knowledge="label"
+    ),
+    "blended_noise": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True, knowledge="label"),
+    "contrast_reduction": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True, knowledge="label"),
+    "inversion": AttackFacts("image", _BOTH | {"l1"}, minimal=True, knowledge="label"),
     "square": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"}), knowledge="score"),
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),
