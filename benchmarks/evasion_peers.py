@@ -123,6 +123,8 @@ def autoattacks(it: Subject, *, batch_size: int, seed: int) -> tuple[dict[str, C
         theirs = AutoAttack(
             _art_model(it), eps=it.threat.eps, eps_step=2 * it.threat.eps, batch_size=batch_size
         )
+        for part in theirs.attacks:
+            part.set_params(verbose=False)
         found["art"] = lambda: torch.from_numpy(theirs.generate(it.x_BCHW.numpy(), it.y_B.numpy()))
     else:
         missing.append("art")
