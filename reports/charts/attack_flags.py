@@ -30,7 +30,7 @@ def attack_flags(table: pl.DataFrame) -> AnyChart:
         y=alt.Y(
             "line:N",
             sort=lines,
-            axis=alt.Axis(title=None, labelLimit=230, ticks=False, domain=False, grid=True),
+            axis=alt.Axis(title=None, labelLimit=230, labelPadding=10, ticks=False, domain=False, grid=True),
         )
     )
     asked = base.transform_filter("datum.share !== null")

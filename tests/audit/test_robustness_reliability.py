@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raiaudit.attacks.evasion.pgd import PGD, perturb
+from raiaudit.attacks.spaces import Column, TableSchema
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.audit.catalogue import CHECKS
 from raiaudit.audit.gates import Gate
@@ -31,6 +32,7 @@ from raiaudit.audit.robustness.reliability_summary import DOUBTED, findings, mea
 from raiaudit.audit.spec import Policy
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures.classifier import Classifier
+from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.data.digits import digits
 
 EPS = 0.15
@@ -389,6 +391,43 @@ def test_an_adversarial_input_that_the_ledger_shows_out_of_bounds_is_found(
         ledger.append(task, "0" * 64, content)
         found = {m.metric: m for m in Reliability().summarise(ledger, subject, config)}
         assert found["invalid_adversarials"].value == expected / 8
+
+
+class Row(Classifier):
+    """Two logits from the first column of a row; or from that and chance."""
+
+    architecture = "planted"
+    modality = "tabular"
+
+    def __init__(self, *, random: bool) -> None:
+        super().__init__()
+        self.random, self.classes = random, 2
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        score = inputs[:, 0] - 0.5 + (torch.randn(len(inputs)) if self.random else 0)
+        return torch.stack([-score, score], dim=1)
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_a_table_is_asked_what_makes_sense_for_it(random: bool, make_subject: Any, run_check: Any) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(size=(40, 2)).astype(np.float32)
+    split = Split(pl.Series([f"r{i:02d}" for i in range(40)]), rows, (rows[:, 0] > 0.5).astype(np.int64))
+    schema = TableSchema((Column("a", "real"), Column("b", "real")))
+    dataset = Dataset("rows", "tabular", ("no", "yes"), schema, {"test": split}, digest="0")
+    subject, config = make_subject(Row(random=random), dataset), ReliabilityConfig(eps=0.2, examples=40)
+    found = {
+        m.metric: m
+        for m in Reliability().summarise(run_check(Reliability(), subject, config), subject, config)
+    }
+    assert loud(found) >= {"random_answers"} if random else loud(found) == set()
+    assert bool(found["flags_raised"].doubts) is random
+    assert found["zero_gradients"].value is None
+    assert found["not_monotone"].value is not None
+    assert found["probability_outputs"].value == 0
+    if not random:  # a row moves by a fifth of the range at most
+        robust_share = float((np.abs(rows[:, 0] - 0.5) > 0.2).mean())
+        assert found["accuracy_after_everything_tried"].value == pytest.approx(robust_share)
 
 
 def test_a_norm_that_the_diagnostics_lack_is_refused(plain: nn.Module, make_subject: Any) -> None:
