@@ -81,6 +81,7 @@ class AutoAttack(ImageAttack):
     name: ClassVar[str] = "autoattack"
     norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2", "l1"})
 
+    compilation: Compile = "auto"
     version: Version = "standard"
     skip_certified: bool = True
 

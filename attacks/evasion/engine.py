@@ -45,10 +45,13 @@ WAVE_CHUNKS, WAVE_VALUES = 16, 2**25
 chunks; a rule keeps some five arrays of that size, whatever the number of examples."""
 
 WORTH_QUICKENING = 4096
-"""Forwards ahead that pay for looking for a quicker form of the network."""
+"""Rows yet to go through the network that pay for looking for a quicker form of it…"""
 
-SAMPLE = 64
-"""Rows on which a quicker form is judged."""
+QUICKEN_AFTER = 4
+"""…once they have withstood so many steps: most examples of an undefended network never do."""
+
+SAMPLE = {"cpu": 32}
+"""Rows on which forms are judged; 256 on an accelerator."""
 
 
 def run(
@@ -107,14 +110,15 @@ class _Loop:
         self.network, self.tally, self.batch_size = network, tally, batch_size
         self.budget, self.precision, self.compilation = budget, precision, compilation
         self.judged = False
+        self.steps_ahead = 0
 
     def wave(self, rules: Sequence[Rule], standing: Rows) -> None:
         """All rules on some of the rows."""
-        for rule in rules:
+        for number, rule in enumerate(rules):
+            self.steps_ahead = sum(later.steps * later.tries for later in rules[number:])
             if isinstance(rule, Clean):
                 standing = self._cleaned(rule, standing)
             else:
-                self._maybe_quicken(rule, standing)
                 standing = self._pursued(rule, standing)
             if not len(standing):
                 return
@@ -130,14 +134,17 @@ class _Loop:
         rows = joined(parts)
         return rows.take(self.tally.going(rows))
 
-    def _maybe_quicken(self, rule: Rule, rows: Rows) -> None:
-        """Before the first long rule: look for a quicker form of the network, on a few clean rows."""
+    def _maybe_quicken(self, chunks: list[Rows]) -> None:
+        """Once, if there is enough to do: look for a quicker form of the network, on a few clean rows."""
+        ahead = sum(map(len, chunks)) * self.steps_ahead
+        rows = chunks[0]
         known = rows.clean_AK.shape[1] > 0 and self.budget is None
-        if not self.judged and known and len(rows) * rule.steps * rule.tries >= WORTH_QUICKENING:
-            self.judged = True
-            few = rows.take(slice(0, SAMPLE))
-            spent = self.network.quicken(few.x0, few.clean_AK, self.precision, self.compilation)
-            self.tally.forwards_B[few.index_A] += spent
+        if self.judged or not known or ahead < WORTH_QUICKENING:
+            return
+        self.judged = True
+        few = rows.take(slice(0, SAMPLE.get(rows.x.device.type, 256)))
+        spent = self.network.quicken(few.x0, few.clean_AK, self.precision, self.compilation, ahead=ahead)
+        self.tally.forwards_B.index_add_(0, few.index_A, torch.full_like(few.index_A, spent))
 
     def _pursued(self, rule: Rule, standing: Rows) -> Rows:
         """The rows that withstood every try of the rule."""
@@ -173,6 +180,8 @@ class _Loop:
             chunks = closed_up(chunks, self.batch_size)
             if not chunks:
                 return
+            if iteration == QUICKEN_AFTER:
+                self._maybe_quicken(chunks)
 
     def _advance(self, rule: Rule, rows: Rows, iteration: int) -> Rows:
         """One look, and one step for those that withstood it."""

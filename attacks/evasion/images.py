@@ -28,7 +28,7 @@ __all__ = ["ImageAttack"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAttack(ABC):
     """`batch_size` rows go through the model at once; `precision` is that of the search, and `compilation`
-    whether it goes through `torch.compile` ("auto": if a timed pass is quicker; compiling takes a minute).
+    whether it goes through `torch.compile` ("auto": in a long search, if a timed pass is quicker).
 
     Every success is one of the classifier as it is, in float32, whatever the precision of the search.
     The result's `details`: `found_try` (restart or target that found it, −1: none), `found_step`, `margin`

@@ -16,10 +16,32 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from raiaudit.attacks.evasion.balls import per_row
 
-__all__ = ["Call", "Patch", "exact_head", "folded", "last_linear", "normalised", "reordered", "watched"]
+__all__ = [
+    "Call",
+    "Patch",
+    "exact_head",
+    "folded",
+    "forwarding",
+    "last_linear",
+    "normalised",
+    "put_on",
+    "reordered",
+    "watched",
+]
 
 Patch = Callable[[], Callable[[], None]]
 """Puts one change on; returns what takes it off."""
+
+
+@contextmanager
+def put_on(patch: Patch) -> Iterator[None]:
+    """The patch, for the length of the context."""
+    take_off = patch()
+    try:
+        yield
+    finally:
+        take_off()
+
 
 Call = tuple[nn.Module, Tensor, Tensor]
 _Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
@@ -71,29 +93,31 @@ def _swapped(module: nn.Module, name: str, value: Tensor) -> Patch:
 
     parameter = nn.Parameter(value, requires_grad=False)
 
-    def put_on() -> Callable[[], None]:
+    def apply() -> Callable[[], None]:
         before = module._parameters[name]
         module._parameters[name] = parameter
         return lambda: module._parameters.__setitem__(name, before)
 
-    return put_on
+    return apply
 
 
-def _forwarding(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Patch:
+def forwarding(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Patch:
     """A forward exchanged for another."""
 
-    def put_on() -> Callable[[], None]:
+    def apply() -> Callable[[], None]:
         before = module.__dict__.get("forward")
         module.__dict__["forward"] = forward
         if before is None:
             return lambda: module.__dict__.pop("forward")
         return lambda: module.__dict__.__setitem__("forward", before)
 
-    return put_on
+    return apply
 
 
 def _together(*patches: Patch) -> Patch:
-    def put_on() -> Callable[[], None]:
+    """Several patches as one."""
+
+    def apply() -> Callable[[], None]:
         undo = [patch() for patch in patches]
 
         def take_off() -> None:
@@ -102,7 +126,7 @@ def _together(*patches: Patch) -> Patch:
 
         return take_off
 
-    return put_on
+    return apply
 
 
 def folded(layer: _Layer, norm: _BatchNorm) -> Patch:
@@ -124,7 +148,7 @@ def folded(layer: _Layer, norm: _BatchNorm) -> Patch:
     return _together(
         _swapped(layer, "weight", folded_weight.to(weight.dtype).contiguous(memory_format=order)),
         _swapped(layer, "bias", folded_bias.to(weight.dtype)),
-        _forwarding(norm, lambda x: x),
+        forwarding(norm, lambda x: x),
     )
 
 
@@ -143,4 +167,4 @@ def exact_head(head: nn.Linear) -> Patch:
             bias = None if head.bias is None else head.bias.float()
             return nn.functional.linear(x.float(), head.weight.float(), bias)
 
-    return _forwarding(head, forward)
+    return forwarding(head, forward)

@@ -271,8 +271,14 @@ def test_quicker_network_answers_the_same_and_leaves_the_model_alone(images: Ten
     exact = model(images).detach()
     with prepared(model):
         quick = Network(model)
-        assert quick.quicken(images, exact, "fp32") == 2
-        assert len(quick._patches) == 2  # one norm is behind an activation and cannot be folded
+        trial = network._Trial(model, images, exact)
+        (form,) = trial.forms("fp32")
+        assert form.channels_last
+        assert len(form.patches) == 2  # one norm is behind an activation and cannot be folded
+        answers = form(model, images)
+        torch.testing.assert_close(answers, exact, rtol=1e-4, atol=1e-5)
+        assert not torch.equal(answers, exact)  # something was folded
+        assert quick.quicken(images, exact) > 0
         torch.testing.assert_close(quick.search(images), exact, rtol=1e-4, atol=1e-5)
     assert "forward" not in model.norms[0].__dict__
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -307,9 +313,8 @@ def test_a_fold_that_would_change_the_answers_is_given_up(images: Tensor) -> Non
 
     model = Twice().eval()
     exact = model(images).detach()
-    quick = Network(model)
-    quick.quicken(images, exact, "fp32")
-    assert torch.equal(quick.search(images), exact)
+    forms = network._Trial(model, images, exact).forms("fp32")
+    assert [len(form.patches) for form in forms] == [0]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -338,7 +343,8 @@ def test_low_precision_that_breaks_less_is_refused_by_the_gate(images: Tensor) -
     with prepared(model):
         blind = Network(model)
         blind.quicken(images, model(images), "bf16")
-        assert blind.precision == "bf16"
+        assert blind.form[False].low
+        assert blind.form[True].low
         assert float((blind.search(images)[:, 0] - blind.search(images)[:, 1]).abs().max()) == 0
     exact, gated = (
         AutoAttack(version="screen", precision=precision)(model, images, y, threat, space=box, seed=0)
