@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["Knowledge", "Norm", "ThreatModel"]
 
-Norm = Literal["linf", "l2", "l1", "l0"]
+Norm = Literal["linf", "l2", "l1", "l0", "spatial"]
 Knowledge = Literal["white", "score", "label"]
 
 
@@ -17,7 +17,8 @@ class ThreatModel:
 
     For text `eps` is the fraction of words that may change (norm "l0"); for tables it is the summed
     cost of the changed columns (norm "l1"), the largest change in units of each column's range
-    ("linf") or the number of changed columns ("l0"). `budget` caps the queries per example (None: the
+    ("linf") or the number of changed columns ("l0"). For images "spatial" is the size of a rotation and
+    shift, in units of 30° and a tenth of the side. `budget` caps the queries per example (None: the
     attack's own schedule).
     """
 

@@ -22,6 +22,7 @@
     blended_noise        image     linf, l2, l1   label    the nearest error     noise
     contrast_reduction   image     linf, l2, l1   label    the nearest error     towards grey
     inversion            image     linf, l2, l1   label    the nearest error     arXiv:1607.02533
+    spatial              image     spatial        label    an error within eps   arXiv:1712.02779
     square               image     linf, l2       score    an error within eps   arXiv:1912.00049
     characters           text      l0             score    an error within eps   arXiv:1711.02173
     hotflip              text      l0             white    an error within eps   arXiv:1712.06751
@@ -65,6 +66,7 @@ from raiaudit.attacks.evasion.hop_skip_jump import HopSkipJump
 from raiaudit.attacks.evasion.hotflip import HotFlip
 from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
 from raiaudit.attacks.evasion.projected_table import ProjectedTable
+from raiaudit.attacks.evasion.spatial import Spatial
 from raiaudit.attacks.evasion.square import Square
 from raiaudit.attacks.evasion.substitution import Substitution
 from raiaudit.attacks.evasion.table import Table
@@ -93,6 +95,7 @@ EVASION: dict[str, Callable[..., EvasionAttack]] = {
     "blended_noise": BlendedNoise,
     "contrast_reduction": ContrastReduction,
     "inversion": Inversion,
+    "spatial": Spatial,
     "square": Square,
     "characters": Characters,
     "hotflip": HotFlip,

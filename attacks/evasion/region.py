@@ -20,7 +20,7 @@ from raiaudit.attacks.spaces import ImageBox, InputSpace
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.errors import UsageError
 
-__all__ = ["Region", "region_of"]
+__all__ = ["Region", "checked", "region_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,15 @@ class Region:
 def region_of(
     attack: EvasionAttack, x: Tensor, y_B: Tensor, threat: ThreatModel, space: InputSpace
 ) -> Region:
-    """The region of an image attack.
+    """The region of an image attack; errors as in `checked`."""
+    box = checked(attack, x, y_B, threat, space)
+    return Region(BALLS[threat.norm], threat.eps, box.low, box.high)
+
+
+def checked(
+    attack: EvasionAttack, x: Tensor, y_B: Tensor, threat: ThreatModel, space: InputSpace
+) -> ImageBox:
+    """The box of an image attack, once its input has been looked at.
 
     Raises `UsageError` for a norm the attack does not have, a space that is not images, labels that are
     not int64, or inputs outside the space.
@@ -92,4 +100,4 @@ def region_of(
             f"inputs leave the box [{space.low}, {space.high}] of their space, or are NaN",
             remedy="scale the inputs, or state the true bounds in the data set",
         )
-    return Region(BALLS[threat.norm], threat.eps, space.low, space.high)
+    return space

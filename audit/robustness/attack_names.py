@@ -71,6 +71,7 @@ ATTACKS: dict[str, AttackFacts] = {
     "blended_noise": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True, knowledge="label"),
     "contrast_reduction": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True, knowledge="label"),
     "inversion": AttackFacts("image", _BOTH | {"l1"}, minimal=True, knowledge="label"),
+    "spatial": AttackFacts("image", frozenset({"spatial"}), _STEPS, knowledge="label"),
     "square": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"}), knowledge="score"),
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),

@@ -21,6 +21,7 @@ __all__ = [
 
 _UNIT = alt.Scale(domain=[0, 1])
 _NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
+_SPATIAL = "Rotation and shift (1 = 30° and a tenth of the side)"
 
 
 def accuracy_against_eps(
@@ -32,6 +33,7 @@ def accuracy_against_eps(
     """
     named = _NORMS.get(norm, norm)
     title = f"Perturbation budget ε ({named} norm, input units)" if named else "Perturbation budget ε"
+    title = _SPATIAL if norm == "spatial" else title
     lines = curve(
         table.sort(by, "eps"),
         x=alt.X("eps:Q", axis=alt.Axis(title=title, grid=False, tickCount=5)),
