@@ -29,14 +29,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from raiaudit.attacks import randomness
-from raiaudit.attacks.evasion.balls import per_row
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality, prepared
-from raiaudit.attacks.evasion.region import Region, region_of
+from raiaudit.attacks.evasion.foolbox_watch import Nearest, StoppedError, Watch, find_starts
+from raiaudit.attacks.evasion.region import region_of
 from raiaudit.attacks.evasion.rows import example_ids
-from raiaudit.attacks.evasion.rules import errs, margin
 from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 from raiaudit.errors import QueryFailedError, SubjectUnavailableError, UsageError
@@ -45,22 +42,14 @@ __all__ = ["FoolboxAttack", "Job"]
 
 _log = logging.getLogger(__name__)
 
-_START_DRAWS = 50
-_START_HALVINGS = 10
-_CLEAR = 1e-5  # of the largest logit: by how much an error must err, to hold at another batch size
-_PUSHES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)  # of the distance: how far outwards to look for such an error
 _ROUNDING = 1e-6  # of eps: what an attack told to stay within eps may overstep it by
-
-
-class _StoppedError(Exception):
-    """The query budget or the time is spent, or nothing is left to find."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What foolbox is given: rows that the model has right, plain data that can travel.
 
-    `runner_up` is the likeliest wrong class, `eps` (scalar) the radius of an attack that has one, `starts`
+    `runner_up_A` is the likeliest wrong class, `eps` (scalar) the radius of an attack that has one, `starts`
     errors to begin from.
     """
 
@@ -80,142 +69,6 @@ class Job:
         return replace(
             self, x=self.x.cpu(), y_A=self.y_A.cpu(), runner_up_A=self.runner_up_A.cpu(), starts=starts
         )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The closest error found for each example (norm inf: none), and what it cost."""
-
-    x: Tensor
-    y_B: Tensor
-    ids_B: Tensor
-    region: Region
-    best: Tensor
-    norm_B: Tensor
-    forwards_B: Tensor
-    backwards_B: Tensor
-
-    def consider(self, rows: Tensor, x: Tensor, logits_AK: Tensor) -> Tensor:
-        """Keep what errs closer than before; returns which rows err (bool A)."""
-        norm_A = self.region.distance(x, self.x[rows])
-        wrong_A = errs(logits_AK, self.y_B[rows])
-        keep_A = wrong_A & (norm_A < self.norm_B[rows]) & self.region.valid(x, self.x[rows])
-        self.norm_B[rows] = torch.where(keep_A, norm_A, self.norm_B[rows])
-        self.best[rows] = torch.where(per_row(keep_A, x), x, self.best[rows])
-        return wrong_A
-
-    def confirm(self, classifier: LogitsOf, batch_size: int, budget: int | None) -> None:
-        """Classify every error once more, in other company; what does not hold is taken back.
-
-        The nearest error of a good attack errs by a rounding: it is pushed outwards until it errs clearly, as
-        far as `budget` allows. One that held, but cannot be pushed, stays.
-        """
-        failed_B = torch.zeros_like(self.norm_B, dtype=torch.bool)
-        moved = (self.norm_B.isfinite() & (self.norm_B > 0)).nonzero().squeeze(1)
-        for unsettled in torch.split(moved, max(1, batch_size // 2)):
-            for push in _PUSHES:
-                rows = unsettled if budget is None else unsettled[self.forwards_B[unsettled] < budget]
-                if not len(rows):
-                    break
-                x = self.x[rows].lerp(self.best[rows], 1 + push).clamp(self.region.low, self.region.high)
-                with torch.no_grad():
-                    logits_AK = classifier(x)
-                self.forwards_B[rows] += 1
-                errs_A = errs(logits_AK, self.y_B[rows])
-                failed_B[rows] |= ~errs_A if push == 0 else False
-                unclear_A = margin(logits_AK, self.y_B[rows]) > -_CLEAR * logits_AK.abs().amax(1)
-                settled_A = errs_A & ~unclear_A
-                settled = rows[settled_A]
-                self.best[settled] = x[settled_A]
-                self.norm_B[settled] = self.region.distance(x, self.x[rows])[settled_A]
-                failed_B[settled] = False
-                unsettled = unsettled[~torch.isin(unsettled, settled)]
-        self.norm_B[failed_B] = torch.inf
-        self.best[failed_B] = self.x[failed_B]
-
-
-class _Watch(nn.Module):
-    """The classifier as foolbox sees it; row i of every batch is an attempt on example `rows[i]`.
-
-    The classifier hides in a closure, so that foolbox cannot move it to another device. Once every row has
-    an error at a norm of at most `enough`, there is nothing left to ask.
-    """
-
-    def __init__(
-        self,
-        classifier: LogitsOf,
-        tally: _Tally,
-        rows: Tensor,
-        *,
-        budget: int | None,
-        deadline: float,
-        enough: float,
-    ) -> None:
-        super().__init__()
-        self._logits_of: LogitsOf = lambda x: classifier(x)
-        self.tally, self.rows = tally, rows
-        self.budget, self.deadline, self.enough = budget, deadline, enough
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert len(x) == len(self.rows), "foolbox keeps a batch whole"
-        spent = int(self.tally.forwards_B[self.rows[0]])
-        # The second look at what is found is part of the budget.
-        if time.monotonic() > self.deadline or (
-            self.budget is not None and spent > 0 and spent + 2 > self.budget
-        ):
-            raise _StoppedError
-        self.tally.forwards_B[self.rows] += 1
-        # Foolbox's steps leave the box by a rounding; what is asked, and kept, is the point of the box.
-        inside = x.detach().clamp(self.tally.region.low, self.tally.region.high)
-        logits_AK: Tensor = self._logits_of(x + (inside - x).detach() if x.requires_grad else inside)
-        if logits_AK.requires_grad:
-            Tensor.register_hook(logits_AK, self._count)  # type: ignore[no-untyped-call]  # torch's own gap
-        self.tally.consider(self.rows, inside, logits_AK.detach())
-        if bool((self.tally.norm_B[self.rows] <= self.enough).all()):
-            raise _StoppedError
-        return logits_AK
-
-    def _count(self, grad: Tensor) -> None:
-        self.tally.backwards_B[self.rows] += 1
-
-    def narrowed(self, keep_A: Tensor) -> _Watch:
-        """A watch over some of the rows, on the same tally, budget and clock."""
-        return _Watch(
-            self._logits_of,
-            self.tally,
-            self.rows[keep_A],
-            budget=self.budget,
-            deadline=self.deadline,
-            enough=self.enough,
-        )
-
-
-def _find_starts(watch: _Watch, *, seed: int, stream: str) -> None:
-    """An error for each row where noise of some grain has one, drawn close along the line to the clean input.
-
-    A model gives all fine noise the same one or two classes: an example of that class starts from coarser.
-    """
-    tally, rows = watch.tally, watch.rows
-    x0, region = tally.x[rows], tally.region
-    channels, *sides = x0.shape[1:]
-    for draw in range(_START_DRAWS):
-        grains = [max(1, side >> draw % 4) for side in sides]
-        noise = randomness.uniform(
-            tally.ids_B[rows], (channels, *grains), seed=seed, stream=f"{stream}/start", draw=draw
-        )
-        noise = functional.interpolate(noise.to(x0.dtype), size=sides) if sides else noise.to(x0.dtype)
-        watch((noise * (region.high - region.low) + region.low).clamp(region.low, region.high))
-        if bool(tally.norm_B[rows].isfinite().all()):
-            break
-    start = tally.best[rows].clone()
-    near_A = torch.zeros(len(rows), device=x0.device)
-    far_A = torch.ones(len(rows), device=x0.device)
-    for _ in range(_START_HALVINGS):
-        middle_A = (near_A + far_A) / 2
-        wrong_A = errs(watch(x0.lerp(start, per_row(middle_A, x0))), tally.y_B[rows])
-        far_A = torch.where(wrong_A, middle_A, far_A)
-        near_A = torch.where(wrong_A, near_A, middle_A)
 
 
 @contextmanager
@@ -297,10 +150,10 @@ class FoolboxAttack(ABC):
         zero_B = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         far_B = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
         ids_B = example_ids(ids, len(x), x.device)
-        tally = _Tally(x, y_B, ids_B, region, x.clone(), far_B, zero_B, zero_B.clone())
+        tally = Nearest(x, y_B, ids_B, region, x.clone(), far_B, zero_B, zero_B.clone())
         with prepared(classifier):
             for first in range(0, len(x), self.batch_size):
-                watch = _Watch(
+                watch = Watch(
                     classifier,
                     tally,
                     torch.arange(first, min(first + self.batch_size, len(x)), device=x.device),
@@ -310,7 +163,7 @@ class FoolboxAttack(ABC):
                 )
                 try:
                     self._attack(watch, threat, seed)
-                except _StoppedError:
+                except StoppedError:
                     continue
             tally.confirm(classifier, self.batch_size, threat.budget)
         norm_B = tally.norm_B.float()
@@ -323,7 +176,7 @@ class FoolboxAttack(ABC):
             tally.backwards_B,
         )
 
-    def _attack(self, watch: _Watch, threat: ThreatModel, seed: int) -> None:
+    def _attack(self, watch: Watch, threat: ThreatModel, seed: int) -> None:
         tally = watch.tally
         with torch.no_grad():
             logits_AK = watch(tally.x[watch.rows])
@@ -334,12 +187,12 @@ class FoolboxAttack(ABC):
         runner_up_A = logits_AK.scatter(1, tally.y_B[watch.rows][:, None], -torch.inf).argmax(1)
         if self.needs_start:
             with torch.no_grad():
-                _find_starts(watch, seed=seed, stream=self.name)
+                find_starts(watch, seed=seed, stream=self.name)
             started_A = tally.norm_B[watch.rows].isfinite()
             watch, runner_up_A = watch.narrowed(started_A), runner_up_A[started_A]
         self._run(watch, runner_up_A, threat, seed)
 
-    def _run(self, watch: _Watch, runner_up_A: Tensor, threat: ThreatModel, seed: int) -> None:
+    def _run(self, watch: Watch, runner_up_A: Tensor, threat: ThreatModel, seed: int) -> None:
         """Run foolbox on the watched rows; where it raises, on each half of them."""
         tally, rows = watch.tally, watch.rows
         if not len(rows):
@@ -360,7 +213,7 @@ class FoolboxAttack(ABC):
             found = self._apart(watch, job) if self.apart else self.run_foolbox(watch, job)
             with torch.no_grad():
                 watch(found)
-        except (_StoppedError, QueryFailedError, SubjectUnavailableError):
+        except (StoppedError, QueryFailedError, SubjectUnavailableError):
             raise  # whether an example is unanswered is for `queries` to find out
         except Exception as problem:  # whatever foolbox, eagerpy or numba may raise
             if len(rows) == 1:
@@ -370,7 +223,7 @@ class FoolboxAttack(ABC):
             for half_A in (first_half_A, ~first_half_A):
                 self._run(watch.narrowed(half_A), runner_up_A[half_A], threat, seed)
 
-    def _apart(self, watch: _Watch, job: Job) -> Tensor:
+    def _apart(self, watch: Watch, job: Job) -> Tensor:
         from raiaudit.attacks.evasion.foolbox_process import run_apart
 
         return run_apart(self, job, watch, patience=self.patience, deadline=watch.deadline)
