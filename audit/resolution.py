@@ -140,6 +140,7 @@ class Resolver:
             limit=self.options.limit,
             cache=self.home / "cache",
             note=lambda line: listener({"event": "note", "model": version.name, "text": line}),
+            registry=lambda: self.registry,
         )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from raiaudit.attacks.threats import Knowledge
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Dataset, Split
+    from raiaudit.models.registry import Registry
     from raiaudit.models.version import ModelVersion, TrainingRecord
 
 __all__ = ["Subject"]
@@ -46,7 +47,7 @@ class Subject:
 
     `seed` keys every random choice of the audit, `device_name` is "auto", "cpu" or "cuda", `limit` caps
     the number of audited test examples (a partial audit), `cache` is a folder for what may be lost
-    (checkpoints), `note` receives progress lines for people.
+    (checkpoints), `note` receives progress lines for people, `registry` opens the one that holds other models.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Subject:
     limit: int | None = None
     cache: Path | None = None
     note: Callable[[str], None] = field(default=lambda _line: None)
+    registry: Callable[[], Registry] | None = None
 
     @cached_property
     def capabilities(self) -> frozenset[Capability]:

@@ -24,6 +24,7 @@ __all__ = ["Evidence", "Figure", "Words", "figures", "read_evidence", "word_maps
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _PICTURES = 6
 _GROUP_CHARTS = 4
+_CLASSES = 20
 _FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
 
@@ -64,6 +65,8 @@ class _Drawing:
     columns: frozenset[str]
     title: str
     draw: Callable[[pl.DataFrame, Results], Iterator[Figure]]
+    optional: bool = False
+    """Whether a run may lack the table without a word: not every attack fills it."""
 
 
 def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
@@ -83,6 +86,8 @@ def figures(check: str, evidence: Evidence, results: Results) -> tuple[list[Figu
     left_out: list[str] = []
     for drawing in _DRAWINGS.get(check, ()):
         table = evidence.get((check, drawing.table))
+        if (table is None or table.is_empty()) and drawing.optional:
+            continue
         if table is None or table.is_empty():
             left_out.append(f"{drawing.title}: left out, the run holds no table “{drawing.table}”.")
         elif lacking := sorted(drawing.columns - set(table.columns)):
@@ -132,6 +137,70 @@ def _eps_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         chart = accuracy_against_eps(part, norm=norm, threshold=_gate_on(results, "robust_accuracy", norm))
         points = _listed(part, "attack", "eps", "robust_accuracy")
         yield _chart("Robust accuracy against the perturbation budget, with interval.", chart, points)
+
+
+def _nearest_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import accuracy_against_eps
+
+    for (norm,), part in table.group_by("norm", maintain_order=True):
+        chart = accuracy_against_eps(part, norm=str(norm), points=False)
+        caption = "Robust accuracy at every radius, by the nearest error found of each example."
+        yield _chart(caption, chart, _listed(part, "attack", "eps", "robust_accuracy"))
+
+
+def _contribution(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import attack_contributions
+
+    named = table.with_columns(
+        line=pl.format("{}, ε = {}", "attack", pl.col("eps").round_sig_figs(3)),
+        part=pl.when(pl.col("part") == "clean").then(pl.lit("clean error")).otherwise("part"),
+    )
+    for (norm,), rows in named.group_by("norm", maintain_order=True):
+        told = "; ".join(
+            f"{line}: " + ", ".join(f"{part} {share:.1%}" for part, share in of.iter_rows())
+            for (line,), of in rows.drop_nulls("share")
+            .group_by("line", maintain_order=True)
+            .agg(pl.struct("part", "share"))
+            .iter_rows(named=False)
+            for of in [pl.DataFrame(of)]
+        )
+        caption = f"What broke the examples first ({norm}); the pale end survived everything."
+        yield _chart(caption, attack_contributions(rows), told)
+
+
+def _class_intervals(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    """Of each norm the strongest attack at the largest radius: the one that leaves the fewest right."""
+    import polars as pl
+
+    from raiaudit.reports.charts import class_robustness
+
+    for (norm,), rows in table.group_by("norm", maintain_order=True):
+        largest = rows.filter(pl.col("eps") == pl.col("eps").max())
+        left = largest.group_by("attack", maintain_order=True).agg(
+            (pl.col("robust") * pl.col("n")).sum() / pl.col("n").sum()
+        )
+        attack = left.sort("robust", maintain_order=True)["attack"][0]
+        chosen = largest.filter(pl.col("attack") == attack)
+        caption = f"Accuracy by class, clean and under {attack} ({norm}, ε = {chosen['eps'][0]:.4g})"
+        if chosen.height > _CLASSES:
+            caption += f"; the {_CLASSES} of {chosen.height} classes that suffer most"
+            chosen = chosen.sort("robust", nulls_last=True, maintain_order=True).head(_CLASSES)
+        told = "; ".join(
+            f"{name} {clean:.1%} and {robust:.1%}"
+            for name, clean, robust in chosen.select("class", "clean", "robust").drop_nulls().iter_rows()
+        )
+        yield _chart(f"{caption}, with intervals.", class_robustness(chosen), told)
+
+
+def _query_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import accuracy_against_queries
+
+    for (norm, eps), rows in table.group_by("norm", "eps", maintain_order=True):
+        caption = f"Robust accuracy against the queries spent on each example ({norm}, ε = {eps:.4g})."
+        points = _listed(rows, "attack", "queries", "robust_accuracy")
+        yield _chart(caption, accuracy_against_queries(rows), points)
 
 
 def _gate_on(results: Results, metric: str, norm: str) -> tuple[float, float] | None:
@@ -264,9 +333,11 @@ def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.pictures import adversarial_picture
 
     for row in table.head(_PICTURES).iter_rows(named=True):
-        if (picture := adversarial_picture(row)) is not None:
-            alt = f"Clean input, adversarial input and their difference. {_example(row)}"
-            yield Figure(_example(row), alt, picture)
+        if (drawn := adversarial_picture(row)) is not None:
+            picture, factor = drawn
+            caption = f"{_example(row)} (× {factor:.3g})"
+            alt = f"Clean input, perturbation × {factor:.3g}, adversarial input. {_example(row)}"
+            yield Figure(caption, alt, picture)
 
 
 def _example(row: Mapping[str, Any]) -> str:
@@ -283,6 +354,34 @@ def _columns(text: str) -> frozenset[str]:
 _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
     "robustness.evasion": (
         _Drawing("curve", _columns("eps robust_accuracy attack"), "Accuracy against ε", _eps_curve),
+        _Drawing(
+            "nearest",
+            _columns("eps robust_accuracy attack norm"),
+            "Accuracy at every radius",
+            _nearest_curve,
+            optional=True,
+        ),
+        _Drawing(
+            "contribution",
+            _columns("attack norm eps part order share"),
+            "What broke the examples",
+            _contribution,
+            optional=True,
+        ),
+        _Drawing(
+            "queries",
+            _columns("queries robust_accuracy attack norm eps"),
+            "Query curve",
+            _query_curve,
+            optional=True,
+        ),
+        _Drawing(
+            "classes",
+            _columns("attack norm eps class n clean robust"),
+            "Classes under attack",
+            _class_intervals,
+            optional=True,
+        ),
         _Drawing(
             "examples",
             _columns("example_id label predicted shape clean adversarial"),

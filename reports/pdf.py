@@ -32,7 +32,7 @@ STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-2a"]
 _TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.typ"
 _IDS_SHOWN = 12
 _LEGENDS = {
-    "robustness.evasion": "Clean, adversarial, and their difference (grey: none; scaled to the largest).",
+    "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
 }
 

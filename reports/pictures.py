@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["adversarial_picture", "saliency_overlay"]
 
+_MAGNIFIED = 10.0
 _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
 _FOR = np.array([0.835, 0.369, 0.0])  # vermillion: evidence for the prediction
 _AGAINST = np.array([0.0, 0.447, 0.698])  # blue: evidence against it
@@ -38,15 +39,19 @@ def saliency_overlay(row: Mapping[str, Any]) -> bytes | None:
     return _png(grey * (1 - strength) + colour * strength)
 
 
-def adversarial_picture(row: Mapping[str, Any]) -> bytes | None:
-    """Clean, adversarial and their difference (mid-grey: no change; scaled to its largest change)."""
+def adversarial_picture(row: Mapping[str, Any]) -> tuple[bytes, float] | None:
+    """Clean, perturbation, adversarial, and by what the perturbation is multiplied around mid-grey.
+
+    By ten, or as far as the greatest change stays within the greys.
+    """
     clean, adversarial = _pixels(row["clean"], row["shape"]), _pixels(row["adversarial"], row["shape"])
     if clean is None or adversarial is None:
         return None
     change = adversarial - clean
-    difference = 0.5 + 0.5 * change / (np.abs(change).max() or 1.0)
+    peak = float(np.abs(change).max())
+    factor = min(_MAGNIFIED, 0.5 / peak) if peak > 0 else _MAGNIFIED
     gap = np.ones((clean.shape[0], max(1, clean.shape[1] // 14), 3))
-    return _png(np.concatenate([clean, gap, adversarial, gap, difference], axis=1))
+    return _png(np.concatenate([clean, gap, 0.5 + factor * change, gap, adversarial], axis=1)), factor
 
 
 def _pixels(values: Any, shape: Any) -> Pixels | None:

@@ -116,7 +116,18 @@ class _Known:
             self._placed([part.forwards_B for _, part in self.parts]),
             self._placed([part.backwards_B for _, part in self.parts]),
             {**details, UNANSWERED: unanswered_B},
+            self._found_by(),
         )
+
+    def _found_by(self) -> list[str | None]:
+        """Nothing where the attack does not say it."""
+        if not any(part.found_by for _, part in self.parts):
+            return []
+        whole: list[str | None] = [None] * len(self.y_B)
+        for rows, part in self.parts:
+            for row, name in zip(rows.tolist(), part.found_by, strict=True):
+                whole[row] = name
+        return whole
 
     def _adversarial(self) -> Any:
         if isinstance(self.x, Tensor):

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTACKS",
+    "AUTOATTACK_PARTS",
     "DEFAULT_ATTACK",
     "DEFAULT_NORM",
     "AttackFacts",
+    "attack_label",
+    "caveat",
     "choose_attack",
+    "facts_of",
     "fitting_attacks",
     "knowledge_of",
+    "parts_of",
 ]
 
 
@@ -45,19 +50,22 @@ _L2: frozenset[Norm] = frozenset({"l2"})
 _BOTH: frozenset[Norm] = frozenset({"linf", "l2"})
 _WORDS: frozenset[Norm] = frozenset({"l0"})
 _TABLES: frozenset[Norm] = frozenset({"l1", "linf"})
+_PLAIN = frozenset({"precision"})
 _STEPS = frozenset({"steps"})
+_SEARCH = _STEPS | _PLAIN
+_MANY = _SEARCH | {"restarts"}
 
 ATTACKS: dict[str, AttackFacts] = {
-    "fgsm": AttackFacts("image", _BOTH),
-    "pgd": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"})),
-    "mi_fgsm": AttackFacts("image", _BOTH, _STEPS),
-    "apgd": AttackFacts("image", _BOTH | {"l1"}, frozenset({"steps", "restarts"})),
-    "autoattack": AttackFacts("image", _BOTH | {"l1"}, frozenset({"version"})),
-    "fab": AttackFacts("image", _BOTH | {"l1"}, frozenset({"steps", "restarts"}), minimal=True),
-    "fmn": AttackFacts("image", _BOTH | {"l1", "l0"}, _STEPS, minimal=True),
-    "ddn": AttackFacts("image", _L2, _STEPS, minimal=True),
-    "deepfool": AttackFacts("image", _BOTH, _STEPS, minimal=True),
-    "cw": AttackFacts("image", _L2, _STEPS, minimal=True),
+    "fgsm": AttackFacts("image", _BOTH, _PLAIN),
+    "pgd": AttackFacts("image", _BOTH, _MANY),
+    "mi_fgsm": AttackFacts("image", _BOTH, _SEARCH),
+    "apgd": AttackFacts("image", _BOTH | {"l1"}, _MANY),
+    "autoattack": AttackFacts("image", _BOTH | {"l1"}, _PLAIN | {"version"}),
+    "fab": AttackFacts("image", _BOTH | {"l1"}, _MANY, minimal=True),
+    "fmn": AttackFacts("image", _BOTH | {"l1", "l0"}, _SEARCH, minimal=True),
+    "ddn": AttackFacts("image", _L2, _SEARCH, minimal=True),
+    "deepfool": AttackFacts("image", _BOTH, _SEARCH, minimal=True),
+    "cw": AttackFacts("image", _L2, _SEARCH, minimal=True),
     "hop_skip_jump": AttackFacts("image", _BOTH, _STEPS, minimal=True, knowledge="label"),
     "boundary": AttackFacts("image", _L2, _STEPS, minimal=True, knowledge="label"),
     "brendel_bethge": AttackFacts("image", _BOTH | {"l1", "l0"}, _STEPS, minimal=True),
@@ -72,7 +80,8 @@ ATTACKS: dict[str, AttackFacts] = {
     "contrast_reduction": AttackFacts("image", _BOTH | {"l1"}, _STEPS, minimal=True, knowledge="label"),
     "inversion": AttackFacts("image", _BOTH | {"l1"}, minimal=True, knowledge="label"),
     "spatial": AttackFacts("image", frozenset({"spatial"}), _STEPS, knowledge="label"),
-    "square": AttackFacts("image", _BOTH, frozenset({"steps", "restarts"}), knowledge="score"),
+    "square": AttackFacts("image", _BOTH | {"l1"}, _MANY, knowledge="score"),
+    "transfer": AttackFacts("image", _BOTH | {"l1"}, frozenset({"surrogate"}), knowledge="label"),
     "characters": AttackFacts("text", _WORDS, knowledge="score"),
     "hotflip": AttackFacts("text", _WORDS),
     "substitution": AttackFacts("text", _WORDS),
@@ -80,6 +89,14 @@ ATTACKS: dict[str, AttackFacts] = {
     "projected_table": AttackFacts("tabular", _TABLES, _STEPS | {"restarts"}),
     "greedy_table": AttackFacts("tabular", _TABLES | {"l0"}, knowledge="score"),
 }
+
+AUTOATTACK_PARTS = {
+    "standard": ("apgd-ce", "apgd-t", "fab-t", "square"),
+    "plus": ("apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t"),
+    "rand": ("apgd-ce", "apgd-dlr"),
+    "screen": ("apgd-ce", "apgd-t"),
+}
+"""Version → its parts in order."""
 
 DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}
 DEFAULT_NORM: dict[str, Norm] = {"image": "linf", "text": "l0", "tabular": "l1"}
@@ -89,6 +106,37 @@ _FOR_BLACK_BOXES = ("square", "hop_skip_jump", "boundary", "characters")
 
 _MORE_TELLING: tuple[Knowledge, ...] = ("label", "score", "white")
 _NEEDS: dict[Knowledge, str] = {"label": "labels", "score": "scores", "white": "gradients"}
+
+
+def attack_label(attack: str, *, version: str | None = None, budget: int | None = None) -> str:
+    """What columns, measurements and charts call it: "autoattack" alone is the standard version in full.
+
+    `autoattack-screen` is another version, `square-budget500` one whose queries were capped.
+    """
+    other = "" if version in (None, "standard") else f"-{version}"
+    return f"{attack}{other}" + ("" if budget is None else f"-budget{budget}")
+
+
+def facts_of(label: str) -> AttackFacts:
+    """The facts of the attack that a label names."""
+    return ATTACKS[label.split("-")[0]]
+
+
+def parts_of(label: str) -> tuple[str, ...]:
+    """The parts of an ensemble, in order; the attack itself for any other."""
+    attack, *rest = label.split("-")
+    if attack != "autoattack":
+        return (attack,)
+    return AUTOATTACK_PARTS[rest[0] if rest and rest[0] in AUTOATTACK_PARTS else "standard"]
+
+
+def caveat(label: str) -> str | None:
+    """What has to be said of a number by this attack: below its full budget AutoAttack is something else."""
+    attack, *rest = label.split("-")
+    below = any(word == "screen" or word.startswith("budget") for word in rest)
+    if attack == "autoattack" and below:
+        return "below AutoAttack's full budget: not AutoAttack-equivalent"
+    return None
 
 
 def knowledge_of(capabilities: Collection[Capability]) -> Knowledge:

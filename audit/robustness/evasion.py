@@ -4,16 +4,18 @@ Robust accuracy at radius ε as in arXiv:1706.06083: an example counts as robust
 input within ε on which the model errs; clean errors count as broken. It is an upper bound of the true
 robust accuracy, as tight as the attack is strong.
 
-Ledger columns, one set per `<tag>` = `<norm>-<eps>-<attack>`: `evasion.<tag>.broken`, `.clean_broken`,
-`.norm` (distance of the returned input), `.forwards`, `.backwards`; at the largest radius also
-`.predicted` and `.adversarial` (the input itself, for the first few examples the attack broke).
+Ledger columns, one set per `<tag>` = `<norm>-<eps>-<label of the attack>`: `evasion.<tag>.broken`,
+`.clean_broken`, `.found_by` (the part that broke it; "clean": nothing had to), `.norm` (distance of the
+returned input), `.forwards` (queries), `.backwards`; of attacks that tell, `.found_try` and `.found_step`
+(−1: not found), `.margin` (the lowest logit margin within reach), `.dead_gradients`, `.certified`,
+`.forwards_to_break`; at the largest radius also `.predicted` and `.adversarial` (the input itself, for the
+first few examples the attack broke).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -21,21 +23,31 @@ from pydantic import Field, field_validator, model_validator
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_NORM, choose_attack
+from raiaudit.audit.robustness.attack_names import ATTACKS
+from raiaudit.audit.robustness.evasion_evidence import evidence_tables
+from raiaudit.audit.robustness.evasion_parts import by_class, contributions, margins
+from raiaudit.audit.robustness.evasion_rows import kept_inputs, outcome_columns
 from raiaudit.audit.robustness.evasion_summary import at_radius, broken_examples, monotone, tag
+from raiaudit.audit.robustness.evasion_threat import (
+    Plan,
+    build,
+    refuse_beyond_the_box,
+    resolve,
+    surrogate_digest,
+)
 from raiaudit.audit.robustness.text_attacks import constraint_columns, constraints, for_texts
-from raiaudit.audit.robustness.unanswered import clean_errors, known_only
-from raiaudit.errors import QueryFailedError, UnknownNameError, UsageError
+from raiaudit.audit.robustness.unanswered import clean_errors
+from raiaudit.errors import UnknownNameError
 from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
-    from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
 __all__ = ["Evasion", "EvasionConfig"]
 
 _SHOWN = 8  # adversarial inputs kept for the report
+_OPTIONS = ("steps", "restarts", "version", "precision", "surrogate")
 
 
 class EvasionConfig(CheckConfig):
@@ -52,14 +64,24 @@ class EvasionConfig(CheckConfig):
     )
     steps: int | None = Field(default=None, ge=1, description="default: the attack's own")
     restarts: int | None = Field(default=None, ge=1, description="default: the attack's own")
+    version: Literal["standard", "plus", "rand", "screen"] | None = Field(
+        default=None, description="of autoattack; default: standard. screen is quick and not equivalent"
+    )
+    precision: Literal["auto", "fp32", "bf16"] | None = Field(
+        default=None, description="of the search on images; every success is confirmed in float32"
+    )
+    surrogate: str | None = Field(
+        default=None, description="with attack: transfer. A registered model: NAME@ALIAS or NAME/VERSION"
+    )
+    budget: int | None = Field(default=None, ge=1, description="queries (forwards) for each example, at most")
     examples: int | None = Field(default=None, ge=1, description="attack only the first n test examples")
     shard: int = Field(default=512, ge=1, description="examples in one task")
 
     @field_validator("eps")
     @classmethod
     def _ascending(cls, eps: tuple[float, ...]) -> tuple[float, ...]:
-        if any(radius < 0 for radius in eps):
-            raise ValueError("eps must be ≥ 0")
+        if low := [radius for radius in eps if radius <= 0]:
+            raise ValueError(f"{low[0]:g} is no radius: give eps > 0 (performance.accuracy is eps 0)")
         if len({f"{radius:g}" for radius in eps}) != len(eps):
             raise ValueError("eps holds the same radius twice (to six digits)")
         return tuple(sorted(eps))
@@ -74,17 +96,31 @@ class EvasionConfig(CheckConfig):
         facts = ATTACKS[self.attack]
         if self.norm is not None and self.norm not in facts.norms:
             raise ValueError(f"attack {self.attack!r} knows the norms {', '.join(sorted(facts.norms))} only")
-        for option in ("steps", "restarts"):
-            if getattr(self, option) is not None and option not in facts.options:
-                raise ValueError(f"attack {self.attack!r} has no option {option!r}")
+        for option, given in self.options.items():
+            if option not in facts.options:
+                able = sorted(name for name, other in ATTACKS.items() if option in other.options)
+                raise ValueError(
+                    f"attack {self.attack!r} has no option {option!r} (got {given!r}): leave it out, or "
+                    f"choose one of {', '.join(able)}"
+                )
+        if self.attack == "transfer" and self.surrogate is None:
+            raise ValueError(
+                "attack 'transfer' needs a `surrogate`: a model of the registry, such as digits-vit@candidate"
+            )
         return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The attack's own, as far as they were given."""
+        chosen = {name: getattr(self, name) for name in _OPTIONS}
+        return {name: value for name, value in chosen.items() if value is not None}
 
 
 class Evasion:
     """Attack shards of the test examples at each radius."""
 
     id: ClassVar[str] = "robustness.evasion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "How often does the model stay right when an adversary moves the input?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -95,17 +131,22 @@ class Evasion:
 
         Raises `CapabilityError` for an attack on another modality, or one that must know more of the model.
         """
-        norm, attack = _resolved(subject, config)
+        plan = _plan(subject, config)
+        refuse_beyond_the_box(subject.dataset.space, plan.norm, config.eps, where=self.id)
         total = _attacked(subject, config)
+        surrogate = config.surrogate and surrogate_digest(subject, config.surrogate, where=self.id)
         return [
             Task(
                 check=self.id,
-                name=f"{tag(norm, eps, attack)}-{start:05d}",
+                name=f"{tag(plan.norm, eps, plan.label)}-{start:05d}",
                 params={
-                    "norm": norm,
+                    "norm": plan.norm,
                     "eps": eps,
-                    "attack": attack,
-                    "options": _options(config),
+                    "attack": plan.attack,
+                    "label": plan.label,
+                    "options": plan.options,
+                    "budget": plan.budget,
+                    "surrogate": surrogate,
                     "start": start,
                     "stop": min(start + config.shard, total),
                     "keep": eps == config.eps[-1],
@@ -120,13 +161,12 @@ class Evasion:
         """Attack one shard at one radius."""
         import torch
 
-        from raiaudit.attacks.evasion import EVASION
         from raiaudit.attacks.evasion.queries import UNANSWERED, attack_despite_failures
 
-        norm, eps, name = task.params["norm"], task.params["eps"], task.params["attack"]
+        norm, eps, name, label = (task.params[key] for key in ("norm", "eps", "attack", "label"))
         start, stop = task.params["start"], task.params["stop"]
         rows = subject.test.take(slice(start, stop))
-        attack: EvasionAttack = EVASION[name](**task.params["options"])
+        attack = build(subject, name, task.params["options"])
         y_B = torch.from_numpy(rows.labels).to(subject.device)
         is_text = subject.dataset.modality == "text"
         attack, classifier = for_texts(attack, subject) if is_text else (attack, subject.classifier)
@@ -135,110 +175,58 @@ class Evasion:
             classifier,
             rows.inputs if is_text else subject.tensor(rows.inputs),
             y_B,
-            ThreatModel(norm=norm, eps=eps),
+            ThreatModel(norm=norm, eps=eps, budget=task.params["budget"]),
             space=subject.dataset.space,
             seed=subject.seed,
             ids=range(start, stop),
         )
         clean_broken = clean_errors(subject, rows)
-        at = f"evasion.{tag(norm, eps, name)}"
-        frame = pl.DataFrame(
-            {
-                "example_id": rows.ids,
-                f"{at}.broken": known_only(result.broken_B, ~result.details[UNANSWERED]),
-                f"{at}.clean_broken": clean_broken,
-                f"{at}.norm": result.norm_B.float().cpu().numpy(),
-                f"{at}.forwards": result.forwards_B.cpu().numpy(),
-                f"{at}.backwards": result.backwards_B.cpu().numpy(),
-                **constraint_columns(at, result),
-            }
+        at = f"evasion.{tag(norm, eps, label)}"
+        outcome = outcome_columns(
+            at, result, clean_broken, attack=name, answered_B=~result.details[UNANSWERED]
         )
+        frame = pl.DataFrame({"example_id": rows.ids, **outcome, **constraint_columns(at, result)})
         if not task.params["keep"]:
             return frame
         found = (frame[f"{at}.broken"] & ~clean_broken).fill_null(value=False)
         shown = found.arg_true()[:_SHOWN].to_list() if start == 0 else []
-        return frame.with_columns(_kept(at, result, shown, subject))
+        return frame.with_columns(kept_inputs(at, result, shown, subject))
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: EvasionConfig) -> list[Measurement]:
-        """Robust and clean accuracy, success rate and cost at each radius; monotonicity over all."""
-        norm, attack = _resolved(subject, config)
+        """Accuracies, success, cost and who broke what at each radius; classes at the largest."""
+        plan = _plan(subject, config)
+        norm, label = plan.norm, plan.label
         found: list[Measurement] = []
         for eps in config.eps:
-            found += at_radius(self.id, ledger, norm, eps, attack)
-            found += constraints(self.id, ledger, norm, eps, attack, seed=subject.seed)
+            found += at_radius(self.id, ledger, norm, eps, label)
+            found += margins(self.id, ledger, subject, norm, eps, label)
+            found += contributions(self.id, ledger, norm, eps, label)
+            found += constraints(self.id, ledger, norm, eps, label, seed=subject.seed)
         if len(config.eps) > 1:
-            found.append(monotone(self.id, ledger, norm, config.eps, attack))
-        return found
+            found.append(monotone(self.id, ledger, norm, config.eps, label))
+        return found + by_class(self.id, ledger, subject, norm, config.eps[-1], label)
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: EvasionConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`curve`: accuracy against ε. `examples`: inputs before and after, where any was broken."""
-        norm, attack = _resolved(subject, config)
-        measured = [m for m in self.summarise(ledger, subject, config) if m.metric == "robust_accuracy"]
-        curve = pl.DataFrame(
-            [
-                {
-                    "eps": eps,
-                    "robust_accuracy": m.value,
-                    "low": m.low,
-                    "high": m.high,
-                    "attack": attack,
-                    "norm": norm,
-                }
-                for eps, m in zip(config.eps, measured, strict=True)
-            ]
-        )
-        return {"curve": curve, "examples": broken_examples(ledger, subject, norm, config.eps[-1], attack)}
+        """`examples`: inputs before and after, where any was broken; the tables of `evidence_tables`."""
+        plan = _plan(subject, config)
+        tables = evidence_tables(self.id, ledger, subject, plan.norm, config.eps, plan.label)
+        shown = broken_examples(ledger, subject, plan.norm, config.eps[-1], plan.label)
+        return {**tables, "examples": shown}
 
 
-def _options(config: EvasionConfig) -> dict[str, int]:
-    chosen = {"steps": config.steps, "restarts": config.restarts}
-    return {name: value for name, value in chosen.items() if value is not None}
+def _plan(subject: Subject, config: EvasionConfig) -> Plan:
+    return resolve(
+        subject,
+        attack=config.attack,
+        norm=config.norm,
+        options=config.options,
+        budget=config.budget,
+        where=Evasion.id,
+    )
 
 
 def _attacked(subject: Subject, config: EvasionConfig) -> int:
     total = len(subject.test)
     return total if config.examples is None else min(total, config.examples)
-
-
-def _resolved(subject: Subject, config: EvasionConfig) -> tuple[Norm, str]:
-    """The norm and the attack, with the defaults of the modality filled in."""
-    modality = subject.dataset.modality
-    attack = choose_attack(config.attack, modality, subject.capabilities, config.norm, where=Evasion.id)
-    facts = ATTACKS[attack]
-    norm = config.norm or DEFAULT_NORM[modality]
-    if norm not in facts.norms:
-        if config.norm is None:
-            return min(facts.norms), attack
-        raise UsageError(
-            f"attack {attack!r} knows the norms {', '.join(sorted(facts.norms))} only",
-            where=f"{Evasion.id} norm",
-        )
-    for option in _options(config):
-        if option not in facts.options:
-            raise UsageError(f"attack {attack!r} has no option {option!r}", where=f"{Evasion.id} {option}")
-    return norm, attack
-
-
-def _kept(at: str, result: AttackResult, shown: list[int], subject: Subject) -> Iterator[pl.Series]:
-    """The columns `predicted` and `adversarial`: null but in the rows `shown` that are answered once more."""
-    size = len(result.broken_B)
-    predicted: list[int | None] = [None] * size
-    if isinstance(result.adversarial, list):
-        texts: list[str | None] = [None] * size
-        for row in shown:
-            with suppress(QueryFailedError):
-                predicted[row] = int(subject.logits([result.adversarial[row]]).argmax())
-                texts[row] = result.adversarial[row]
-        yield pl.Series(f"{at}.adversarial", texts, dtype=pl.String)
-    else:
-        import torch
-
-        values: list[list[float] | None] = [None] * size
-        for row in shown:
-            with torch.no_grad(), suppress(QueryFailedError):
-                predicted[row] = int(subject.classifier(result.adversarial[row : row + 1]).argmax())
-                values[row] = result.adversarial[row].flatten().float().tolist()
-        yield pl.Series(f"{at}.adversarial", values, dtype=pl.List(pl.Float32))
-    yield pl.Series(f"{at}.predicted", predicted, dtype=pl.Int32)

@@ -10,7 +10,7 @@ import polars as pl
 from scipy.special import bdtr
 
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.robustness.attack_names import ATTACKS
+from raiaudit.audit.robustness.attack_names import caveat, facts_of
 from raiaudit.audit.statistics.intervals import wilson
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
 
     def share(metric: str, count: int, of: int, better: Any, *used: str, reason: str = "") -> Measurement:
         low, high = wilson(count, of) if of else (None, None)
+        told = caveat(attack) if metric == "robust_accuracy" else None
         if lost and of:
             low, high = wilson(count, of + lost).low, wilson(count + lost, of + lost).high
             reason = f"no answer about {lost} of {lost + n} examples: the interval allows for either outcome"
@@ -62,7 +63,7 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
             better=better,
             where=where,
             method=method,
-            reason=reason if lost or not of else None,
+            reason="; ".join(filter(None, (told, reason if lost or not of else None))) or None,
             evidence=tuple(f"{at}.{name}" for name in used),
         )
 
@@ -95,7 +96,7 @@ def at_radius(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: 
         cost("forward_passes", forwards, "forwards"),
         cost("backward_passes", backwards, "backwards"),
     ]
-    if ATTACKS[attack].minimal:
+    if facts_of(attack).minimal:
         found.append(_median_norm(check, distance[~clean_broken], lost, where, f"{at}.norm"))
     return found
 

@@ -2,6 +2,7 @@
 
 from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.corruption import accuracy_against_severity
+from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.privacy import membership_roc, score_histogram
@@ -19,8 +20,10 @@ __all__ = [
     "accuracy_against_noise",
     "accuracy_against_queries",
     "accuracy_against_severity",
+    "attack_contributions",
     "attack_flags",
     "certified_accuracy_against_radius",
+    "class_robustness",
     "deletion_curve",
     "group_intervals",
     "group_table",

@@ -25,11 +25,16 @@ _SPATIAL = "Rotation and shift (1 = 30° and a tenth of the side)"
 
 
 def accuracy_against_eps(
-    table: pl.DataFrame, *, norm: str = "", threshold: tuple[float, float] | None = None, by: str = "attack"
+    table: pl.DataFrame,
+    *,
+    norm: str = "",
+    threshold: tuple[float, float] | None = None,
+    by: str = "attack",
+    points: bool = True,
 ) -> AnyChart:
     """`table`: eps, robust_accuracy, low, high, and `by`, which tells the lines apart.
 
-    `threshold` is a gate's (ε, minimum accuracy).
+    `threshold` is a gate's (ε, minimum accuracy). Without `points`, a curve that was measured everywhere.
     """
     named = _NORMS.get(norm, norm)
     title = f"Perturbation budget ε ({named} norm, input units)" if named else "Perturbation budget ε"
@@ -39,6 +44,7 @@ def accuracy_against_eps(
         x=alt.X("eps:Q", axis=alt.Axis(title=title, grid=False, tickCount=5)),
         y=alt.Y("robust_accuracy:Q", scale=_UNIT, axis=percent_axis("Robust accuracy")),
         by=by,
+        points=points,
         tooltip=(f"{by}:N", "eps:Q", "robust_accuracy:Q", "low:Q", "high:Q"),
     )
     if threshold is None:

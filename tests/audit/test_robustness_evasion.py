@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from raiaudit.attacks.evasion import EVASION
+from raiaudit.attacks.evasion.transfer import Transfer
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
 from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
@@ -107,14 +108,6 @@ def test_a_linear_model_has_its_closed_form(
     assert measured[f"monotone_in_eps (norm={norm}, attack=pgd)"].value == 1
 
 
-def test_a_radius_of_zero_is_clean_accuracy(make_subject: Any, run_check: Any) -> None:
-    config = options(eps=0)
-    subject = make_subject(Linear(), images())
-    measured = found(run_check(Evasion(), subject, config), subject, config)
-    assert measured["robust_accuracy (norm=linf, eps=0, attack=pgd)"].value == 0.9
-    assert measured["backward_passes (norm=linf, eps=0, attack=pgd)"].value == 0
-
-
 def test_shards_change_no_row(make_subject: Any) -> None:
     subject, check = make_subject(Linear(), images()), Evasion()
     whole, parts = (
@@ -126,7 +119,9 @@ def test_shards_change_no_row(make_subject: Any) -> None:
         ).drop("evasion.linf-0.02-pgd.adversarial", "evasion.linf-0.02-pgd.predicted")
         for shard in (512, 7)
     )
-    assert whole.equals(parts)
+    margin = "evasion.linf-0.02-pgd.margin"  # a batch of another size rounds the logits otherwise
+    np.testing.assert_allclose(whole[margin], parts[margin], atol=1e-6)
+    assert whole.drop(margin).equals(parts.drop(margin))
 
 
 def test_examples_show_what_broke(make_subject: Any, run_check: Any) -> None:
@@ -255,13 +250,14 @@ def test_the_interval_of_the_median_covers() -> None:
 
 
 def test_the_table_of_names_says_what_the_attacks_say() -> None:
-    assert ATTACKS.keys() == EVASION.keys()
+    assert ATTACKS.keys() - {"transfer"} == EVASION.keys()  # which needs a surrogate
     for name, facts in ATTACKS.items():
-        attack = EVASION[name]()
+        attack = EVASION[name]() if name in EVASION else Transfer(surrogates=[Linear()])
         assert (attack.modality, attack.norms) == (facts.modality, facts.norms), name
         assert attack.knowledge == facts.knowledge, name
-        constructor = inspect.signature(EVASION[name]).parameters
-        assert facts.options == {"steps", "restarts", "version"} & set(constructor), name
+        if name in EVASION:
+            constructor = inspect.signature(EVASION[name]).parameters
+            assert facts.options == {"steps", "restarts", "version", "precision"} & set(constructor), name
     for modality, name in DEFAULT_ATTACK.items():
         assert ATTACKS[name].modality == modality
         assert DEFAULT_NORM[modality] in ATTACKS[name].norms
@@ -273,7 +269,13 @@ def test_the_table_of_names_says_what_the_attacks_say() -> None:
         ({"eps": 0.1, "attack": "pgdd"}, "did you mean 'pgd'"),
         ({"eps": 0.1, "attack": "fgsm", "steps": 5}, "no option 'steps'"),
         ({"eps": 0.1, "attack": "cw", "norm": "linf"}, "knows the norms l2 only"),
-        ({"eps": -0.1}, "≥ 0"),
+        ({"eps": -0.1}, "-0.1 is no radius: give eps > 0"),
+        ({"eps": [0, 0.1]}, "0 is no radius"),
+        ({"eps": 0.1, "attack": "pgd", "version": "screen"}, "'version' .got 'screen'.*autoattack"),
+        ({"eps": 0.1, "attack": "table", "precision": "bf16"}, "no option 'precision'"),
+        ({"eps": 0.1, "attack": "autoattack", "version": "quick"}, "'standard', 'plus', 'rand' or 'screen'"),
+        ({"eps": 0.1, "attack": "transfer"}, "needs a `surrogate`"),
+        ({"eps": 0.1, "budget": 0}, "greater than or equal to 1"),
         ({"eps": [0.1, 0.1]}, "same radius twice"),
         ({"eps": "8/0"}, "8/255"),
         ({}, "eps"),

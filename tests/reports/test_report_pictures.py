@@ -53,13 +53,26 @@ def test_a_constant_map_is_not_divided_by_zero() -> None:
     assert pixels(saliency_overlay(row(map=[0.0] * 4))).max() <= 255
 
 
-def test_the_difference_is_grey_where_nothing_changed() -> None:
-    picture = {"shape": [1, 1, 2], "clean": [0.2, 0.6], "adversarial": [0.2, 0.9]}
-    image = pixels(adversarial_picture(picture))
-    unit = image.shape[0]
-    same, changed = image[0, -2 * unit], image[0, -1]
-    assert abs(same[0] - 128) <= 1
-    assert changed[0] == 255
+def shown(picture: tuple[bytes, float] | None) -> tuple[Any, float]:
+    assert picture is not None
+    return pixels(picture[0]), picture[1]
+
+
+def test_the_perturbation_lies_between_the_images_ten_times_around_grey() -> None:
+    picture = {"shape": [1, 1, 2], "clean": [0.2, 0.6], "adversarial": [0.2, 0.63]}
+    image, factor = shown(adversarial_picture(picture))
+    unit = image.shape[0]  # columns: clean 2, gap 1, perturbation 2, gap 1, adversarial 2
+    assert factor == 10
+    assert [image[0, unit * column, 0] for column in (0, 1, 3, 6)] == [51, 153, 128, 51]
+    assert abs(image[0, 4 * unit, 0] - 255 * 0.8) <= 1
+    assert abs(image[0, 7 * unit, 0] - 255 * 0.63) <= 1
+
+
+def test_a_large_perturbation_is_magnified_as_far_as_it_fits() -> None:
+    picture = {"shape": [1, 1, 2], "clean": [0.2, 0.6], "adversarial": [0.2, 0.8]}
+    image, factor = shown(adversarial_picture(picture))
+    assert factor == pytest.approx(2.5)
+    assert image[0, 4 * image.shape[0], 0] == 255
 
 
 def test_texts_have_no_adversarial_picture() -> None:

@@ -1,0 +1,167 @@
+"""Who broke what, and whom: parts of an ensemble, classes, and how near to an error the survivors came.
+
+All from the ledger's rows of one threat; runs older than a column have nothing to say about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from scipy.special import bdtr
+
+from raiaudit.audit.check import Capability
+from raiaudit.audit.measurement import Measurement, Scalar
+from raiaudit.audit.robustness.attack_names import facts_of, parts_of
+from raiaudit.audit.robustness.evasion_rows import CLEAN
+from raiaudit.audit.robustness.evasion_summary import tag
+from raiaudit.audit.statistics.intervals import wilson
+
+if TYPE_CHECKING:
+    from raiaudit.attacks.threats import Norm
+    from raiaudit.audit.ledger import LedgerReader
+    from raiaudit.audit.subject import Subject
+
+__all__ = ["SURVIVED", "by_class", "class_counts", "contributions", "margins", "part_counts"]
+
+SURVIVED = "survived"
+
+
+def part_counts(ledger: LedgerReader, norm: Norm, eps: float, attack: str) -> dict[str, int]:
+    """Examples by what became of them: "clean" errors, each part in order, "survived"; they add up to n.
+
+    A part that broke nobody has its zero. Nothing of a run that did not record the parts.
+    """
+    at = f"evasion.{tag(norm, eps, attack)}"
+    columns = [f"{at}.broken", f"{at}.found_by"]
+    if not set(columns) <= ledger.columns():
+        return {}
+    rows = ledger.scan(*columns).drop_nulls(columns[0]).collect()
+    seen = rows.filter(pl.col(columns[0]))[columns[1]].fill_null(attack)
+    tally = {name: int(count) for name, count in seen.value_counts().iter_rows()}
+    parts = dict.fromkeys([*parts_of(attack), *sorted(tally.keys() - {CLEAN})])
+    survived = rows.height - seen.len()
+    return {
+        CLEAN: tally.get(CLEAN, 0),
+        **{part: tally.get(part, 0) for part in parts},
+        SURVIVED: survived,
+    }
+
+
+def contributions(check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: str) -> list[Measurement]:
+    """Share of the attacked examples that each part of an ensemble broke first; nothing of a lone attack."""
+    counts = part_counts(ledger, norm, eps, attack)
+    parts = [part for part in counts if part not in (CLEAN, SURVIVED)]
+    n = sum(counts.values())
+    if len(parts) < 2 or not n:
+        return []
+    found = []
+    for part in parts:
+        low, high = wilson(counts[part], n)
+        where: dict[str, Scalar] = {"norm": norm, "eps": eps, "attack": attack, "part": part}
+        found.append(
+            Measurement(
+                check=check,
+                metric="attack_contribution",
+                value=counts[part] / n,
+                low=low,
+                high=high,
+                n=n,
+                better="neither",
+                where=where,
+                method="wilson1927",
+                evidence=(f"evasion.{tag(norm, eps, attack)}.found_by",),
+            )
+        )
+    return found
+
+
+def class_counts(ledger: LedgerReader, subject: Subject, norm: Norm, eps: float, attack: str) -> pl.DataFrame:
+    """`class`, `n`, `clean` (right without an attack), `robust` (right under it); a row a class, in order."""
+    at = f"evasion.{tag(norm, eps, attack)}"
+    broken, erred = f"{at}.broken", f"{at}.clean_broken"
+    rows = ledger.scan(broken, erred).drop_nulls([broken, erred]).collect()
+    labels = pl.DataFrame({"example_id": subject.test.ids.cast(pl.String), "label": subject.test.labels})
+    joined = rows.join(labels, on="example_id", how="inner")
+    counted = joined.group_by("label").agg(
+        n=pl.len(), clean=(~pl.col(erred)).sum(), robust=(~pl.col(broken)).sum()
+    )
+    names = subject.dataset.classes
+    every = pl.DataFrame(
+        {"label": np.arange(len(names)), "class": list(names)},
+        schema={"label": counted.schema["label"], "class": pl.String},
+    )
+    return (
+        every.join(counted, on="label", how="left")
+        .sort("label")
+        .select("class", pl.col("n", "clean", "robust").fill_null(0).cast(pl.Int64))
+    )
+
+
+def by_class(
+    check: str, ledger: LedgerReader, subject: Subject, norm: Norm, eps: float, attack: str
+) -> list[Measurement]:
+    """`class_robust_accuracy` of each class; undefined of one without attacked examples."""
+    found = []
+    for row in class_counts(ledger, subject, norm, eps, attack).iter_rows(named=True):
+        n, robust = row["n"], row["robust"]
+        low, high = wilson(robust, n) if n else (None, None)
+        found.append(
+            Measurement(
+                check=check,
+                metric="class_robust_accuracy",
+                value=robust / n if n else None,
+                low=low,
+                high=high,
+                n=n,
+                better="higher",
+                where={"norm": norm, "eps": eps, "attack": attack, "class": row["class"]},
+                method="wilson1927",
+                reason=None if n else "no example of this class was attacked",
+                evidence=(f"evasion.{tag(norm, eps, attack)}.broken",),
+            )
+        )
+    return found
+
+
+def margins(
+    check: str, ledger: LedgerReader, subject: Subject, norm: Norm, eps: float, attack: str
+) -> list[Measurement]:
+    """`median_margin`: how far from an error the survivors stayed, by the lowest margin seen within reach.
+
+    Of an attack that reports margins, on a model that gives logits; label-only attacks see none.
+    """
+    at = f"evasion.{tag(norm, eps, attack)}"
+    columns = [f"{at}.broken", f"{at}.margin"]
+    told = set(columns) <= ledger.columns() and facts_of(attack).knowledge != "label"
+    if not told or Capability.LOGITS not in subject.capabilities:
+        return []
+    rows = ledger.scan(*columns).drop_nulls(columns).collect()
+    stood = np.sort(rows.filter(~pl.col(columns[0]))[columns[1]].to_numpy())
+    n = len(stood)
+    low, high = _median_interval(stood)
+    where: dict[str, Any] = {"norm": norm, "eps": eps, "attack": attack}
+    return [
+        Measurement(
+            check=check,
+            metric="median_margin",
+            value=float(np.median(stood)) if n else None,
+            low=low,
+            high=high,
+            n=n,
+            unit="logits",
+            better="higher",
+            where=where,
+            method="thompson1936",
+            reason=None if n else "no example survived the attack",
+            evidence=(columns[1],),
+        )
+    ]
+
+
+def _median_interval(sorted_N: Any) -> tuple[float | None, float | None]:
+    """Order statistics that hold the median with 95 %; none for fewer than six values."""
+    n = len(sorted_N)
+    tail = int((bdtr(np.arange(n), n, 0.5) <= 0.025).sum())
+    return (float(sorted_N[tail - 1]), float(sorted_N[n - tail])) if tail else (None, None)
