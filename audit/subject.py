@@ -47,7 +47,7 @@ class Subject:
 
     `seed` keys every random choice of the audit, `device_name` is "auto", "cpu" or "cuda", `limit` caps
     the number of audited test examples (a partial audit), `cache` is a folder for what may be lost
-    (checkpoints), `note` receives progress lines for people, `registry` opens the one that holds other models.
+    (checkpoints), `note` receives progress lines for people, `registry` opens what holds other models.
     """
 
     name: str

@@ -8,6 +8,7 @@ import streamlit as st
 
 from raiaudit.dashboard import figures
 from raiaudit.dashboard.wording import chip, plain
+from raiaudit.reports.remarks import remarks
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, value
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None
     for outcome in outcomes:
         if outcome.status != "ran":
             st.markdown(f"{chip(outcome.status)} {plain(outcome.reason or 'no reason was recorded')}")
+    for remark in remarks(results, check):
+        st.markdown(f"{chip('inconclusive')} {plain(remark)}")
     if any(outcome.status == "ran" for outcome in outcomes):
         figures.show(run, results, check)
         _numbers([m for m in results.measurements if m.check == check], check)

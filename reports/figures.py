@@ -25,6 +25,7 @@ Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _PICTURES = 6
 _GROUP_CHARTS = 4
 _CLASSES = 20
+_NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 _FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
 
@@ -153,25 +154,23 @@ def _contribution(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     from raiaudit.reports.charts import attack_contributions
 
-    named = table.with_columns(
+    # Of an attack without parts the curve above says the same.
+    tried = pl.col("part").is_in(["clean", "survived"]).not_().sum().over("norm", "attack", "eps")
+    named = table.filter(tried > 1).with_columns(
         line=pl.format("{}, ε = {}", "attack", pl.col("eps").round_sig_figs(3)),
         part=pl.when(pl.col("part") == "clean").then(pl.lit("clean error")).otherwise("part"),
     )
     for (norm,), rows in named.group_by("norm", maintain_order=True):
         told = "; ".join(
-            f"{line}: " + ", ".join(f"{part} {share:.1%}" for part, share in of.iter_rows())
-            for (line,), of in rows.drop_nulls("share")
-            .group_by("line", maintain_order=True)
-            .agg(pl.struct("part", "share"))
-            .iter_rows(named=False)
-            for of in [pl.DataFrame(of)]
+            f"{line}, {part}: {share:.1%}"
+            for line, part, share in rows.drop_nulls("share").select("line", "part", "share").iter_rows()
         )
-        caption = f"What broke the examples first ({norm}); the pale end survived everything."
+        caption = f"What broke the examples first ({_norm(norm)}); the pale end survived everything."
         yield _chart(caption, attack_contributions(rows), told)
 
 
 def _class_intervals(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    """Of each norm the strongest attack at the largest radius: the one that leaves the fewest right."""
+    """Of each norm one attack at the largest radius: on the most examples, and of these the strongest."""
     import polars as pl
 
     from raiaudit.reports.charts import class_robustness
@@ -179,11 +178,11 @@ def _class_intervals(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     for (norm,), rows in table.group_by("norm", maintain_order=True):
         largest = rows.filter(pl.col("eps") == pl.col("eps").max())
         left = largest.group_by("attack", maintain_order=True).agg(
-            (pl.col("robust") * pl.col("n")).sum() / pl.col("n").sum()
+            (pl.col("robust") * pl.col("n")).sum() / pl.col("n").sum(), pl.col("n").sum()
         )
-        attack = left.sort("robust", maintain_order=True)["attack"][0]
+        attack = left.sort("n", "robust", descending=[True, False], maintain_order=True)["attack"][0]
         chosen = largest.filter(pl.col("attack") == attack)
-        caption = f"Accuracy by class, clean and under {attack} ({norm}, ε = {chosen['eps'][0]:.4g})"
+        caption = f"Accuracy by class, clean and under {attack} ({_norm(norm)}, ε = {chosen['eps'][0]:.4g})"
         if chosen.height > _CLASSES:
             caption += f"; the {_CLASSES} of {chosen.height} classes that suffer most"
             chosen = chosen.sort("robust", nulls_last=True, maintain_order=True).head(_CLASSES)
@@ -198,9 +197,13 @@ def _query_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import accuracy_against_queries
 
     for (norm, eps), rows in table.group_by("norm", "eps", maintain_order=True):
-        caption = f"Robust accuracy against the queries spent on each example ({norm}, ε = {eps:.4g})."
+        caption = f"Robust accuracy against the queries spent on each example ({_norm(norm)}, ε = {eps:.4g})."
         points = _listed(rows, "attack", "queries", "robust_accuracy")
         yield _chart(caption, accuracy_against_queries(rows), points)
+
+
+def _norm(norm: object) -> str:
+    return _NORMS.get(str(norm), str(norm))
 
 
 def _gate_on(results: Results, metric: str, norm: str) -> tuple[float, float] | None:

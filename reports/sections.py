@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.catalogues import limits
+from raiaudit.reports.remarks import remarks
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ def _section(
         "check": check,
         "title": check_title(check),
         "question": outcomes[0].question,
-        "statuses": [[outcome.status, outcome.reason or ""] for outcome in outcomes],
+        "statuses": [
+            *([outcome.status, outcome.reason or ""] for outcome in outcomes),
+            *(["inconclusive", remark] for remark in remarks(results, check)),
+        ],
         "facts": [
             ("Method", "" if not used else " ".join(f"[{i}]" for i in used)),
             ("Settings", "; ".join(dict.fromkeys(_settings(outcome) for outcome in outcomes))),
@@ -73,7 +77,7 @@ def _section(
                 "n": f"{m.n:,}",
                 "method": f"[{number[m.method]}]",
             }
-            for m in measured[:_ROWS_SHOWN]
+            for m in sorted(measured, key=lambda m: "class" in m.where)[:_ROWS_SHOWN]
         ],
         "omitted": max(0, len(measured) - _ROWS_SHOWN),
         "limits": limits(check),

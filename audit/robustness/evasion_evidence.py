@@ -1,8 +1,9 @@
 """Tables behind the charts of an evasion check; every one comes from the ledger, at no further attack.
 
     curve          attack norm eps robust_accuracy low high            a row a radius
-    nearest        attack norm eps robust_accuracy low high            of attacks that look for the nearest
-                                                                       error: at every radius up to the largest
+    nearest        attack norm eps robust_accuracy low high            the same at every radius up to the
+                                                                       largest, of attacks that look for the
+                                                                       nearest error
     contribution   attack norm eps part order count n share            parts add up to n
     classes        attack norm eps class n clean clean_low clean_high robust robust_low robust_high
     queries        attack norm eps queries robust_accuracy low high    of attacks that need no gradient

@@ -1,0 +1,32 @@
+"""What stands beside a check's numbers: doubts that another check casts on them, and budgets not spent.
+
+`robustness.reliability` doubts robust accuracies; an evaluation below an attack's full budget says so in the
+reason of a measurement that has a value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raiaudit.reports.wording import check_title
+
+if TYPE_CHECKING:
+    from raiaudit.audit.results import Results
+
+__all__ = ["remarks"]
+
+
+def remarks(results: Results, check: str) -> list[str]:
+    """Sentences, each once; none where nothing qualifies the numbers of `check`."""
+    own = [m for m in results.measurements if m.check == check]
+    doubts = [
+        f"{check_title(other.check)}: {other.reason}"
+        for other in results.measurements
+        if other.check != check and any(m.metric.startswith(other.doubts) for m in own)
+    ]
+    limits = [
+        f"{m.where['attack']}: {m.reason}"
+        for m in own
+        if m.metric == "robust_accuracy" and m.value is not None and m.reason and "attack" in m.where
+    ]
+    return list(dict.fromkeys([*doubts, *limits]))
