@@ -39,7 +39,9 @@ def attack_contributions(table: pl.DataFrame) -> AnyChart:
             x=alt.X("share:Q", scale=_UNIT, axis=percent_axis("Attacked examples", tickCount=5)),
             y=_names("line", lines),
             color=alt.Color(
-                "part:N", scale=scale, legend=alt.Legend(title=None, symbolOpacity=1, symbolType="square")
+                "part:N",
+                scale=scale,
+                legend=alt.Legend(title=None, symbolOpacity=1, symbolType="square", columns=3),
             ),
             order=alt.Order("rank:Q"),
             tooltip=tooltips("line:N", "part:N", "count:Q", "share:Q"),
