@@ -23,7 +23,7 @@
     contrast_reduction   image     linf, l2, l1   label    the nearest error     towards grey
     inversion            image     linf, l2, l1   label    the nearest error     arXiv:1607.02533
     spatial              image     spatial        label    an error within eps   arXiv:1712.02779
-    square               image     linf, l2       score    an error within eps   arXiv:1912.00049
+    square               image     linf, l2, l1   score    an error within eps   arXiv:1912.00049
     characters           text      l0             score    an error within eps   arXiv:1711.02173
     hotflip              text      l0             white    an error within eps   arXiv:1712.06751
     substitution         text      l0             white    an error within eps   arXiv:1907.11932

@@ -2,7 +2,8 @@
 
 Every query proposes a window with new content and keeps it unless the margin grows. Windows shrink on the
 paper's schedule, rescaled to the queries there are. L∞ fills a window with ±eps, one sign a channel; L2 puts
-a pair of bumps into one window and pays for it with the norm of another.
+a pair of bumps into one window and pays for it with the norm of another, and so does L1 with steeper ones
+(arXiv:2103.01208).
 
 Beside the paper: a proposal that would change nothing is turned round instead of being asked; one that
 leaves the margin as it is is kept, which crosses the plateaus of a saturated or quantised model; and where a
@@ -50,15 +51,19 @@ def share_of_window(p_init: float, iteration: int, queries: int) -> float:
     return p_init / float(2**halvings)
 
 
-def window_sides(share: float, height: int, width: int, *, least: int = 1) -> tuple[int, int]:
-    """A square of that share of the area, at least `least` wide; a strip of that share where none fits."""
-    area = share * height * width
-    side = max(round(math.sqrt(area)), least)
-    rows, columns = min(side, height), min(side, width)
-    if rows < side:
-        columns = min(max(round(area / rows), least), width)
-    elif columns < side:
-        rows = min(max(round(area / columns), least), height)
+def window_sides(share: float, height: int, width: int, *, odd: bool = False) -> tuple[int, int]:
+    """A square of that share of the area, or a strip of it where none fits; `odd`: three or more, and odd."""
+
+    def side(length: float, room: int) -> int:
+        whole = max(round(length), 1)
+        return min(max(whole + 1 - whole % 2, 3) if odd else whole, room)
+
+    length = math.sqrt(share * height * width)
+    rows, columns = side(length, height), side(length, width)
+    if length > height:
+        columns = side(share * width, width)
+    elif length > width:
+        rows = side(share * height, height)
     return rows, columns
 
 
@@ -171,8 +176,8 @@ class _LinfWindows(_Windows):
 
 
 @dataclass(frozen=True, slots=True)
-class _L2Windows(_Windows):
-    """Two bumps of opposite sign added to a window, which takes over the norm of another window."""
+class _Bumps(_Windows):
+    """L2 and L1: two bumps of opposite sign added to a window, which takes over the norm of another."""
 
     def first(self, rows: Rows, clean_ACHW: Tensor) -> Tensor:
         """Five by five tiles of bumps, each with its own sign and direction."""
@@ -180,14 +185,18 @@ class _L2Windows(_Windows):
         sides = max(1, height // 5), max(1, width // 5)
         down, across = height // sides[0], width // sides[1]
         draws = self._first_draws(rows, (channels + 1, down, 1, across, 1))
-        bumps, turned = _bumps(sides, clean_ACHW.device, clean_ACHW.dtype)
+        bumps, turned = _bumps(sides, self._power, clean_ACHW.device)
         tiles = torch.where(draws[:, :1] < 0.5, turned[:, None], bumps[:, None]) * _signs(draws[:, 1:])
         tiles = tiles.reshape(len(rows), channels, down * sides[0], across * sides[1])
         top, left = (height - tiles.shape[2]) // 2, (width - tiles.shape[3]) // 2
         delta = torch.zeros_like(clean_ACHW)
         delta[:, :, top : top + tiles.shape[2], left : left + tiles.shape[3]] = tiles
-        norm = per_row(delta.flatten(1).norm(dim=1), delta)
+        norm = per_row(delta.flatten(1).norm(self._power, dim=1), delta)
         return self.region.project(clean_ACHW + delta * (self.region.eps / norm), clean_ACHW)
+
+    @property
+    def _power(self) -> int:
+        return 1 if self.region.ball.norm == "l1" else 2
 
     def words(self, channels: int) -> int:
         """Row and column of two windows, the direction, signs."""
@@ -198,7 +207,7 @@ class _L2Windows(_Windows):
     ) -> tuple[Tensor, Tensor]:
         """One window gains, the other goes back to the clean input."""
         rows, channels = len(x_AD), size[0]
-        sides = window_sides(share, *size[1:], least=3)
+        sides = window_sides(share, *size[1:], odd=True)
         gains, pays = (_cells(draws_AW[:, i], draws_AW[:, i + 1], sides, size) for i in (0, 2))
         at = torch.cat([gains, pays], dim=1)
         covered, clean = x_AD.gather(1, at), clean_AD.gather(1, at)
@@ -206,20 +215,21 @@ class _L2Windows(_Windows):
         old = delta[:, 0]
 
         x_AD.scatter_(1, pays, clean[:, pays.shape[1] :])
-        # Where the windows overlap the second has emptied the first: the square of what the two held
+        # Where the windows overlap the second has emptied the first: the power of what the two held
         # together is that of the second and of what is left of the first.
         left = (x_AD.gather(1, gains) - clean[:, : gains.shape[1]]).view_as(old)
-        held_AC = left.square().sum(2) + delta[:, 1].square().sum(2)
+        power = self._power
+        held_AC = left.abs().pow_(power).sum(2) + delta[:, 1].abs().pow_(power).sum(2)
         eps = self.region.inner_radius(x_AD) * (1 - _SLACK)
         x_AD.scatter_(1, gains, clean[:, : gains.shape[1]])
-        elsewhere_A = (x_AD - clean_AD).square_().sum(1)
-        spare_A = eps**2 - elsewhere_A - held_AC.sum(1)
-        length_AC = (held_AC + spare_A[:, None] / channels).clamp_min_(0).sqrt_()
+        elsewhere_A = (x_AD - clean_AD).abs_().pow_(power).sum(1)
+        spare_A = eps**power - elsewhere_A - held_AC.sum(1)
+        length_AC = (held_AC + spare_A[:, None] / channels).clamp_min_(0).pow_(1 / power)
 
-        bumps, turned = (pair.flatten() for pair in _bumps(sides, x_AD.device, x_AD.dtype))
+        bumps, turned = (pair.flatten() for pair in _bumps(sides, power, x_AD.device))
         pair = torch.where(draws_AW[:, 4, None, None] < 0.5, turned, bumps) * _signs(draws_AW[:, 5:, None])
-        new = pair + _unit(old)
-        new = (_unit(new) * length_AC[:, :, None]).flatten(1) + clean[:, : gains.shape[1]]
+        new = pair + _unit(old, power)
+        new = (_unit(new, power) * length_AC[:, :, None]).flatten(1) + clean[:, : gains.shape[1]]
         x_AD.scatter_(1, gains, new.clamp_(self.region.low, self.region.high))
         return at, covered
 
@@ -240,9 +250,9 @@ def _signs(uniform: Tensor) -> Tensor:
     return (uniform < 0.5).to(uniform.dtype).mul_(-2).add_(1)
 
 
-def _unit(rows: Tensor) -> Tensor:
-    """Length 1 along the last dimension; zero stays zero."""
-    length: Tensor = rows.norm(dim=-1, keepdim=True)
+def _unit(rows: Tensor, power: int) -> Tensor:
+    """Length 1 along the last dimension, in that norm; zero stays zero."""
+    length: Tensor = rows.norm(power, dim=-1, keepdim=True)
     return rows / length.clamp_min(torch.finfo(rows.dtype).tiny)
 
 
@@ -257,28 +267,31 @@ def _cells(down_A: Tensor, across_A: Tensor, sides: tuple[int, int], size: tuple
     return at_An
 
 
-def _pyramid(rows: int, columns: int) -> Tensor:
-    """Concentric squares that add up towards the middle: the paper's equation 2."""
+def _pyramid(rows: int, columns: int, fall: float) -> Tensor:
+    """Concentric squares that add up towards the middle, the paper's equation 2 with `fall` = 2."""
     off_row = (torch.arange(rows) - rows // 2).abs()[:, None]
     off_column = (torch.arange(columns) - columns // 2).abs()[None]
-    steps = 1 / torch.arange(1, max(rows, columns) // 2 + 2) ** 2.0
+    steps = 1 / torch.arange(1, max(rows, columns) // 2 + 2) ** fall
     return steps.flip(0).cumsum(0).flip(0)[torch.maximum(off_row, off_column)]
 
 
 @lru_cache(maxsize=64)
-def _bumps(sides: tuple[int, int], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _bumps(sides: tuple[int, int], power: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Two pyramids of opposite sign, side by side and one above the other; each pair has length 1."""
+
+    def pyramid(rows: int, columns: int) -> Tensor:
+        flat = _pyramid(rows, columns, 4.0 / power).flatten()
+        return _unit(flat, power).view(rows, columns)
 
     def pair(rows: int, columns: int) -> Tensor:
         half = columns // 2
-        both = torch.cat([_pyramid(rows, half), -_pyramid(rows, columns - half)], dim=1)
-        unit: Tensor = both / both.norm()
-        return unit.to(device, dtype)
+        both = torch.cat([pyramid(rows, half), -pyramid(rows, columns - half)], dim=1).flatten()
+        return _unit(both, power).view(rows, columns).to(device)
 
     return pair(*sides), pair(*sides[::-1]).T
 
 
-_WINDOWS: dict[str, type[_Windows]] = {"linf": _LinfWindows, "l2": _L2Windows}
+_WINDOWS: dict[str, type[_Windows]] = {"linf": _LinfWindows, "l2": _Bumps, "l1": _Bumps}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +299,7 @@ class Square(ImageAttack):
     """`steps` queries from each of `restarts` starts; `p_init` is the share of the first windows."""
 
     name: ClassVar[str] = "square"
-    norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2"})
+    norms: ClassVar[frozenset[Norm]] = frozenset({"linf", "l2", "l1"})
     knowledge: ClassVar[Knowledge] = "score"
 
     steps: int = 5000

@@ -15,7 +15,7 @@ from raiaudit.attacks.evasion.square import Square, share_of_window, window_side
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 
-NORMS: list[Norm] = ["linf", "l2"]
+NORMS: list[Norm] = ["linf", "l2", "l1"]
 
 
 def linear_classifier(shape: tuple[int, ...], classes: int, *, low: float, high: float, seed: int) -> Any:
@@ -37,7 +37,7 @@ def linear_classifier(shape: tuple[int, ...], classes: int, *, low: float, high:
     difference = weight[y][:, None] - weight
 
     def minimal(norm: Norm) -> Tensor:
-        dual = difference.abs().sum(2) if norm == "linf" else difference.norm(dim=2)
+        dual = difference.norm({"linf": 1, "l2": 2, "l1": torch.inf}[norm], dim=2)
         distance: Tensor = (gap / dual).masked_fill(dual == 0, torch.inf).amin(1)
         return distance
 
@@ -63,7 +63,7 @@ def test_linear_minimal_perturbation(
     distance = minimal(norm)
     # Windows of one colour reach the sign of nearly every weight in L∞; bumps come near its value in L2,
     # the less so the more channels there are.
-    far_enough = {"linf": 1.3, "l2": 2.6}[norm]
+    far_enough = {"linf": 1.3, "l2": 2.6, "l1": 5.0}[norm]
     for row in (0, 5):
         copies = x[row].expand(6, *shape), y[row].expand(6)  # six searches at the same distance
         for factor, broken in ((0.999, False), (far_enough, True)):
@@ -140,7 +140,7 @@ def test_refused_windows_are_put_back_and_the_loss_never_grows(norm: Norm) -> No
         refused += int((~better).sum())
         kept[better], best = now[better], torch.where(better, margins(now), best)
         # What follows differs from the best so far by no more cells than windows hold.
-        sides = window_sides(share_of_window(0.8, step, 400), 8, 8, least=1 if norm == "linf" else 3)
+        sides = window_sides(share_of_window(0.8, step, 400), 8, 8, odd=norm != "linf")
         cells = sides[0] * sides[1] * 3 * (1 if norm == "linf" else 2)
         assert int((following != kept).flatten(1).sum(1).max()) <= cells
     assert refused > 100
@@ -161,7 +161,7 @@ def test_every_look_is_within_reach(norm: Norm) -> None:
     Square(steps=1000)(watched, x, y, ThreatModel(norm, eps), space=ImageBox((3, 7, 7), -1, 1), seed=0)
     looks = torch.stack(seen)
     delta = (looks.double() - x.double()).flatten(2)
-    norms = delta.abs().amax(2) if norm == "linf" else delta.norm(dim=2)
+    norms = delta.norm({"linf": torch.inf, "l2": 2, "l1": 1}[norm], dim=2)
     assert float(norms.max()) <= eps
     assert float(norms[-1].min()) >= 0.99 * eps  # and nothing of eps is left unused
     assert float(looks.abs().max()) <= 1
@@ -177,7 +177,7 @@ def test_queries_equal_what_the_model_saw(
         y = small_net.eval()(x).argmax(1)
     y[:3] = (y[:3] + 1) % 5
     counted = counting(small_net)
-    threat = ThreatModel(norm, {"linf": 0.03, "l2": 0.2}[norm], knowledge="score", budget=budget)
+    threat = ThreatModel(norm, {"linf": 0.03, "l2": 0.2, "l1": 1.2}[norm], knowledge="score", budget=budget)
     result = Square(steps=80, batch_size=16)(counted, x, y, threat, space=ImageBox((1, 8, 8)), seed=0)
     assert counted.forwards == int(result.forwards_B.sum())
     assert counted.backwards == int(result.backwards_B.sum()) == 0
@@ -222,7 +222,7 @@ def test_invariant_to_batch_size_order_and_shard(norm: Norm, shape: tuple[int, .
 
     y = classifier(x).argmax(1)
     ids = torch.arange(12) * 1000
-    threat = ThreatModel(norm, {"linf": 0.04, "l2": 0.2}[norm])
+    threat = ThreatModel(norm, {"linf": 0.04, "l2": 0.2, "l1": 0.8}[norm])
 
     def attack(rows: list[int], batch_size: int) -> AttackResult:
         index = torch.tensor(rows)
@@ -251,19 +251,23 @@ def test_seeds_and_restarts_search_differently() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "height", "width", "least", "sides"),
+    ("share", "height", "width", "odd", "sides"),
     [
-        (0.8, 28, 28, 1, (25, 25)),
-        (0.0015625, 28, 28, 1, (1, 1)),
-        (0.8, 10, 30, 1, (10, 24)),
-        (0.8, 30, 10, 1, (24, 10)),
-        (0.8, 1, 20, 1, (1, 16)),
-        (0.01, 1, 20, 3, (1, 3)),
-        (0.01, 2, 2, 3, (2, 2)),
+        (0.8, 28, 28, False, (25, 25)),
+        (0.4, 28, 28, False, (18, 18)),
+        (0.4, 28, 28, True, (19, 19)),
+        (0.0015625, 28, 28, False, (1, 1)),
+        (0.0015625, 28, 28, True, (3, 3)),
+        (0.8, 10, 30, False, (10, 24)),
+        (0.8, 30, 10, False, (24, 10)),
+        (0.8, 1, 20, False, (1, 16)),
+        (0.8, 1, 20, True, (1, 17)),
+        (0.01, 1, 20, True, (1, 3)),
+        (0.01, 2, 2, True, (2, 2)),
     ],
 )
-def test_window_sides(share: float, height: int, width: int, least: int, sides: tuple[int, int]) -> None:
-    assert window_sides(share, height, width, least=least) == sides
+def test_window_sides(share: float, height: int, width: int, odd: bool, sides: tuple[int, int]) -> None:
+    assert window_sides(share, height, width, odd=odd) == sides
 
 
 def test_schedule_is_that_of_the_paper_rescaled() -> None:
