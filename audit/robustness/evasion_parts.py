@@ -78,14 +78,21 @@ def contributions(check: str, ledger: LedgerReader, norm: Norm, eps: float, atta
 
 
 def class_counts(ledger: LedgerReader, subject: Subject, norm: Norm, eps: float, attack: str) -> pl.DataFrame:
-    """`class`, `n`, `clean` (right without an attack), `robust` (right under it); a row a class, in order."""
+    """A row a class, in order: `class`, `n`, `clean` (right without an attack), `robust` (right under it) and
+    `lost`: attacked examples beside the n about which nothing is known.
+    """
     at = f"evasion.{tag(norm, eps, attack)}"
     broken, erred = f"{at}.broken", f"{at}.clean_broken"
-    rows = ledger.scan(broken, erred).drop_nulls([broken, erred]).collect()
+    spent = f"{at}.forwards"  # null of examples that were not attacked
+    rows = ledger.scan(broken, erred, spent).drop_nulls(spent).collect()
     labels = pl.DataFrame({"example_id": subject.test.ids.cast(pl.String), "label": subject.test.labels})
     joined = rows.join(labels, on="example_id", how="inner")
+    known = pl.col(broken).is_not_null() & pl.col(erred).is_not_null()
     counted = joined.group_by("label").agg(
-        n=pl.len(), clean=(~pl.col(erred)).sum(), robust=(~pl.col(broken)).sum()
+        n=known.sum(),
+        clean=(known & ~pl.col(erred)).sum(),
+        robust=(known & ~pl.col(broken)).sum(),
+        lost=(~known).sum(),
     )
     names = subject.dataset.classes
     every = pl.DataFrame(
@@ -95,18 +102,28 @@ def class_counts(ledger: LedgerReader, subject: Subject, norm: Norm, eps: float,
     return (
         every.join(counted, on="label", how="left")
         .sort("label")
-        .select("class", pl.col("n", "clean", "robust").fill_null(0).cast(pl.Int64))
+        .select("class", pl.col("n", "clean", "robust", "lost").fill_null(0).cast(pl.Int64))
     )
 
 
 def by_class(
     check: str, ledger: LedgerReader, subject: Subject, norm: Norm, eps: float, attack: str
 ) -> list[Measurement]:
-    """`class_robust_accuracy` of each class; undefined of one without attacked examples."""
+    """`class_robust_accuracy` of each class; undefined of one without attacked examples.
+
+    Of examples that a black box gave no answer about nothing is known: intervals allow for either outcome.
+    """
     found = []
-    for row in class_counts(ledger, subject, norm, eps, attack).iter_rows(named=True):
-        n, robust = row["n"], row["robust"]
-        low, high = wilson(robust, n) if n else (None, None)
+    counts = class_counts(ledger, subject, norm, eps, attack)
+    silent = not counts["n"].sum()
+    for row in counts.iter_rows(named=True):
+        n, robust, lost = row["n"], row["robust"], row["lost"]
+        low, high = (
+            (wilson(robust, n + lost).low, wilson(robust + lost, n + lost).high) if n else (None, None)
+        )
+        reason = None if n else "no example of this class was attacked"
+        if lost or silent:
+            reason = f"no answer about {lost} of {n + lost} examples"
         found.append(
             Measurement(
                 check=check,
@@ -118,7 +135,7 @@ def by_class(
                 better="higher",
                 where={"norm": norm, "eps": eps, "attack": attack, "class": row["class"]},
                 method="wilson1927",
-                reason=None if n else "no example of this class was attacked",
+                reason=reason,
                 evidence=(f"evasion.{tag(norm, eps, attack)}.broken",),
             )
         )
