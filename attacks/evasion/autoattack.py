@@ -5,8 +5,11 @@
     rand       apgd-ce and apgd-dlr over the mean of 20 answers, for a network that answers at random
     screen     apgd-ce 20 steps · apgd-t 3 targets × 20: quick, and not AutoAttack-equivalent
 
-For any number of classes K ≥ 2 (with fewer than ten, K − 1 targets), in L∞, L2 and L1 (without Square where
-it is not defined). What the first part left and interval bounds prove robust is not attacked further.
+For any number of classes K ≥ 2 (with fewer than ten, K − 1 targets), in L∞, L2 and L1. What the first part
+left and interval bounds prove robust is not attacked further.
+
+Beside the paper: of what `standard` and `plus` leave, an example whose margin they brought below a quarter
+of the clean one may stand only because of where its runs happened to start; it is begun anew nine times.
 
 Low precision is a means of the search alone. It is taken where the hardware has it and, on up to 256
 examples and 20 steps of APGD, it is quicker and changes robust accuracy by no more than 0.2 points; every
@@ -70,6 +73,8 @@ _GATE_POINTS = 0.002
 
 _TAIL = APGD(objective="targeted", targets=3)
 
+_NEAR, _ANEW = 0.25, APGD(restarts=9)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoAttack(ImageAttack):
@@ -123,6 +128,10 @@ class AutoAttack(ImageAttack):
         certified_B = self._certified(rows, space, ~result.broken_B)
         if threat.eps > 0:
             result = rows.run_on(~certified_B, [clean, *others], precision, after=result)
+            if self.version in ("standard", "plus"):
+                near_B = _near(result) & ~certified_B
+                anew = _joined([_ANEW], region, seed + 1)  # another seed: starts that were not tried before
+                result = rows.run_on(near_B, anew, precision, after=result)
             if precision == "bf16":
                 result = rows.run_on(~certified_B, _joined([_TAIL], region, seed), "fp32", after=result)
         return replace(result, details={**result.details, "certified": certified_B})
@@ -150,6 +159,12 @@ class AutoAttack(ImageAttack):
                     norm=threat.norm,
                 )
         return certified_B
+
+
+def _near(result: AttackResult) -> Tensor:
+    """Which examples stand at less than a quarter of their clean margin (bool B)."""
+    near_B: Tensor = result.details["margin"] < _NEAR * result.details["clean_margin"]
+    return near_B & ~result.broken_B
 
 
 def _joined(parts: Sequence[ImageAttack], region: Region, seed: int) -> list[Rule]:
@@ -196,7 +211,9 @@ class _Examples:
         budget = self.threat.budget
         if budget is not None and len(index):
             left = budget - int(after.forwards_B[index].max())
-            few = replace(few, threat=replace(self.threat, budget=max(1, left)))
+            if left < 2:  # one look at the clean input, and one at an iterate
+                return after
+            few = replace(few, threat=replace(self.threat, budget=left))
         return _completed(after, index, few.run(rules, precision)) if len(index) else after
 
     def settled(self, precision: Precision, seed: int) -> Precision:
@@ -244,6 +261,7 @@ def _completed(before: AttackResult, index: Tensor, later: AttackResult) -> Atta
             "found_try": merged(old["found_try"], new["found_try"]),
             "found_step": merged(old["found_step"], new["found_step"]),
             "margin": merged(old["margin"], lowest_A),
+            "clean_margin": old["clean_margin"],
             "dead_gradients": merged(old["dead_gradients"], dead_A),
         },
         found_by,

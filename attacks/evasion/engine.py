@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -78,6 +79,7 @@ def run(
 
     Raises `CapabilityError` if the classifier has no gradient, or answers NaN to a whole clean batch.
     """
+    _keep_pages()
     tally = Tally(x, y_B, region, closest=closest)
     with prepared(classifier):
         network = Network(classifier, samples=samples)
@@ -88,6 +90,16 @@ def run(
             loop.wave(rules, _at_start(x[wave].detach(), y_B[wave], ids_B[wave], first))
         tally.confirm_nearest(network.exact, loop.batch_size, samples)
     return tally.result()
+
+
+@cache
+def _keep_pages() -> None:
+    """Let the C library keep freed memory of up to 64 MiB, as it learns to once it has freed a large block.
+
+    Until then it gives an activation's pages back after every pass and faults them in again at the next,
+    which can cost a small network as much as its convolutions. The block itself is never written to.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
 def _at_start(x: Tensor, y_A: Tensor, ids_A: Tensor, first: int) -> Rows:

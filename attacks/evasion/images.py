@@ -32,7 +32,8 @@ class ImageAttack(ABC):
 
     Every success is one of the classifier as it is, in float32, whatever the precision of the search.
     The result's `details`: `found_try` (restart or target that found it, −1: none), `found_step`, `margin`
-    (the lowest margin seen within reach), `dead_gradients` (looks whose gradient was zero or NaN).
+    (the lowest seen within reach), `clean_margin` (that of the clean input; infinite where no rule looked),
+    `dead_gradients` (looks whose gradient was zero or NaN).
     """
 
     name: ClassVar[str]

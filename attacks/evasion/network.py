@@ -1,10 +1,10 @@
 """The classifier as the engine asks it: exactly, or quickly.
 
 `exact` is the classifier itself. `search` may take a quicker form of it with the same answers: batch norms
-folded into the layers before them, and weights in channels-last order where that pays. These two are decided
-by rule, so that a search can be repeated to the last bit. A bfloat16 trunk with a float32 head, and a forward
-that went through `torch.compile`, are measured on a few clean rows if the caller wishes. Whatever the search
-finds, the engine asks `exact` about.
+folded into the layers before them, weights in channels-last order and quicker pooling where they pay. These
+are decided by rule, so that a search can be repeated to the last bit. A bfloat16 trunk with a float32 head,
+and a forward that went through `torch.compile`, are measured on a few clean rows if the caller wishes.
+Whatever the search finds, the engine asks `exact` about.
 
 A form that moves any clean logit is given up, bfloat16 excepted. A compiled forward takes batches padded to a
 few sizes, so that each is compiled once.
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import LogitsOf
+from raiaudit.attacks.evasion.layers import rewritten
 from raiaudit.attacks.evasion.patches import (
     Patch,
     exact_head,
@@ -47,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4  # of the largest clean logit: what a form may move a logit by
 _TIMED = 2  # passes timed of each form, after one that warms up
-_WORTH_COMPILING = 120.0  # seconds of search ahead that pay for a minute of compiling
+_WORTH_COMPILING = 1800.0  # seconds of search ahead that pay for minutes of compiling
 _SMALLEST_BUCKET = 16
 
 
@@ -147,10 +148,13 @@ class _Trial:
         fold = tuple(folded(layer, norm) for layer, norm in norms.items())
         convolutions = dict.fromkeys(m for m, _, _ in calls if isinstance(m, nn.Conv2d))
         order = tuple(reordered(m) for m in convolutions if m not in norms)
+        on_cpu = self.x.device.type == "cpu"
+        quicker = {m: rewritten(m, taken) for m, taken, _ in calls} if on_cpu else {}
+        same = fold + tuple(forwarding(m, forward) for m, forward in quicker.items() if forward)
         # Group norms are slow in that order on a CPU; on a GPU only half-width products gain by it.
         grouped = any(isinstance(m, nn.GroupNorm) for m, _, _ in calls)
-        in_order = bool(convolutions) and not grouped and self.x.device.type == "cpu"
-        wishes = [Form(fold + order, channels_last=True)] * in_order + [Form(fold)] * bool(fold)
+        in_order = bool(convolutions) and not grouped and on_cpu
+        wishes = [Form(same + order, channels_last=True)] * in_order + [Form(same)] * bool(same)
         chosen = next((form for form in wishes if self._same(form)), Form())
         may_be_low = precision == "bf16" or (precision == "auto" and bfloat16_hardware(self.x.device))
         if not may_be_low or head is None:

@@ -26,6 +26,7 @@ class Tally:
         self.broken_B = count_B.bool()
         self.nearest_B = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
         self.margin_B = torch.full((len(x),), torch.inf, device=x.device)
+        self.clean_margin_B = self.margin_B.clone()
         self.forwards_B, self.backwards_B = count_B.clone(), count_B.clone()
         self.dead_gradients_B = count_B.clone()
         self.rules: list[str] = []
@@ -52,6 +53,8 @@ class Tally:
                 "the classifier answers NaN to a clean input", remedy="mend the model first"
             )
         margin_A = margin(logits_AK, rows.y_A).nan_to_num(nan=-torch.inf)
+        if isinstance(rule, Clean):
+            self.clean_margin_B[rows.index_A] = margin_A
         if self.closest:
             found_A = errs_A if isinstance(rule, Clean) else clearly_errs(logits_AK, rows.y_A)
             self._keep_nearest(rule, rows, found_A, iteration)
@@ -134,7 +137,7 @@ class Tally:
             self.adversarial[index[~holds_A]] = self.x[index[~holds_A]]
 
     def result(self) -> AttackResult:
-        """Everything, as the caller's rows; `details` as `IMAGE_DETAILS` in `images`."""
+        """Everything, as the caller's rows; `details` as in `ImageAttack`."""
         if self.closest:
             found_B = self.nearest_B.isfinite()
             broken_B = found_B & self.region.contains(self.adversarial, self.x)
@@ -150,6 +153,7 @@ class Tally:
                 "found_try": self.try_B.masked_fill(~found_B, -1),
                 "found_step": self.step_B.masked_fill(~found_B, -1),
                 "margin": self.margin_B,
+                "clean_margin": self.clean_margin_B,
                 "dead_gradients": self.dead_gradients_B,
             },
             [self.rules[rule] if found else None for rule, found in zip(self.rule_B, found_B, strict=True)],

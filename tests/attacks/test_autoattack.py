@@ -394,3 +394,21 @@ def test_labels_say_what_is_not_autoattack() -> None:
         (AutoAttack(), ThreatModel("linf", 0.1, budget=500)),
     ):
         assert "not AutoAttack-equivalent" in attack.label(threat)
+
+
+def test_what_stands_by_a_hair_is_begun_anew(linear: Any) -> None:
+    """At nine tenths of the distance to a linear boundary a tenth of the margin is left; at half, a half."""
+    model, space = linear(2, seed=3), ImageBox((1, 4, 4), -20.0, 20.0)
+    x = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    world: Any = type("World", (), {"model": model, "x": x, "y": labels_of(model, x)})
+    nearest = float(minimal_of(world, "linf")[0])
+    spent = []
+    for share in (0.5, 0.9):
+        result = AutoAttack(skip_certified=False)(
+            model, x[:1], world.y[:1], ThreatModel("linf", share * nearest), space=space, seed=0
+        )
+        left = result.details["margin"] / result.details["clean_margin"]
+        torch.testing.assert_close(left, torch.tensor([1 - share]), rtol=1e-3, atol=0)
+        spent.append((int(result.forwards_B), int(result.backwards_B)))
+    assert spent[1][0] - spent[0][0] == 1 + 9 * 101  # a look at the clean input, and the looks of nine runs
+    assert spent[1][1] - spent[0][1] == 9 * 100
