@@ -27,7 +27,7 @@ from robust_models import SUBJECTS, Subject, subject
 from torch import Tensor
 from torch.nn import functional
 
-from raiaudit.attacks.evasion.autoattack import VERSIONS, AutoAttack
+from raiaudit.attacks.evasion.images.autoattack import VERSIONS, AutoAttack
 
 _SHARE_OF_TIME = {"fashion_robust": 1 / 3, "mnist_robust": 1 / 3, "fashion_plain": 1 / 15}
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raiaudit.attacks.evasion.base import prepared
-from raiaudit.attacks.evasion.pgd import PGD
+from raiaudit.attacks.evasion.images.pgd import PGD
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.models.architectures import build

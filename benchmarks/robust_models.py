@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raiaudit.attacks.evasion.pgd import PGD
+from raiaudit.attacks.evasion.images.pgd import PGD
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.models.architectures import Classifier, build

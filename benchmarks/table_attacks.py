@@ -18,7 +18,7 @@ import torch
 from common import machine, versions
 
 from raiaudit.attacks.evasion import EVASION
-from raiaudit.attacks.evasion.feasible import violations
+from raiaudit.attacks.evasion.tables.feasible import violations
 from raiaudit.attacks.spaces import TableSchema
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.models.data import load_dataset

@@ -25,7 +25,7 @@ from torch.nn import functional
 from raiaudit.attacks.certificates.base import Certified
 from raiaudit.attacks.certificates.intervals import FUNCTIONS, METHODS, MODULES, UNDERFLOW, Interval, gamma
 from raiaudit.attacks.evasion.base import LogitsOf, prepared
-from raiaudit.attacks.evasion.feasible import reachable_box
+from raiaudit.attacks.evasion.tables.feasible import reachable_box
 from raiaudit.attacks.spaces import ImageBox, InputSpace, TableSchema
 from raiaudit.attacks.threats import Norm
 from raiaudit.errors import CapabilityError, UsageError

@@ -39,17 +39,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from raiaudit.attacks.evasion.apgd import APGD
-from raiaudit.attacks.evasion.autoattack import AutoAttack
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
-from raiaudit.attacks.evasion.carlini_wagner import CarliniWagner
-from raiaudit.attacks.evasion.characters import Characters
-from raiaudit.attacks.evasion.ddn import DDN
-from raiaudit.attacks.evasion.deepfool import DeepFool
-from raiaudit.attacks.evasion.fab import FAB
-from raiaudit.attacks.evasion.fgsm import FGSM
-from raiaudit.attacks.evasion.fmn import FMN
-from raiaudit.attacks.evasion.foolbox_attacks import (
+from raiaudit.attacks.evasion.foolbox.attacks import (
     EAD,
     BlendedNoise,
     Boundary,
@@ -61,15 +52,24 @@ from raiaudit.attacks.evasion.foolbox_attacks import (
     SaltAndPepper,
     VirtualAdversarial,
 )
-from raiaudit.attacks.evasion.greedy_table import GreedyTable
-from raiaudit.attacks.evasion.hop_skip_jump import HopSkipJump
-from raiaudit.attacks.evasion.hotflip import HotFlip
-from raiaudit.attacks.evasion.pgd import MIFGSM, PGD
-from raiaudit.attacks.evasion.projected_table import ProjectedTable
-from raiaudit.attacks.evasion.spatial import Spatial
-from raiaudit.attacks.evasion.square import Square
-from raiaudit.attacks.evasion.substitution import Substitution
-from raiaudit.attacks.evasion.table import Table
+from raiaudit.attacks.evasion.images.apgd import APGD
+from raiaudit.attacks.evasion.images.autoattack import AutoAttack
+from raiaudit.attacks.evasion.images.carlini_wagner import CarliniWagner
+from raiaudit.attacks.evasion.images.ddn import DDN
+from raiaudit.attacks.evasion.images.deepfool import DeepFool
+from raiaudit.attacks.evasion.images.fab import FAB
+from raiaudit.attacks.evasion.images.fgsm import FGSM
+from raiaudit.attacks.evasion.images.fmn import FMN
+from raiaudit.attacks.evasion.images.hop_skip_jump import HopSkipJump
+from raiaudit.attacks.evasion.images.pgd import MIFGSM, PGD
+from raiaudit.attacks.evasion.images.spatial import Spatial
+from raiaudit.attacks.evasion.images.square import Square
+from raiaudit.attacks.evasion.tables.frank_wolfe import Table
+from raiaudit.attacks.evasion.tables.greedy import GreedyTable
+from raiaudit.attacks.evasion.tables.projected import ProjectedTable
+from raiaudit.attacks.evasion.texts.characters import Characters
+from raiaudit.attacks.evasion.texts.hotflip import HotFlip
+from raiaudit.attacks.evasion.texts.substitution import Substitution
 
 __all__ = ["EVASION", "AttackResult", "EvasionAttack"]
 

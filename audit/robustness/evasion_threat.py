@@ -129,7 +129,7 @@ def build(subject: Subject, name: str, options: dict[str, Any]) -> EvasionAttack
 
     if name != "transfer":
         return EVASION[name](**options)
-    from raiaudit.attacks.evasion.transfer import Transfer
+    from raiaudit.attacks.evasion.images.transfer import Transfer
     from raiaudit.audit.robustness.surrogates import load_surrogate
 
     assert subject.registry is not None, "`surrogate_digest` was asked before"

@@ -30,8 +30,8 @@ _NAMES = ("similarity", "mean_similarity", "satisfied")
 
 def for_texts(attack: EvasionAttack, subject: Subject) -> tuple[EvasionAttack, LogitsOf]:
     """The attack with the words of the training split, where it takes them, and the model on texts."""
-    from raiaudit.attacks.evasion.lexicon import Lexicon
-    from raiaudit.attacks.evasion.substitution import Substitution
+    from raiaudit.attacks.evasion.texts.lexicon import Lexicon
+    from raiaudit.attacks.evasion.texts.substitution import Substitution
     from raiaudit.models.architectures.text_transformer import OnTexts, TextTransformer
 
     if isinstance(attack, Substitution) and "train" in subject.dataset.splits:

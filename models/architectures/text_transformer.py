@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.texts import Tokens
+from raiaudit.attacks.evasion.texts.tokens import Tokens
 from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.models.architectures.attention import Encoder, Positions, feed_forward
 from raiaudit.models.architectures.classifier import Classifier, check_options, space_of
@@ -115,7 +115,7 @@ class TextTransformer(Classifier):
 class OnTexts(nn.Module):
     """A text transformer as a function of texts that shows its tokens and their vectors.
 
-    What attacks on texts ask for (`TokenModel` in `attacks/evasion/texts.py`).
+    What attacks on texts ask for (`TokenModel` in `attacks/evasion/texts/tokens.py`).
     """
 
     def __init__(self, model: TextTransformer) -> None:

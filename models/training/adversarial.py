@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion.base import prepared
-from raiaudit.attacks.evasion.pgd import perturb
+from raiaudit.attacks.evasion.images.pgd import perturb
 from raiaudit.attacks.spaces import ImageBox, TableSchema
 from raiaudit.errors import UsageError
 from raiaudit.models.training.standard import StandardStep

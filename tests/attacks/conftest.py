@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.texts import Tokens
+from raiaudit.attacks.evasion.texts.tokens import Tokens
 from raiaudit.attacks.spaces import ImageBox
 
 SHAPE = (1, 4, 4)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raiaudit.attacks.evasion import network
-from raiaudit.attacks.evasion.apgd import APGD, checkpoints
-from raiaudit.attacks.evasion.ascents import Objective
-from raiaudit.attacks.evasion.autoattack import AutoAttack
-from raiaudit.attacks.evasion.balls import BALLS, project_l1
 from raiaudit.attacks.evasion.base import prepared
-from raiaudit.attacks.evasion.losses import dlr, targeted_dlr
-from raiaudit.attacks.evasion.network import Network
+from raiaudit.attacks.evasion.engine import network
+from raiaudit.attacks.evasion.engine.balls import BALLS, project_l1
+from raiaudit.attacks.evasion.engine.network import Network
+from raiaudit.attacks.evasion.images.apgd import APGD, checkpoints
+from raiaudit.attacks.evasion.images.ascents import Objective
+from raiaudit.attacks.evasion.images.autoattack import AutoAttack
+from raiaudit.attacks.evasion.images.losses import dlr, targeted_dlr
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 

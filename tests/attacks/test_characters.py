@@ -20,7 +20,7 @@ from raiaudit.attacks.corruptions.characters import (
     read_misspellings,
     words_of,
 )
-from raiaudit.attacks.evasion.characters import Characters
+from raiaudit.attacks.evasion.texts.characters import Characters
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.errors import CapabilityError, UnknownNameError, UsageError

@@ -21,9 +21,9 @@ from raiaudit.attacks.evasion.diagnostics.outputs import logarithm, with_gradien
 from raiaudit.attacks.evasion.diagnostics.recheck import outside, violations
 from raiaudit.attacks.evasion.diagnostics.substitute import substitute, transferred
 from raiaudit.attacks.evasion.diagnostics.surroundings import surroundings
-from raiaudit.attacks.evasion.pgd import PGD
-from raiaudit.attacks.evasion.region import region_of
-from raiaudit.attacks.evasion.rules import Clean
+from raiaudit.attacks.evasion.engine.region import region_of
+from raiaudit.attacks.evasion.engine.rules import Clean
+from raiaudit.attacks.evasion.images.pgd import PGD
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 

@@ -11,13 +11,13 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion import engine
-from raiaudit.attacks.evasion.balls import BALLS
 from raiaudit.attacks.evasion.base import AttackResult
-from raiaudit.attacks.evasion.fab import FAB, BoundarySteps
-from raiaudit.attacks.evasion.projections import onto_plane
-from raiaudit.attacks.evasion.region import Region
-from raiaudit.attacks.evasion.rules import Clean
+from raiaudit.attacks.evasion.engine import loop
+from raiaudit.attacks.evasion.engine.balls import BALLS
+from raiaudit.attacks.evasion.engine.region import Region
+from raiaudit.attacks.evasion.engine.rules import Clean
+from raiaudit.attacks.evasion.images.fab import FAB, BoundarySteps
+from raiaudit.attacks.evasion.images.projections import onto_plane
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import UsageError
@@ -160,7 +160,7 @@ def survivors(
     """FAB-T as an ensemble uses it: whoever errs within eps leaves."""
     region = Region(BALLS[norm], eps, space.low, space.high)
     steps = BoundarySteps(name="fab-t", region=region, iterations=6, tries=9, targeted=True, seed=0)
-    return engine.run(
+    return loop.run(
         [Clean(), steps], model, x, y, region=region, ids_B=torch.arange(len(x)), batch_size=batch_size
     )
 
@@ -170,7 +170,7 @@ def test_within_an_ensemble_it_leaves_at_the_boundary(
     norm: Norm, linear_world: Any, counting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Looking for a quicker form of the network takes forwards that are not the attack's own.
-    monkeypatch.setattr(engine, "WORTH_QUICKENING", math.inf)
+    monkeypatch.setattr(loop, "WORTH_QUICKENING", math.inf)
     world = linear_world
     expected = box_minimum(world, norm, world.space.low, world.space.high)
     eps = 1.002 * float(expected.sort().values[11])

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from raiaudit.attacks.evasion import EVASION
 from raiaudit.attacks.evasion.base import EvasionAttack
-from raiaudit.attacks.evasion.foolbox_adapter import FoolboxAttack
-from raiaudit.attacks.evasion.foolbox_attacks import (
+from raiaudit.attacks.evasion.foolbox.adapter import FoolboxAttack
+from raiaudit.attacks.evasion.foolbox.attacks import (
     EAD,
     BlendedNoise,
     Boundary,
@@ -27,7 +27,7 @@ from raiaudit.attacks.evasion.foolbox_attacks import (
     SaltAndPepper,
     VirtualAdversarial,
 )
-from raiaudit.attacks.evasion.pgd import PGD
+from raiaudit.attacks.evasion.images.pgd import PGD
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 from raiaudit.errors import UsageError

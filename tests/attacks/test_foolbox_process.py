@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion import foolbox_process
-from raiaudit.attacks.evasion.foolbox_attacks import BrendelBethge, NewtonFool
+from raiaudit.attacks.evasion.foolbox import process
+from raiaudit.attacks.evasion.foolbox.attacks import BrendelBethge, NewtonFool
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 
@@ -22,7 +22,7 @@ UNBOUNDED = float("inf")
 PLANTED = '''
 import os
 from dataclasses import dataclass
-from raiaudit.attacks.evasion.foolbox_attacks import NewtonFool
+from raiaudit.attacks.evasion.foolbox.attacks import NewtonFool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apart(NewtonFool):
@@ -56,9 +56,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     (folder / "planted_attacks.py").write_text(PLANTED)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        foolbox_process._Worker.living().kill()  # the next one is told where to look
+        process._Worker.living().kill()  # the next one is told where to look
         yield importlib.import_module("planted_attacks")
-    foolbox_process._Worker.living().kill()
+    process._Worker.living().kill()
 
 
 @pytest.fixture
@@ -112,13 +112,13 @@ def test_a_hang_or_a_crash_keeps_what_it_had(
 def test_a_budget_stops_the_attack_and_not_its_process(model: nn.Module, planted: Any) -> None:
     x = some_images(4)
     y = model(x).argmax(1)
-    before = foolbox_process._Worker.living().process.pid
+    before = process._Worker.living().process.pid
     space = ImageBox((1, 4, 4), -4.0, 5.0)
     result = planted.Apart(steps=1000)(
         model, x, y, ThreatModel("l2", UNBOUNDED, budget=8), space=space, seed=0
     )
     assert int(result.forwards_B.max()) <= 8
-    assert foolbox_process._Worker.living().process.pid == before
+    assert process._Worker.living().process.pid == before
     again = planted.Apart(steps=20)(model, x, y, ThreatModel("l2", UNBOUNDED), space=space, seed=0)
     assert int(again.forwards_B.max()) > 20
 

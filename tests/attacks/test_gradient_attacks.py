@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
-from raiaudit.attacks.evasion.fgsm import FGSM
-from raiaudit.attacks.evasion.pgd import PGD, perturb
+from raiaudit.attacks.evasion.images.fgsm import FGSM
+from raiaudit.attacks.evasion.images.pgd import PGD, perturb
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import CapabilityError, UsageError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import AttackResult
-from raiaudit.attacks.evasion.hop_skip_jump import HopSkipJump
+from raiaudit.attacks.evasion.images.hop_skip_jump import HopSkipJump
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import CapabilityError

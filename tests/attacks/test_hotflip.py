@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from raiaudit.attacks.evasion.hotflip import HotFlip
-from raiaudit.attacks.evasion.texts import NEGATIONS, STOP_WORDS
+from raiaudit.attacks.evasion.texts.hotflip import HotFlip
+from raiaudit.attacks.evasion.texts.tokens import NEGATIONS, STOP_WORDS
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.errors import CapabilityError, UsageError

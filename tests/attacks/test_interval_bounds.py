@@ -15,8 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from raiaudit.attacks.certificates import CERTIFICATES, certify
 from raiaudit.attacks.certificates.interval_bounds import Bounds, IntervalBounds
 from raiaudit.attacks.certificates.intervals import Interval
-from raiaudit.attacks.evasion.feasible import FeasibleRows, reachable_box
-from raiaudit.attacks.evasion.pgd import PGD
+from raiaudit.attacks.evasion.images.pgd import PGD
+from raiaudit.attacks.evasion.tables.feasible import FeasibleRows, reachable_box
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import CapabilityError, UsageError

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.layers import rewritten
+from raiaudit.attacks.evasion.engine.layers import rewritten
 
 
 def answers(forward: nn.Module | object, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.carlini_wagner import CarliniWagner
-from raiaudit.attacks.evasion.ddn import DDN
-from raiaudit.attacks.evasion.deepfool import DeepFool
-from raiaudit.attacks.evasion.fmn import FMN
-from raiaudit.attacks.evasion.images import ImageAttack
+from raiaudit.attacks.evasion.images.attack import ImageAttack
+from raiaudit.attacks.evasion.images.carlini_wagner import CarliniWagner
+from raiaudit.attacks.evasion.images.ddn import DDN
+from raiaudit.attacks.evasion.images.deepfool import DeepFool
+from raiaudit.attacks.evasion.images.fmn import FMN
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion import EVASION
-from raiaudit.attacks.evasion.apgd import APGD
-from raiaudit.attacks.evasion.autoattack import VERSIONS, AutoAttack
 from raiaudit.attacks.evasion.base import EvasionAttack
-from raiaudit.attacks.evasion.fab import FAB
-from raiaudit.attacks.evasion.fmn import FMN
-from raiaudit.attacks.evasion.foolbox_attacks import Boundary, NewtonFool
-from raiaudit.attacks.evasion.hop_skip_jump import HopSkipJump
-from raiaudit.attacks.evasion.pgd import PGD
-from raiaudit.attacks.evasion.square import Square
+from raiaudit.attacks.evasion.foolbox.attacks import Boundary, NewtonFool
+from raiaudit.attacks.evasion.images.apgd import APGD
+from raiaudit.attacks.evasion.images.autoattack import VERSIONS, AutoAttack
+from raiaudit.attacks.evasion.images.fab import FAB
+from raiaudit.attacks.evasion.images.fmn import FMN
+from raiaudit.attacks.evasion.images.hop_skip_jump import HopSkipJump
+from raiaudit.attacks.evasion.images.pgd import PGD
+from raiaudit.attacks.evasion.images.square import Square
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.spatial import Spatial, moved
+from raiaudit.attacks.evasion.images.spatial import Spatial, moved
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.errors import UsageError

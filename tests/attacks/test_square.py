@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import AttackResult
-from raiaudit.attacks.evasion.square import Square, share_of_window, window_sides
+from raiaudit.attacks.evasion.images.square import Square, share_of_window, window_sides
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raiaudit.attacks.evasion.constraints import Kept
-from raiaudit.attacks.evasion.lexicon import MARGIN, Lexicon
-from raiaudit.attacks.evasion.substitution import Substitution
-from raiaudit.attacks.evasion.texts import NEGATIONS, STOP_WORDS
+from raiaudit.attacks.evasion.texts.constraints import Kept
+from raiaudit.attacks.evasion.texts.lexicon import MARGIN, Lexicon
+from raiaudit.attacks.evasion.texts.substitution import Substitution
+from raiaudit.attacks.evasion.texts.tokens import NEGATIONS, STOP_WORDS
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.errors import CapabilityError, UsageError

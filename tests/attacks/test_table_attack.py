@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.feasible import FeasibleRows, violations
-from raiaudit.attacks.evasion.table import Table
+from raiaudit.attacks.evasion.tables.feasible import FeasibleRows, violations
+from raiaudit.attacks.evasion.tables.frank_wolfe import Table
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import UsageError

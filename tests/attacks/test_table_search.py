@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import EvasionAttack
-from raiaudit.attacks.evasion.feasible import FeasibleRows, violations
-from raiaudit.attacks.evasion.greedy_table import GreedyTable, single_changes
-from raiaudit.attacks.evasion.projected_table import ProjectedTable, project
+from raiaudit.attacks.evasion.tables.feasible import FeasibleRows, violations
+from raiaudit.attacks.evasion.tables.greedy import GreedyTable, single_changes
+from raiaudit.attacks.evasion.tables.projected import ProjectedTable, project
 from raiaudit.attacks.spaces import Column, TableSchema
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import UsageError

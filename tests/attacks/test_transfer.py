@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.attacks.evasion.apgd import APGD
 from raiaudit.attacks.evasion.base import AttackResult
-from raiaudit.attacks.evasion.images import ImageAttack
-from raiaudit.attacks.evasion.pgd import PGD
-from raiaudit.attacks.evasion.square import Square
-from raiaudit.attacks.evasion.transfer import Transfer
+from raiaudit.attacks.evasion.images.apgd import APGD
+from raiaudit.attacks.evasion.images.attack import ImageAttack
+from raiaudit.attacks.evasion.images.pgd import PGD
+from raiaudit.attacks.evasion.images.square import Square
+from raiaudit.attacks.evasion.images.transfer import Transfer
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.errors import CapabilityError

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from raiaudit.attacks.evasion import EVASION
-from raiaudit.attacks.evasion.transfer import Transfer
+from raiaudit.attacks.evasion.images.transfer import Transfer
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
 from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from raiaudit.attacks.evasion.autoattack import VERSIONS, AutoAttack
 from raiaudit.attacks.evasion.base import AttackResult
+from raiaudit.attacks.evasion.engine.region import region_of
+from raiaudit.attacks.evasion.images.autoattack import VERSIONS, AutoAttack
 from raiaudit.attacks.evasion.queries import attack_despite_failures
-from raiaudit.attacks.evasion.region import region_of
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import Norm, ThreatModel
 from raiaudit.audit.robustness.attack_names import AUTOATTACK_PARTS, attack_label, caveat

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raiaudit.attacks.evasion.pgd import PGD, perturb
+from raiaudit.attacks.evasion.images.pgd import PGD, perturb
 from raiaudit.attacks.spaces import Column, TableSchema
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.audit.catalogue import CHECKS

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from raiaudit.attacks.evasion.transfer import Transfer
+from raiaudit.attacks.evasion.images.transfer import Transfer
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.audit.robustness.surrogates import load_surrogate

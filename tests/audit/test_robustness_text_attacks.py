@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raiaudit.attacks.evasion.texts import TokenModel
+from raiaudit.attacks.evasion.texts.tokens import TokenModel
 from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
 from raiaudit.audit.robustness.text_attacks import constraints
@@ -112,7 +112,7 @@ def test_the_lexicon_is_the_training_split(
     trained: tuple[Dataset, TextTransformer], make_subject: Any
 ) -> None:
     """Without similarity in the way, a good word may become a plain one and never a bad one."""
-    from raiaudit.attacks.evasion.substitution import Substitution
+    from raiaudit.attacks.evasion.texts.substitution import Substitution
     from raiaudit.attacks.threats import ThreatModel
     from raiaudit.audit.robustness.text_attacks import for_texts
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from raiaudit.attacks.evasion.balls import per_row
-from raiaudit.attacks.evasion.pgd import Ascent
-from raiaudit.attacks.evasion.rows import Rows
+from raiaudit.attacks.evasion.engine.balls import per_row
+from raiaudit.attacks.evasion.engine.rows import Rows
+from raiaudit.attacks.evasion.images.pgd import Ascent
 
 __all__ = ["Recorded", "Rescaled", "Trace"]
 

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion import engine
-from raiaudit.attacks.evasion.apgd import APGD
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf
 from raiaudit.attacks.evasion.diagnostics.ascents import Recorded, Rescaled, Trace
 from raiaudit.attacks.evasion.diagnostics.outputs import class_count, logarithm, with_gradient
 from raiaudit.attacks.evasion.diagnostics.recheck import violations
-from raiaudit.attacks.evasion.fgsm import FGSM
-from raiaudit.attacks.evasion.pgd import PGD
-from raiaudit.attacks.evasion.region import Region, region_of
-from raiaudit.attacks.evasion.rules import Clean, Rule
-from raiaudit.attacks.evasion.square import Square
+from raiaudit.attacks.evasion.engine.region import Region, region_of
+from raiaudit.attacks.evasion.engine.rules import Clean, Rule
+from raiaudit.attacks.evasion.images.apgd import APGD
+from raiaudit.attacks.evasion.images.fgsm import FGSM
+from raiaudit.attacks.evasion.images.pgd import PGD
+from raiaudit.attacks.evasion.images.square import Square
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 

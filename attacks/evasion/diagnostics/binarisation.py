@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from raiaudit.attacks import randomness
 from raiaudit.attacks.evasion.base import LogitsOf, prepared
 from raiaudit.attacks.evasion.diagnostics.outputs import class_count, with_gradient
-from raiaudit.attacks.evasion.pgd import PGD
-from raiaudit.attacks.evasion.region import Region, region_of
+from raiaudit.attacks.evasion.engine.region import Region, region_of
+from raiaudit.attacks.evasion.images.pgd import PGD
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raiaudit.attacks.evasion.base import LogitsOf, prepared
-from raiaudit.attacks.evasion.pgd import PGD, perturb
-from raiaudit.attacks.evasion.region import region_of
-from raiaudit.attacks.evasion.rules import errs
+from raiaudit.attacks.evasion.engine.region import region_of
+from raiaudit.attacks.evasion.engine.rules import errs
+from raiaudit.attacks.evasion.images.pgd import PGD, perturb
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.attacks.threats import ThreatModel
 

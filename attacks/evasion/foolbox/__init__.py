@@ -1,0 +1,1 @@
+"""Attacks that foolbox has and we do not write again, behind guards."""

@@ -1,0 +1,1 @@
+"""Attacks on texts, and what they share: tokens, constraints, lexicon, word search."""
