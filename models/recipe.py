@@ -1,8 +1,8 @@
 """Recipes: how a classifier is trained, as plain data (no torch here).
 
 A recipe names the family member to build (`architecture`, `options`) and the step that trains it:
-`standard`, `adversarial` (PGD inside the loop, arXiv:1706.06083) or `private` (DP-SGD,
-arXiv:1607.00133). Target and shadow models share one recipe.
+`standard`, `adversarial` (an attack inside the loop), `private` (DP-SGD, arXiv:1607.00133) or `fair`
+(groups weighed, or hidden from the model). Target and shadow models share one recipe.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from raiaudit.models.numbers import Fraction
 
-__all__ = ["TRAINING_VERSION", "Adversary", "Augmentation", "PrivacyBudget", "Recipe", "training_key"]
+__all__ = [
+    "TRAINING_VERSION",
+    "Adversary",
+    "Augmentation",
+    "Mitigation",
+    "PrivacyBudget",
+    "Recipe",
+    "training_key",
+]
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised whenever the same recipe, data and seed would give other weights."""
 
 Augmentation = Literal["none", "shift", "crop-flip"]
@@ -28,12 +36,33 @@ class _Frozen(BaseModel):
 
 
 class Adversary(_Frozen):
-    """The inner maximisation of adversarial training: PGD with `steps` steps in a ball of radius `eps`."""
+    """The attack inside the training loop: steps in a ball of radius `eps`, and the loss it serves.
+
+    `objective` is `pgd` (arXiv:1706.06083), `trades` (arXiv:1901.08573), `mart` (OpenReview rklOg6EFwS) or
+    `fast`: one step from a noisy start, N-FGSM (arXiv:2202.01181).
+    """
 
     norm: Literal["linf", "l2"] = "linf"
     eps: Fraction = Field(gt=0)
-    steps: int = Field(default=7, ge=1)
-    step_size: Fraction | None = Field(default=None, gt=0, description="default: 2.5·eps/steps")
+    objective: Literal["pgd", "trades", "mart", "fast"] = "pgd"
+    steps: int = Field(default=7, ge=1, description="of the inner attack; `fast` takes one")
+    step_size: Fraction | None = Field(default=None, gt=0, description="default: 2.5·eps/steps; fast: eps")
+    ramp: float = Field(
+        default=0.0, ge=0, le=1, description="share of the epochs over which eps grows from 0"
+    )
+    beta: float = Field(default=6.0, ge=0, description="trades, mart: weight of the robust term")
+    gradalign: float = Field(
+        default=0.0, ge=0, description="weight of gradient alignment (arXiv:2007.02617); 0: off"
+    )
+    weight_perturbation: float = Field(
+        default=0.0, ge=0, lt=1, description="AWP (arXiv:2004.05884): relative size; 0: off, usual 0.005"
+    )
+    watch: int = Field(
+        default=10,
+        ge=0,
+        description="steps of the PGD that scores a held-out slice after each epoch; the best epoch is "
+        "kept and a collapse ends training. 0: not watched, the last epoch is kept",
+    )
 
 
 class PrivacyBudget(_Frozen):
@@ -42,43 +71,90 @@ class PrivacyBudget(_Frozen):
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
+    augmentations: int = Field(
+        default=1, ge=1, description="views of an example averaged before clipping (arXiv:2204.13650)"
+    )
+    gradients: Literal["auto", "vmap", "hooks"] = Field(
+        default="auto", description="how per-example gradients are computed; auto: the faster one"
+    )
+
+
+class Mitigation(_Frozen):
+    """How training treats the groups of `attribute`, a group column of the data set.
+
+    `reweighing` (doi:10.1007/s10115-011-0463-8) makes group and label independent in the weighted loss,
+    `group_dro` (arXiv:1911.08731) minimises the worst group's loss, `adversarial_debiasing`
+    (arXiv:1801.07593) hides the group from an adversary that sees the logits and the label.
+    """
+
+    method: Literal["reweighing", "group_dro", "adversarial_debiasing"]
+    attribute: str
+    strength: float = Field(default=1.0, ge=0, description="adversarial_debiasing: weight of the adversary")
+    weights_rate: float = Field(
+        default=0.01, gt=0, description="group_dro: step size of the weights of the groups"
+    )
 
 
 class Recipe(_Frozen):
     """Everything that decides the trained weights besides the data and the seed."""
 
-    kind: Literal["standard", "adversarial", "private"] = "standard"
+    kind: Literal["standard", "adversarial", "private", "fair"] = "standard"
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the architecture")
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=1, description="private: the expected Poisson batch size")
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=2e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd, Nesterov's form")
     weight_decay: float = Field(default=1e-2, ge=0)
     schedule: Literal["onecycle", "constant"] = "onecycle"
+    gradient_clip: float = Field(
+        default=5.0, ge=0, description="largest L2 norm of a batch's gradient; 0: no limit"
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augment: Augmentation = "none"
+    cutout: Fraction = Field(
+        default=0.0, ge=0, lt=1, description="side of the blanked square, as a share of the image's"
+    )
+    mixup: float = Field(default=0.0, ge=0, description="α of mixup's Beta(α, α); 0: off")
     average: float = Field(
         default=0.0,
         ge=0,
         lt=1,
         description="decay of the moving average of weights to keep; 0: the last ones",
     )
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    channels_last: bool | None = Field(
+        default=None, description="memory layout of images; default: by device"
+    )
+    compile: bool = Field(default=False, description="torch.compile the model; needs a C++ compiler")
+    deterministic: bool = Field(
+        default=False, description="only algorithms that repeat exactly on a GPU; a CPU repeats anyway"
+    )
     train_limit: int | None = Field(default=None, ge=1, description="use only the first N training examples")
     adversary: Adversary | None = None
     privacy: PrivacyBudget | None = None
+    fairness: Mitigation | None = None
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> Recipe:
-        if (self.kind == "adversarial") != (self.adversary is not None):
-            raise ValueError("`adversary` belongs to, and is required by, kind: adversarial")
+        if self.kind == "adversarial" and self.adversary is None:
+            raise ValueError("kind: adversarial needs `adversary`")
+        if self.adversary is not None and self.kind not in ("adversarial", "private"):
+            raise ValueError("`adversary` belongs to kind: adversarial (or private)")
         if (self.kind == "private") != (self.privacy is not None):
             raise ValueError("`privacy` belongs to, and is required by, kind: private")
+        if (self.kind == "fair") != (self.fairness is not None):
+            raise ValueError("`fairness` belongs to, and is required by, kind: fair")
+        if self.mixup and self.kind in ("adversarial", "private"):
+            raise ValueError(f"`mixup` blends examples, which kind: {self.kind} treats one by one")
         return self
 
     def digest(self) -> str:
-        """Sha256 (hex) of the canonical JSON form."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Sha256 (hex) of the canonical JSON form. What stands at its default is left out, so that a new
+        option leaves old recipes what they were.
+        """
+        text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

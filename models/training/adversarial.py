@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from raiaudit.attacks.spaces import InputSpace
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.recipe import Recipe
+    from raiaudit.models.training.data import Batch
 
 __all__ = ["AdversarialStep"]
 
@@ -58,9 +59,9 @@ class AdversarialStep(StandardStep):
         self.space = space
         self.reach = _Reach(space, device) if isinstance(space, TableSchema) else None
 
-    def gradients(self, x: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
-        """Gradient of the mean loss at the perturbed inputs."""
-        return super().gradients(self.worst(x, y_B, generator), y_B, generator)
+    def loss(self, x: Tensor, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
+        """The mean loss at the perturbed inputs."""
+        return self.cross_entropy(self.logits(self.worst(x, batch.y_B, generator)), batch.y_B)
 
     def worst(self, x: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
         """The inputs after PGD, within the ball and the input space."""

@@ -21,14 +21,18 @@ __all__ = ["Checkpoint", "read", "write"]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state after `epoch` epochs. `run` names what is trained: data, recipe, seed, rows, code."""
+    """The state after `epoch` epochs. `run` names what is trained: data, recipe, seed, rows, code.
+
+    `best` is what was kept of the best epoch, by a step that chooses one: score, epoch, weights, average.
+    """
 
     run: str
     epoch: int
     weights: dict[str, Any]
     average: dict[str, Any]
+    best: dict[str, Any]
     optimizer: dict[str, Any]
-    step: dict[str, float]
+    step: dict[str, Any]
     seconds: float
 
 

@@ -1,11 +1,12 @@
-"""The one training loop; what an update is, the step decides (standard, adversarial, private).
+"""The one training loop; what an update is, the step decides (standard, adversarial, private, fair).
 
 Every random draw comes from a generator keyed by (seed, purpose, epoch), and the learning rate is a
 function of the step number, so the state after an epoch is weights, optimiser moments and the epoch:
 a run killed at any moment resumes to the same weights, bit for bit on one CPU.
 
 `average` keeps an exponential moving average of the weights (Polyak; arXiv:2204.13650 for private
-training, where it costs no privacy) and returns it in the end.
+training, where it costs no privacy) and returns it in the end. A step that scores the weights after each
+epoch gets those of its best epoch back, and training ends when the score collapses.
 """
 
 from __future__ import annotations
@@ -15,25 +16,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from raiaudit.errors import RaiauditError
 from raiaudit.models.training import checkpoint as checkpoints
-from raiaudit.models.training.data import Examples, accuracy, augmented
+from raiaudit.models.training.data import Batch, Examples, accuracy
 from raiaudit.models.training.seeding import derived, generator
 
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.recipe import Recipe
 
-__all__ = ["Step", "TrainingProgress", "fit", "follow", "one_cycle", "optimizer_of"]
+__all__ = ["Fitted", "Step", "TrainingProgress", "fit", "follow", "one_cycle", "optimizer_of"]
 
-_WATCHED = 1000  # validation examples scored after each epoch
+_WATCHED = 1000  # validation examples looked at after each epoch
 _WARM_UP = 0.25
 _FIRST = 1 / 25
+_COLLAPSE = 0.5  # of the best score: below it, training has failed and ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class TrainingProgress:
     """Where training stands after `epoch` of `epochs`; `loss` is the epoch's mean.
 
     `validation_accuracy` is that of the current weights (not their average) over at most 1,000
-    validation examples; `seconds` counts earlier, resumed parts of the run too.
+    validation examples, `score` what the step chooses its epoch by (None: the last epoch is kept);
+    `seconds` counts earlier, resumed parts of the run too.
     """
 
     epoch: int
@@ -49,23 +52,40 @@ class TrainingProgress:
     loss: float
     validation_accuracy: float
     seconds: float
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """How training went: seconds in all, the epoch whose weights were kept, its score if it has one, and
+    whether a collapse of the score ended training before the last epoch.
+    """
+
+    seconds: float
+    epoch: int
+    score: float | None
+    collapsed: bool
 
 
 class Step(Protocol):
     """One way to train: which examples make a batch, and what gradient they leave.
 
-    `state` is plain numbers that must survive a resume.
+    `state` is numbers and tensors that must survive a resume.
     """
 
     steps_per_epoch: int
-    state: dict[str, float]
+    state: dict[str, Any]
 
     def batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """The index tensors of one epoch, `steps_per_epoch` of them."""
         ...
 
-    def gradients(self, x: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
-        """Fill `.grad` of every parameter; the batch's mean loss, detached."""
+    def gradients(self, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
+        """Fill `.grad` of every parameter; the batch's mean loss, detached. `progress` is in [0, 1)."""
+        ...
+
+    def score(self, held_out: Examples, generator: torch.Generator) -> float | None:
+        """How good the weights are (larger is better), or None to keep the last epoch."""
         ...
 
 
@@ -84,7 +104,13 @@ def optimizer_of(classifier: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, fused=True)
+        return torch.optim.SGD(
+            groups,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            fused=True,
+        )
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
@@ -108,15 +134,17 @@ def fit(
     run: str,
     path: Path | None,
     progress: Callable[[TrainingProgress], None] | None,
-) -> float:
-    """Train in place, from the checkpoint at `path` if it is of this `run`; the seconds it took in all.
+) -> Fitted:
+    """Train in place, from the checkpoint at `path` if it is of this `run`.
 
     Leaves torch's global generator wherever the epoch left it: the caller forks it. Raises
-    `RaiauditError` when the loss is no longer a number.
+    `RaiauditError` when the loss or a weight is no longer a number; the checkpoint of the last good
+    epoch stays where it is.
     """
     optimizer = optimizer_of(classifier, recipe)
     watched = validation.spread(_WATCHED)
     done, before = 0, 0.0
+    best: dict[str, Any] = {}
     saved = checkpoints.read(path, run, device) if path is not None else None
     average = (
         {name: p.detach().clone() for name, p in classifier.named_parameters()} if recipe.average else {}
@@ -125,39 +153,89 @@ def fit(
         classifier.load_state_dict(saved.weights)
         optimizer.load_state_dict(saved.optimizer)
         step.state.update(saved.step)
-        average = saved.average
+        average, best = saved.average, saved.best
         done, before = saved.epoch, saved.seconds
     total = recipe.epochs * step.steps_per_epoch
     started = time.perf_counter()
+    collapsed = bool(best) and best["collapsed"]
 
     for epoch in range(done, recipe.epochs):
+        if collapsed:
+            break
         torch.manual_seed(derived(seed, "dropout", epoch))
         order = generator(device, seed, "order", epoch)
         draws = generator(device, seed, "draws", epoch)
         classifier.train()
-        losses = torch.zeros((), device=device)
-        for number, index_B in enumerate(step.batches(order), start=epoch * step.steps_per_epoch):
+        losses_S = torch.zeros(step.steps_per_epoch, device=device)
+        for place, batch in enumerate(train.batches(step.batches(order))):
+            number = epoch * step.steps_per_epoch + place
             rate = recipe.learning_rate * (one_cycle(number / total) if recipe.schedule == "onecycle" else 1)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            x, y_B = train.batch(index_B)
-            losses += step.gradients(augmented(x, recipe.augment, draws), y_B, draws)
+            losses_S[place] = step.gradients(batch, number / total, draws)
             optimizer.step()
             follow(average, classifier, min(recipe.average, (number + 1) / (number + 10)))
-        loss = float(losses) / step.steps_per_epoch
-        if not math.isfinite(loss):
-            raise RaiauditError(
-                f"training diverged: the mean loss of epoch {epoch + 1} is {loss}",
-                where=f"recipe {recipe.architecture}/{recipe.kind}",
-                remedy=f"lower learning_rate (now {recipe.learning_rate:g}) or raise batch_size",
-            )
+        _refuse_divergence(classifier, losses_S, recipe, epoch, path)
+        score = _scored(classifier, step, average, watched, generator(device, seed, "score", epoch))
+        if score is not None:
+            collapsed = bool(best) and score < _COLLAPSE * best["score"]
+            if not best or score >= best["score"]:
+                best = {
+                    "score": score,
+                    "epoch": epoch + 1,
+                    "weights": _clone(classifier.state_dict()),
+                    "average": _clone(average),
+                }
+            best["collapsed"] = collapsed
         seconds = before + time.perf_counter() - started
         if path is not None:
-            state = (classifier.state_dict(), average, optimizer.state_dict(), dict(step.state))
+            state = (classifier.state_dict(), average, best, optimizer.state_dict(), dict(step.state))
             checkpoints.write(path, checkpoints.Checkpoint(run, epoch + 1, *state, seconds))
         if progress is not None:
             right = accuracy(classifier, watched)
-            progress(TrainingProgress(epoch + 1, recipe.epochs, loss, right, seconds))
+            mean = float(losses_S.mean())
+            progress(TrainingProgress(epoch + 1, recipe.epochs, mean, right, seconds, score))
+    if best:
+        classifier.load_state_dict(best["weights"])
+        average = best["average"]
     classifier.load_state_dict(average, strict=False)
     classifier.eval()
-    return before + time.perf_counter() - started
+    kept = best.get("epoch", recipe.epochs)
+    return Fitted(before + time.perf_counter() - started, kept, best.get("score"), collapsed)
+
+
+def _clone(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def _scored(
+    classifier: Classifier,
+    step: Step,
+    average: dict[str, Tensor],
+    held_out: Examples,
+    draws: torch.Generator,
+) -> float | None:
+    """The score of the weights that would be kept: their average, where there is one."""
+    current = {name: p.detach().clone() for name, p in classifier.named_parameters()} if average else {}
+    classifier.load_state_dict(average, strict=False)
+    score = step.score(held_out, draws)
+    classifier.load_state_dict(current, strict=False)
+    return score
+
+
+def _refuse_divergence(
+    classifier: Classifier, losses_S: Tensor, recipe: Recipe, epoch: int, path: Path | None
+) -> None:
+    bad = (~losses_S.isfinite()).nonzero().flatten().tolist()
+    if bad:
+        what = f"the loss of step {bad[0] + 1} of {len(losses_S)} in epoch {epoch + 1} is {losses_S[bad[0]]}"
+    elif not all(bool(p.isfinite().all()) for p in classifier.parameters()):
+        what = f"a weight is no longer a number after epoch {epoch + 1}"
+    else:
+        return
+    kept = f"; the state after epoch {epoch} is kept in {path}" if path is not None and epoch else ""
+    raise RaiauditError(
+        f"training diverged: {what}{kept}",
+        where=f"recipe {recipe.architecture}/{recipe.kind}",
+        remedy=f"lower learning_rate (now {recipe.learning_rate:g}), set gradient_clip or raise batch_size",
+    )

@@ -1,9 +1,12 @@
-"""bf16 autocast where it helps, decided by a rule so that a resumed run computes the same numbers.
+"""Precision and memory layout, decided by rules so that a resumed run computes the same numbers.
 
 On CUDA with bf16 it helps every model but the smallest. On a CPU only the AMX tile unit makes it
 worth while, and only for convolutions on images of 28×28 and more: measured on ResNet-18, width 64,
 64×3×32×32 forward and input-backward, 630 ms in float32 and 191 ms in bf16; on 8×8 digits the casts
 cost more than they save.
+
+Convolutions run faster with channels last: training steps of ResNet-18 (width 16, 128×1×28×28) took 540 ms
+with channels first and 372 ms with channels last, on one core without AMX.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from torch import nn
 
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
+    from raiaudit.models.recipe import Recipe
 
-__all__ = ["autocast", "helps"]
+__all__ = ["autocast", "channels_last", "helps", "in_bf16"]
 
 _SMALLEST_IMAGE = 28
 _FEWEST_PARAMETERS = 100_000
@@ -28,9 +32,26 @@ def helps(classifier: Classifier, device: torch.device) -> bool:
     if device.type == "cuda":
         size = sum(parameter.numel() for parameter in classifier.parameters())
         return torch.cuda.is_bf16_supported() and size >= _FEWEST_PARAMETERS
-    convolves = any(isinstance(module, nn.Conv2d) for module in classifier.modules())
-    side = classifier.config["shape"][-1] if convolves else 0
+    side = classifier.config["shape"][-1] if _convolves(classifier) else 0
     return side >= _SMALLEST_IMAGE and torch.cpu._is_amx_tile_supported()
+
+
+def in_bf16(classifier: Classifier, recipe: Recipe, device: torch.device) -> bool:
+    """What the recipe says, or the rule; private gradients are always float32."""
+    if recipe.kind == "private":
+        return False
+    return helps(classifier, device) if recipe.precision == "auto" else recipe.precision == "bf16"
+
+
+def channels_last(classifier: Classifier, recipe: Recipe) -> bool:
+    """What the recipe says, or: for what convolves, unless per-example gradients are taken."""
+    if recipe.channels_last is not None:
+        return recipe.channels_last and _convolves(classifier)
+    return recipe.kind != "private" and _convolves(classifier)
+
+
+def _convolves(classifier: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in classifier.modules())
 
 
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[None]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +30,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raiaudit.errors import UsageError
 from raiaudit.models.training.accounting import Mechanism, epsilon_pld, epsilon_prv, noise_multiplier
+from raiaudit.models.training.augment import augmented
 from raiaudit.models.version import PrivacyRecord
 
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.recipe import Recipe
+    from raiaudit.models.training.data import Batch, Examples
 
 __all__ = ["PrivateStep", "clipped_sum"]
 
@@ -78,6 +80,7 @@ class PrivateStep:
                 where="recipe.batch_size",
             )
         self.classifier = classifier
+        self.recipe = recipe
         self.label_smoothing = recipe.label_smoothing
         self.budget = recipe.privacy
         self.examples = examples
@@ -97,7 +100,7 @@ class PrivateStep:
             raise UsageError(str(error), where="recipe.privacy.epsilon", remedy="raise epsilon") from error
         parameters = sum(parameter.numel() for parameter in classifier.parameters())
         self.chunk = max(1, _CHUNK_BYTES // (4 * parameters))
-        self.state: dict[str, float] = {"max_clipped_norm": 0.0}
+        self.state: dict[str, Any] = {"max_clipped_norm": 0.0}
 
     @staticmethod
     def _refuse_mixing(classifier: Classifier) -> None:
@@ -120,8 +123,9 @@ class PrivateStep:
             coins_N = torch.rand(self.examples, generator=generator, device=self.device)
             yield (coins_N < self.sample_rate).nonzero().flatten()
 
-    def gradients(self, x: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
+    def gradients(self, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
         """The noisy clipped mean gradient; the loss is the batch's own mean, for the progress line."""
+        x, y_B = augmented(batch.x, self.recipe, generator), batch.y_B
         named = {name: p for name, p in self.classifier.named_parameters() if p.requires_grad}
         sums = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
         total = torch.zeros((), device=self.device)
@@ -137,6 +141,10 @@ class PrivateStep:
             noise = torch.randn(parameter.shape, generator=generator, device=self.device)
             parameter.grad = (sums[name] + self.sigma * self.budget.clip * noise) / self.divisor
         return total / max(1, len(y_B))
+
+    def score(self, held_out: Examples, generator: torch.Generator) -> float | None:
+        """Nothing to choose an epoch by: the last one is kept, so that no choice spends privacy."""
+        return None
 
     def per_example(self, x: Tensor, y_B: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Gradients of each example's own loss (by parameter name, B×…), and losses_B."""

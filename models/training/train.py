@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_STANDARDISING = frozenset({"cnn", "resnet18", "vit_tiny", "mlp", "ft_transformer"})
-
 
 def train(
     recipe: Recipe,
@@ -62,12 +62,14 @@ def train(
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(derived(seed, "weights"))
         classifier = _fresh(recipe, data).to(where)
+        if precision.channels_last(classifier, recipe):
+            classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         examples = Examples.of(data.splits["train"], classifier, where)
         validation = Examples.of(data.splits["validation"], classifier, where)
-        bf16 = recipe.kind != "private" and precision.helps(classifier, where)
-        with suited_threads(recipe.batch_size * examples.inputs[0].numel()):
+        bf16 = precision.in_bf16(classifier, recipe, where)
+        with suited_threads(recipe.batch_size * examples.scalars), _repeatable(recipe):
             step = _step(classifier, recipe, data, len(examples), where, bf16)
-            seconds = fit(
+            fitted = fit(
                 classifier,
                 examples,
                 validation,
@@ -81,8 +83,11 @@ def train(
             )
             right = accuracy(classifier, validation)
     metrics = {"validation_accuracy": right, "training_examples": len(examples)}
+    if fitted.score is not None:
+        metrics |= {"validation_score": fitted.score, "best_epoch": fitted.epoch}
+        metrics["collapsed"] = float(fitted.collapsed)
     privacy = step.record(unaccounted=_unaccounted(classifier)) if isinstance(step, PrivateStep) else None
-    classifier.cpu()
+    classifier.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     record = TrainingRecord(
         architecture=recipe.architecture,
         config=classifier.config,
@@ -95,7 +100,7 @@ def train(
         privacy=privacy,
         parameters=sum(parameter.numel() for parameter in classifier.parameters()),
         weights_digest=weights_digest(classifier.state_dict()),
-        seconds=seconds,
+        seconds=fitted.seconds,
         device=where.type,
     )
     return ModelVersion(name, 0, classifier, record)
@@ -103,10 +108,24 @@ def train(
 
 def _fresh(recipe: Recipe, data: Dataset) -> Classifier:
     """A model with fresh weights; a private one looks at no example to standardise, unless told to."""
-    options = recipe.options
-    if recipe.kind == "private" and recipe.architecture in _STANDARDISING:
+    options, chosen = recipe.options, family(recipe.architecture)
+    if recipe.kind == "private" and "normalization" in inspect.signature(chosen).parameters:
         options = {"normalization": "fixed", **options}
-    return family(recipe.architecture).for_dataset(data, **options)
+    return chosen.for_dataset(data, **options)
+
+
+@contextmanager
+def _repeatable(recipe: Recipe) -> Iterator[None]:
+    """Within, torch uses only algorithms that repeat exactly, if the recipe asks for it."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if recipe.deterministic:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def _unaccounted(classifier: Classifier) -> str:
@@ -129,6 +148,7 @@ def _step(
         )
     if recipe.kind == "private":
         return PrivateStep(classifier, recipe, examples=examples, device=device)
+    assert recipe.kind == "standard", recipe.kind
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
 
 

@@ -23,7 +23,8 @@ from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import Adversary, Recipe
 from raiaudit.models.training import TrainingProgress, train
 from raiaudit.models.training.adversarial import AdversarialStep
-from raiaudit.models.training.data import Examples, accuracy, augmented
+from raiaudit.models.training.augment import moved
+from raiaudit.models.training.data import Examples, accuracy
 from raiaudit.models.training.loop import follow, one_cycle
 from raiaudit.models.training.standard import StandardStep
 from raiaudit.models.weights import load_weights, save_weights, weights_digest
@@ -270,17 +271,17 @@ def test_an_epoch_visits_every_example_once() -> None:
 def test_a_shift_moves_each_image_whole_and_by_at_most_its_reach() -> None:
     x = torch.zeros(200, 1, 8, 8)
     x[:, 0, 4, 4] = 1.0
-    moved = augmented(x, "shift", torch.Generator().manual_seed(0))
-    places = {tuple(place) for place in moved.nonzero()[:, 2:].tolist()}
-    assert (moved.sum(dim=(1, 2, 3)) == 1).all()
+    shifted = moved(x, "shift", torch.Generator().manual_seed(0))
+    places = {tuple(place) for place in shifted.nonzero()[:, 2:].tolist()}
+    assert (shifted.sum(dim=(1, 2, 3)) == 1).all()
     assert places == {(row, column) for row in (3, 4, 5) for column in (3, 4, 5)}
-    assert torch.equal(augmented(x, "none", torch.Generator()), x)
+    assert torch.equal(moved(x, "none", torch.Generator()), x)
 
 
 def test_crop_flip_mirrors_about_half() -> None:
     x = torch.arange(32.0).expand(400, 1, 32, 32)
-    moved = augmented(x, "crop-flip", torch.Generator().manual_seed(0))
-    falling = (moved[:, 0, 16, 10] > moved[:, 0, 16, 20]).float().mean().item()
+    mirrored = moved(x, "crop-flip", torch.Generator().manual_seed(0))
+    falling = (mirrored[:, 0, 16, 10] > mirrored[:, 0, 16, 20]).float().mean().item()
     assert 0.4 < falling < 0.6
 
 
@@ -294,11 +295,12 @@ def test_adversarial_training_sees_inputs_within_the_ball_that_raise_the_loss(no
     )
     classifier = train(SMALL, DIGITS, seed=0).classifier
     step = AdversarialStep(classifier, recipe, examples=256, space=DIGITS.space, device=CPU, bf16=False)
-    x, y_B = Examples.of(DIGITS.splits["train"], classifier, CPU).batch(torch.arange(64))
+    batch = Examples.of(DIGITS.splits["train"], classifier, CPU).batch(torch.arange(64))
+    x, y_B = batch.x, batch.y_B
     seen: list[torch.Tensor] = []
     hook = classifier.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach()))
     classifier.train()
-    step.gradients(x, y_B, torch.Generator().manual_seed(0))
+    step.gradients(batch, 0.0, torch.Generator().manual_seed(0))
     hook.remove()
     moved = seen[-1]  # the outer step's own forward
     distance_B = (moved - x).flatten(1)

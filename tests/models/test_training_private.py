@@ -31,6 +31,7 @@ from raiaudit.models.training.accounting import (
     epsilon_rdp,
     noise_multiplier,
 )
+from raiaudit.models.training.data import Batch
 from raiaudit.models.training.private import PrivateStep, clipped_sum
 
 CPU = torch.device("cpu")
@@ -62,6 +63,10 @@ def image_data(n: int = 80) -> Dataset:
 
     splits = {"train": split(n), "validation": split(50)}
     return Dataset("blobs", "image", ("a", "b"), ImageBox((1, 4, 4)), splits, "0" * 64)
+
+
+def batch_of(x: torch.Tensor, y_B: torch.Tensor) -> Batch:
+    return Batch(x, y_B, torch.arange(len(y_B)))
 
 
 def per_example_gradients() -> dict[str, torch.Tensor]:
@@ -156,7 +161,7 @@ def test_without_noise_or_clipping_it_is_plain_sgd_over_a_constant_divisor() -> 
     step = step_for(model, privacy=PrivacyBudget(epsilon=8, delta=1e-4, clip=1e6))
     step.sigma = 0.0
     x, y_B = torch.randn(11, 5), torch.arange(11) % 3
-    loss = step.gradients(x, y_B, torch.Generator())
+    loss = step.gradients(batch_of(x, y_B), 0.0, torch.Generator())
     private = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     plain = nn.functional.cross_entropy(model(x), y_B, reduction="sum")
@@ -175,7 +180,7 @@ def test_one_example_moves_the_sum_by_at_most_the_clip() -> None:
     x[0] *= 1e6
 
     def update(rows: slice) -> torch.Tensor:
-        step.gradients(x[rows], y_B[rows], torch.Generator().manual_seed(1))
+        step.gradients(batch_of(x[rows], y_B[rows]), 0.0, torch.Generator().manual_seed(1))
         return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
     moved = (update(slice(0, 12)) - update(slice(1, 12))).norm() * step.divisor
@@ -186,9 +191,8 @@ def test_one_example_moves_the_sum_by_at_most_the_clip() -> None:
 def test_the_noise_is_gaussian_of_the_stated_scale_even_for_an_empty_batch() -> None:
     model = MLP([50], 2, hidden=200)
     step = step_for(model, privacy=PrivacyBudget(epsilon=8, delta=1e-4, clip=0.5))
-    loss = step.gradients(
-        torch.zeros(0, 50), torch.zeros(0, dtype=torch.int64), torch.Generator().manual_seed(0)
-    )
+    nobody = batch_of(torch.zeros(0, 50), torch.zeros(0, dtype=torch.int64))
+    loss = step.gradients(nobody, 0.0, torch.Generator().manual_seed(0))
     noise = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     scale = step.sigma * 0.5 / step.divisor
     assert loss.item() == 0
@@ -203,7 +207,7 @@ def test_chunks_do_not_change_the_update() -> None:
     updates = []
     for chunk in (64, 4, 1):
         step.chunk = chunk
-        step.gradients(x, y_B, torch.Generator().manual_seed(2))
+        step.gradients(batch_of(x, y_B), 0.0, torch.Generator().manual_seed(2))
         updates.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert torch.allclose(updates[0], updates[1], atol=1e-6)
     assert torch.allclose(updates[0], updates[2], atol=1e-6)
