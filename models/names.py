@@ -7,11 +7,27 @@ from __future__ import annotations
 
 __all__ = ["ARCHITECTURE_NAMES", "BLACK_BOXES"]
 
+_IMAGES = (
+    "alexnet",
+    "cnn",
+    "efficientnet_b0",
+    "nfnet_f0",
+    "preact_resnet18",
+    "resnet18",
+    "resnet50",
+    "strided_cnn",
+    "tempered_cnn",
+    "vgg16",
+    "vit_b16",
+    "vit_s16",
+    "vit_ti16",
+    "vit_tiny",
+    "wide_resnet28_10",
+)
+
 ARCHITECTURE_NAMES: dict[str, frozenset[str]] = {
-    "cnn": frozenset({"image"}),
-    "resnet18": frozenset({"image"}),
-    "vit_tiny": frozenset({"image"}),
-    "text_transformer": frozenset({"text"}),
+    **dict.fromkeys(_IMAGES, frozenset({"image"})),
+    **dict.fromkeys(("lstm", "text_transformer"), frozenset({"text"})),
     "ft_transformer": frozenset({"tabular"}),
     "mlp": frozenset({"tabular", "image"}),
 }

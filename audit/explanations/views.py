@@ -89,10 +89,11 @@ def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
 def _text(subject: Subject, texts: list[str]) -> View:
     import torch
 
-    from raiaudit.models.architectures.text_transformer import PADDING, TextTransformer
+    from raiaudit.models.architectures.text_classifier import TextClassifier
+    from raiaudit.models.architectures.tokenizer import PADDING
 
     classifier = subject.classifier
-    if not isinstance(classifier, TextTransformer):
+    if not isinstance(classifier, TextClassifier):
         raise CapabilityError(
             "this text model does not show its embedding, so words cannot be attributed",
             where=f"architecture {classifier.architecture}",

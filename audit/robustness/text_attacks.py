@@ -32,13 +32,13 @@ def for_texts(attack: EvasionAttack, subject: Subject) -> tuple[EvasionAttack, L
     """The attack with the words of the training split, where it takes them, and the model on texts."""
     from raiaudit.attacks.evasion.texts.lexicon import Lexicon
     from raiaudit.attacks.evasion.texts.substitution import Substitution
-    from raiaudit.models.architectures.text_transformer import OnTexts, TextTransformer
+    from raiaudit.models.architectures.text_classifier import OnTexts, TextClassifier
 
     if isinstance(attack, Substitution) and "train" in subject.dataset.splits:
         train = subject.dataset.splits["train"]
         attack = replace(attack, lexicon=Lexicon.of(train.inputs, train.labels.tolist()))
     classifier = subject.classifier
-    if isinstance(classifier, TextTransformer):
+    if isinstance(classifier, TextClassifier):
         return attack, OnTexts(classifier)
     return attack, lambda texts: classifier(subject.tensor(texts))
 

@@ -10,21 +10,38 @@ family's options, and the only names `for_dataset` accepts.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raiaudit.errors import UsageError
+from raiaudit.models.names import ARCHITECTURE_NAMES
 
 if TYPE_CHECKING:
     from raiaudit.attacks.spaces import InputSpace
     from raiaudit.attacks.threats import Knowledge
     from raiaudit.models.data.dataset import Dataset, Inputs, Modality
 
-__all__ = ["Classifier", "check_options", "space_of"]
+__all__ = ["Classifier", "NonNegative", "Positive", "check_options", "space_of"]
+
+Positive = Annotated[float, "a number > 0"]
+NonNegative = Annotated[float, "a number ≥ 0"]
+"""Kinds of options beside `int` (≥ 1), `float` (in [0, 1)), `bool` and `Literal`."""
 
 Space = TypeVar("Space", bound="InputSpace")
 
@@ -34,10 +51,12 @@ class Classifier(nn.Module):
 
     `config` is plain JSON data: `type(model)(**model.config)` has the same parameters and buffers
     (normalisation statistics are buffers, so they travel with the weights). `knowledge` is what can be
-    learnt of it: everything, unless it is a black box.
+    learnt of it: everything, unless it is a black box. `standardizes` says that the family has the option
+    `normalization`.
     """
 
     architecture: ClassVar[str]
+    standardizes: ClassVar[bool] = True
     modality: Modality
     config: dict[str, Any]
     classes: int
@@ -65,7 +84,7 @@ class Classifier(nn.Module):
 
 def check_options(family: type[Classifier], options: Mapping[str, Any]) -> None:
     """Raise `UsageError` for an option the family lacks, or a value outside its type or choices."""
-    hints = get_type_hints(family.__init__)
+    hints = get_type_hints(family.__init__, include_extras=True)
     known = {
         name: hints[name]
         for name, parameter in inspect.signature(family).parameters.items()
@@ -79,24 +98,41 @@ def check_options(family: type[Classifier], options: Mapping[str, Any]) -> None:
                 where=where,
                 remedy=f"choices: {', '.join(sorted(known))}",
             )
-        hint = known[name]
-        if get_origin(hint) is Literal:
-            if value not in get_args(hint):
-                choices = ", ".join(map(str, get_args(hint)))
-                raise UsageError(f"{value!r} is not a choice", where=where, remedy=f"choices: {choices}")
-        elif hint is int and not (type(value) is int and value >= 1):
-            raise UsageError(f"{value!r} is not a whole number ≥ 1", where=where)
-        elif hint is float and not (type(value) in (int, float) and 0 <= value < 1):
-            raise UsageError(f"{value!r} is not a number in [0, 1)", where=where)
+        _check_value(known[name], value, where)
+
+
+def _check_value(hint: Any, value: Any, where: str) -> None:
+    kinds = get_args(hint)
+    if NoneType in kinds:
+        if value is None:
+            return
+        (hint,) = (kind for kind in kinds if kind is not NoneType)
+    is_number = type(value) in (int, float)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            choices = ", ".join(map(str, get_args(hint)))
+            raise UsageError(f"{value!r} is not a choice", where=where, remedy=f"choices: {choices}")
+    elif hint is bool and type(value) is not bool:
+        raise UsageError(f"{value!r} is neither true nor false", where=where)
+    elif hint is int and not (type(value) is int and value >= 1):
+        raise UsageError(f"{value!r} is not a whole number ≥ 1", where=where)
+    elif hint is float and not (is_number and 0 <= value < 1):
+        raise UsageError(f"{value!r} is not a number in [0, 1)", where=where)
+    elif get_origin(hint) is Annotated and not (is_number and _lowest(hint) <= value < math.inf):
+        raise UsageError(f"{value!r} is not {hint.__metadata__[0]}", where=where)
+
+
+def _lowest(hint: Any) -> float:
+    return 0.0 if hint == NonNegative else math.ulp(0.0)
 
 
 def space_of(dataset: Dataset, kind: type[Space], family: type[Classifier]) -> Space:
     """The data set's input space, or `UsageError` when the family cannot read such inputs."""
     if not isinstance(dataset.space, kind):
+        fitting = sorted(name for name, kinds in ARCHITECTURE_NAMES.items() if dataset.modality in kinds)
         raise UsageError(
             f"architecture {family.architecture!r} does not take {dataset.modality} data",
             where=dataset.name,
-            remedy="choose cnn, resnet18, vit_tiny or mlp for images, text_transformer for texts, "
-            "mlp or ft_transformer for tables",
+            remedy=f"choose one of {', '.join(fitting)}",
         )
     return dataset.space

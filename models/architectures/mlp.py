@@ -73,7 +73,7 @@ class MLP(Classifier):
             raise UsageError(
                 "architecture 'mlp' does not take text data",
                 where=dataset.name,
-                remedy="choose text_transformer",
+                remedy="choose lstm or text_transformer",
             )
         return model
 

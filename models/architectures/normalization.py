@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Normalization", "Standardization"]
 
-Normalization = Literal["train", "fixed"]
-"""train: statistics of the training split; fixed: constants (tables: the schema's ranges), for privacy."""
+Normalization = Literal["train", "fixed", "none"]
+"""train: statistics of the training split; fixed: constants (tables: the schema's ranges), for privacy; none:
+inputs go in as they are, for outside weights that were trained so."""
 
 _CHUNK = 4096
 _FIXED_MEAN, _FIXED_STD = 0.5, 0.25  # of a [0, 1] image
@@ -43,6 +44,8 @@ class Standardization(nn.Module):
 
     def fit_images(self, images_NCHW: NDArray[Any], normalization: Normalization) -> None:
         """Mean and deviation of each channel, accumulated in chunks so that memory stays flat."""
+        if normalization == "none":
+            return
         if normalization == "fixed":
             self.mean.fill_(_FIXED_MEAN)
             self.std.fill_(_FIXED_STD)
@@ -60,6 +63,8 @@ class Standardization(nn.Module):
 
     def fit_table(self, rows_NW: NDArray[Any], schema: TableSchema, normalization: Normalization) -> None:
         """Centre and scale of each real or integer column; one-hot slots pass unchanged."""
+        if normalization == "none":
+            return
         mean, std = np.zeros(schema.width), np.ones(schema.width)
         for column in schema.columns:
             slots = schema.slices[column.name]

@@ -1,34 +1,42 @@
-"""Vision transformer (Dosovitskiy et al., arXiv:2010.11929), small; with width 192, depth 12, heads 3 and
-16×16 patches of 224×224 images it is DeiT-Ti (arXiv:2012.12877), 5,717,416 parameters at 1,000 classes.
+"""Vision transformer (Dosovitskiy et al., arXiv:2010.11929; the sizes Ti and S are DeiT's, arXiv:2012.12877).
+
+| | width | depth | heads | parameters at 224×224×3, 1,000 classes |
+|---|---|---|---|---|
+| vit_tiny | 64 | 4 | 4 | a small one of ours, for small images |
+| vit_ti16 | 192 | 12 | 3 | 5,717,416 |
+| vit_s16 | 384 | 12 | 6 | 22,050,664 |
+| vit_b16 | 768 | 12 | 12 | 86,567,656 |
+
+LayerNorm is of one example alone, so all of them train privately as they are. Patches of the last three have
+16×16 pixels where at least 7 fit along a side, and on smaller images what vit_tiny takes: 2 at 8×8, 4 at
+28×28 and 32×32.
 
 Shapes: x_BCHW in [0, 1] → logits_BK; L = (H/patch)·(W/patch) patches of C·patch² values.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from raiaudit.attacks.spaces import ImageBox
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures.attention import ClassToken, Encoder, Positions, feed_forward
-from raiaudit.models.architectures.classifier import Classifier, check_options, space_of
-from raiaudit.models.architectures.normalization import Normalization, Standardization
+from raiaudit.models.architectures.images import ImageClassifier
+from raiaudit.models.architectures.normalization import Normalization
 
-if TYPE_CHECKING:
-    from raiaudit.models.data.dataset import Dataset
-
-__all__ = ["VisionTransformer"]
+__all__ = ["ViTB16", "ViTS16", "ViTTi16", "VisionTransformer"]
 
 _FEWEST_PATCHES = 4  # along the shorter side, when the patch size is left to us
+_FEWEST_LARGE = 7  # on images wider than 16 pixels
 
 
-class VisionTransformer(Classifier):
-    """A class token read after `depth` blocks. `patch` defaults to 2 at 8×8, 4 at 28×28 and 32×32."""
+class VisionTransformer(ImageClassifier):
+    """A class token read after `depth` blocks."""
 
     architecture = "vit_tiny"
-    modality = "image"
+    sizes: ClassVar[tuple[int, int, int]] = (64, 4, 4)  # width, depth, heads unless an option says otherwise
+    published_patch: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -36,33 +44,33 @@ class VisionTransformer(Classifier):
         classes: int,
         *,
         patch: int | None = None,
-        width: int = 64,
-        depth: int = 4,
-        heads: int = 4,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
         dropout: float = 0.0,
         normalization: Normalization = "train",
     ) -> None:
-        super().__init__()
         channels, height, breadth = shape
-        side = patch or _patch(height, breadth)
+        side = patch or self._patch(height, breadth)
         if height % side or breadth % side:
             raise UsageError(
                 f"patches of {side}×{side} do not tile images of {height}×{breadth}",
                 where="options.patch",
                 remedy="choose a patch size that divides both sides",
             )
-        self.config = {
-            "shape": list(shape),
-            "classes": classes,
-            "patch": side,
-            "width": width,
-            "depth": depth,
-            "heads": heads,
-            "dropout": dropout,
-            "normalization": normalization,
-        }
-        self.classes = classes
-        self.standardize = Standardization((channels, 1, 1))
+        width, depth, heads = (
+            given or usual for given, usual in zip((width, depth, heads), self.sizes, strict=True)
+        )
+        super().__init__(
+            shape,
+            classes,
+            patch=side,
+            width=width,
+            depth=depth,
+            heads=heads,
+            dropout=dropout,
+            normalization=normalization,
+        )
         self.unfold = nn.Unfold(side, stride=side)
         self.patches = nn.Linear(channels * side * side, width)
         self.class_token = ClassToken(width)
@@ -75,15 +83,6 @@ class VisionTransformer(Classifier):
             dropout=dropout,
         )
         self.head = nn.Linear(width, classes)
-
-    @classmethod
-    def for_dataset(cls, dataset: Dataset, **options: Any) -> VisionTransformer:
-        """A fresh network for the data set's image shape."""
-        check_options(cls, options)
-        space = space_of(dataset, ImageBox, cls)
-        model = cls(list(space.shape), len(dataset.classes), **options)
-        model.standardize.fit_images(dataset.splits["train"].inputs, model.config["normalization"])
-        return model
 
     def forward(self, inputs: Tensor) -> Tensor:
         """x_BCHW → logits_BK."""
@@ -99,10 +98,35 @@ class VisionTransformer(Classifier):
         tokens_BLD: Tensor = self.positions(self.class_token(self.patches(patches_BLP)))
         return tokens_BLD
 
+    def _patch(self, height: int, breadth: int) -> int:
+        """The published patch where it tiles the image with at least 4 on a side (7 on images wider than 16
+        pixels), else the largest that does.
+        """
+        side = min(height, breadth)
+        fewest = _FEWEST_PATCHES if side <= 16 else _FEWEST_LARGE
+        fitting = [p for p in range(1, side + 1) if height % p == breadth % p == 0 and side // p >= fewest]
+        return self.published_patch if self.published_patch in fitting else max(fitting, default=1)
 
-def _patch(height: int, breadth: int) -> int:
-    """The largest patch that tiles the image with at least 4 on a side (7 on images wider than 16 pixels)."""
-    side = min(height, breadth)
-    fewest = _FEWEST_PATCHES if side <= 16 else 7
-    fitting = [p for p in range(1, side + 1) if height % p == breadth % p == 0 and side // p >= fewest]
-    return max(fitting, default=1)
+
+class ViTTi16(VisionTransformer):
+    """Ti/16."""
+
+    architecture = "vit_ti16"
+    sizes = (192, 12, 3)
+    published_patch = 16
+
+
+class ViTS16(VisionTransformer):
+    """S/16."""
+
+    architecture = "vit_s16"
+    sizes = (384, 12, 6)
+    published_patch = 16
+
+
+class ViTB16(VisionTransformer):
+    """B/16."""
+
+    architecture = "vit_b16"
+    sizes = (768, 12, 12)
+    published_patch = 16

@@ -17,7 +17,9 @@ from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
 from raiaudit.audit.robustness.text_attacks import constraints
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.classifier import Classifier
-from raiaudit.models.architectures.text_transformer import PADDING, OnTexts, TextTransformer
+from raiaudit.models.architectures.text_classifier import OnTexts
+from raiaudit.models.architectures.text_transformer import TextTransformer
+from raiaudit.models.architectures.tokenizer import PADDING
 from raiaudit.models.data.dataset import Dataset, Inputs, Split
 
 GOOD = ["splendid", "charming", "warm", "lovely"]

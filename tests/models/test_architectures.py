@@ -19,7 +19,8 @@ from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.ft_transformer import FTTransformer
 from raiaudit.models.architectures.mlp import MLP
 from raiaudit.models.architectures.resnet import ResNet18
-from raiaudit.models.architectures.text_transformer import PADDING, TextTransformer
+from raiaudit.models.architectures.text_transformer import TextTransformer
+from raiaudit.models.architectures.tokenizer import PADDING
 from raiaudit.models.architectures.vit import VisionTransformer
 from raiaudit.models.data.dataset import Dataset, Inputs, Modality, Split
 
@@ -246,8 +247,12 @@ def test_models_can_be_copied() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("cnn", {"widht": 8}, "choices: downsample, hidden, norm, normalization, width"),
-        ("cnn", {"norm": "batch"}, "choices: group, none"),
+        (
+            "cnn",
+            {"widht": 8},
+            "choices: downsample, hidden, norm, normalization, weight_standardization, width",
+        ),
+        ("cnn", {"norm": "layer"}, "choices: batch, group, none"),
         ("cnn", {"width": 0}, "whole number"),
         ("cnn", {"width": "8"}, "whole number"),
         ("mlp", {"dropout": 1.0}, "[0, 1)"),
@@ -267,5 +272,5 @@ def test_a_family_refuses_data_it_cannot_read() -> None:
         ConvNet.for_dataset(TABLE_DATA)
     with pytest.raises(UsageError, match="does not take text"):
         MLP.for_dataset(TEXT_DATA)
-    with pytest.raises(UnknownNameError, match="unknown architecture 'resnet50'"):
-        build("resnet50", {})
+    with pytest.raises(UnknownNameError, match="unknown architecture 'resnet49'"):
+        build("resnet49", {})

@@ -19,7 +19,8 @@ from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.ft_transformer import FTTransformer
 from raiaudit.models.architectures.mlp import MLP
 from raiaudit.models.architectures.resnet import ResNet18
-from raiaudit.models.architectures.text_transformer import TextTransformer, train_tokenizer
+from raiaudit.models.architectures.text_transformer import TextTransformer
+from raiaudit.models.architectures.tokenizer import train_tokenizer
 from raiaudit.models.architectures.vit import VisionTransformer
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import PrivacyBudget, Recipe
