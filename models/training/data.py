@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raiaudit.models.architectures.text_transformer import PADDING
+from raiaudit.models.architectures.tokenizer import PADDING
 
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
