@@ -18,6 +18,7 @@ from raiaudit.models.names import ARCHITECTURE_NAMES
 from raiaudit.models.recipe import training_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from raiaudit.audit.journal import Listener
@@ -154,8 +155,9 @@ def obtain(
     device: str,
     home: Path,
     listener: Listener,
+    aliases: Sequence[str] = ("candidate",),
 ) -> ModelVersion:
-    """The registered version with this training key; trained and registered if there is none.
+    """The registered version with this training key; if there is none, trained and registered with `aliases`.
 
     Training checkpoints under `home/cache/training`, so that a killed run resumes exactly.
     """
@@ -187,7 +189,7 @@ def obtain(
         progress=report,
         checkpoint=checkpoint,
     )
-    registered = registry.add(version, key=key, aliases=["candidate"])
+    registered = registry.add(version, key=key, aliases=aliases)
     checkpoint.unlink(missing_ok=True)
     listener(
         {

@@ -94,6 +94,12 @@ class Registry:
         found = self._search(None)
         return sorted(found, key=lambda model: (model.name, -model.version))
 
+    def versions(self, name: str) -> list[RegisteredModel]:
+        """Every version of one model, newest first; none if there is no such model."""
+        quoted = name.replace("'", "")
+        listed = [model for model in self._search(f"name='{quoted}'") if model.name == name]
+        return sorted(listed, key=lambda model: -model.version)
+
     def find(self, reference: str) -> RegisteredModel:
         """The version that `reference` names. Raises `UnknownNameError`."""
         from mlflow.exceptions import MlflowException
@@ -104,7 +110,7 @@ class Registry:
                 return _listed(self._client.get_model_version_by_alias(name, alias))
             if number:
                 return _listed(self._client.get_model_version(name, number))
-            versions = self._versions(name)
+            versions = self.versions(name)
         except MlflowException:
             versions = []
         if not versions:
@@ -114,7 +120,7 @@ class Registry:
 
     def trained(self, name: str, key: str) -> RegisteredModel | None:
         """The version of `name` that was trained with this training key, if there is one."""
-        return next((model for model in self._versions(name) if model.tags.get(_KEY) == key), None)
+        return next((model for model in self.versions(name) if model.tags.get(_KEY) == key), None)
 
     def add(
         self, version: ModelVersion, *, key: str | None = None, aliases: Sequence[str] = ()
@@ -203,11 +209,6 @@ class Registry:
                 remedy="someone changed the file: train the model again",
             )
         return ModelVersion(model.name, model.version, classifier.eval(), record)
-
-    def _versions(self, name: str) -> list[RegisteredModel]:
-        quoted = name.replace("'", "")
-        listed = [model for model in self._search(f"name='{quoted}'") if model.name == name]
-        return sorted(listed, key=lambda model: -model.version)
 
     def _search(self, condition: str | None) -> list[RegisteredModel]:
         """Versions with their aliases, which MLflow keeps with the model and leaves out of a search."""
