@@ -1,9 +1,10 @@
-"""Accuracy on clean examples: overall, by class, balanced over classes, and the log loss.
+"""Accuracy on clean examples: overall, by class, balanced over classes, the log loss, and for two classes
+the area under the ROC curve.
 
 Ledger columns: `accuracy.correct`, `accuracy.predicted` and `accuracy.label` (class indices),
 `accuracy.confidence` (highest probability) and `accuracy.log_loss` (nats) unless the model gives labels
-alone, and `group.<column>` for every group column of the data, so that any summary can slice without
-loading the data.
+alone, `accuracy.log_odds` of the second of two classes, and `group.<column>` for every group column of the
+data, so that any summary can slice without loading the data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pydantic import Field
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.performance.predictions import predict, shards
-from raiaudit.audit.statistics.intervals import Interval, average, wilson
+from raiaudit.audit.statistics.intervals import Interval, auc_delong, average, wilson
 from raiaudit.audit.statistics.means import mean_measurement
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Accuracy:
     """Counts of right and wrong answers on the test examples."""
 
     id: ClassVar[str] = "performance.accuracy"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "How often is the model right on examples it has never seen?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -58,6 +59,8 @@ class Accuracy:
                 "accuracy.confidence": predictions.probabilities.max(axis=1).astype(np.float32),
                 "accuracy.log_loss": predictions.log_loss.astype(np.float32),
             }
+            if len(subject.dataset.classes) == 2:
+                scores["accuracy.log_odds"] = np.diff(predictions.log_probabilities_NK, axis=1)[:, 0]
         return pl.DataFrame(
             {
                 "example_id": rows.ids,
@@ -70,7 +73,7 @@ class Accuracy:
         )
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: AccuracyConfig) -> list[Measurement]:
-        """`accuracy`, `balanced_accuracy`, `log_loss`, and `recall` of every class."""
+        """`accuracy`, `balanced_accuracy`, `log_loss`, `auc` for two classes, and `recall` of every class."""
         rows = ledger.scan("accuracy.correct").collect()
         n, right = rows.height, int(rows["accuracy.correct"].sum())
         low, high = wilson(right, n, config.confidence)
@@ -88,7 +91,8 @@ class Accuracy:
         )
         by_class = _by_class(ledger, subject, config)
         recalls = [_recall(row, config) for row in by_class.iter_rows(named=True)]
-        return [accuracy, _balanced(recalls, config), _log_loss(ledger, subject, config), *recalls]
+        log_loss, auc = _log_loss(ledger, subject, config), _auc(ledger, subject, config)
+        return [accuracy, _balanced(recalls, config), log_loss, *auc, *recalls]
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: AccuracyConfig
@@ -129,6 +133,30 @@ def _log_loss(ledger: LedgerReader, subject: Subject, config: AccuracyConfig) ->
         seed=subject.seed,
         evidence=("accuracy.log_loss",),
     )
+
+
+def _auc(ledger: LedgerReader, subject: Subject, config: AccuracyConfig) -> list[Measurement]:
+    """P(log-odds of an example of the second class > of one of the first); empty unless it is defined."""
+    if len(subject.dataset.classes) != 2 or Capability.PROBABILITIES not in subject.capabilities:
+        return []
+    rows = ledger.scan("accuracy.label", "accuracy.log_odds").collect()
+    odds_N, second_N = rows["accuracy.log_odds"].to_numpy(), rows["accuracy.label"].to_numpy() == 1
+    area = auc_delong(odds_N[second_N], odds_N[~second_N], config.confidence)
+    return [
+        Measurement(
+            check=Accuracy.id,
+            metric="auc",
+            value=area.value,
+            low=None if area.value is None else area.low,
+            high=None if area.value is None else area.high,
+            confidence=config.confidence,
+            n=rows.height,
+            better="higher",
+            method="delong1988",
+            reason=None if area.value is not None else "the audited examples are all of one class",
+            evidence=("accuracy.label", "accuracy.log_odds"),
+        )
+    ]
 
 
 def _by_class(ledger: LedgerReader, subject: Subject, config: AccuracyConfig) -> pl.DataFrame:

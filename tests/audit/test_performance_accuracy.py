@@ -61,6 +61,33 @@ def test_measurements_agree_with_scikit_learn(make_echo: Echo, run_check: Run) -
         assert found["recall", "abc"[index]].value == pytest.approx(recall)
 
 
+def test_two_classes_have_an_area_under_the_curve_that_saturated_answers_do_not_blunt(
+    make_echo: Echo, run_check: Run
+) -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 300)
+    odds = rng.normal(60 + 2 * labels, 1.5)  # in float32 every probability is 1
+    subject = make_echo(np.column_stack([np.zeros(300), odds]), labels, classes=("no", "yes"))
+    ledger = run_check(CHECK, subject, CONFIG)
+    auc = _by_metric(CHECK.summarise(ledger, subject, CONFIG))["auc", None]
+    assert auc.value == pytest.approx(sk.roc_auc_score(labels, odds), abs=1e-4)
+    assert auc.value is not None
+    assert auc.low is not None
+    assert auc.high is not None
+    assert 0.5 < auc.low < auc.value < auc.high < 1
+
+
+def test_three_classes_have_no_area_and_one_class_has_an_undefined_one(
+    make_echo: Echo, run_check: Run
+) -> None:
+    logits, labels = _planted()
+    three = make_echo(logits, labels, classes=("a", "b", "c"))
+    assert ("auc", None) not in _by_metric(CHECK.summarise(run_check(CHECK, three, CONFIG), three, CONFIG))
+    one = make_echo(np.zeros((9, 2)), np.zeros(9, dtype=np.int64), classes=("no", "yes"))
+    auc = _by_metric(CHECK.summarise(run_check(CHECK, one, CONFIG), one, CONFIG))["auc", None]
+    assert (auc.value, auc.low, auc.reason) == (None, None, "the audited examples are all of one class")
+
+
 def test_rows_hold_what_other_summaries_join_on(make_echo: Echo, run_check: Run) -> None:
     logits, labels = _planted(n=50)
     subject = make_echo(logits, labels, classes=("a", "b", "c"), groups={"sex": ["f", "m"] * 25})
