@@ -182,12 +182,12 @@ class StochasticDepth(nn.Module):
 
 
 def he_initialized(model: nn.Module, *, head: nn.Linear) -> None:
-    """Weights of all layers but the head N(0, 2 / fan-in) (He et al., arXiv:1502.01852), biases 0.
+    """Weights of all layers but the head of variance 2 / fan-in (He et al., arXiv:1502.01852), biases 0.
 
     Keeps the size of activations through rectified layers, so that networks train without a norm.
     """
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module is not head:
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
