@@ -13,7 +13,7 @@ from raiaudit.models.recipe import Recipe
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
 
-__all__ = ["ModelVersion", "PrivacyRecord", "TrainingRecord"]
+__all__ = ["LoadRecord", "ModelVersion", "PrivacyRecord", "TrainingRecord"]
 
 
 class _Frozen(BaseModel):
@@ -27,6 +27,7 @@ class PrivacyRecord(_Frozen):
     `steps` the optimiser steps taken. `epsilon_pld` is dp-accounting's privacy-loss-distribution
     bound, `epsilon_prv` Opacus' PRV accountant as a cross-check. `certified` is false when an
     assumption (Poisson sampling, per-example clipping, a public divisor) was not met; `why` says which.
+    `gradients` is how per-example gradients were computed: vmap or hooks.
     """
 
     sample_rate: float
@@ -40,8 +41,20 @@ class PrivacyRecord(_Frozen):
     poisson_sampling: bool
     public_divisor: float
     max_clipped_norm: float
+    gradients: str = "vmap"
     certified: bool
     why: str = ""
+
+
+class LoadRecord(_Frozen):
+    """How a model from outside was loaded: `unsafe` if its file could run code, and did not have to be refused.
+
+    `limits` are sentences for people: what the way of loading keeps an audit from seeing.
+    """
+
+    form: str
+    unsafe: bool = False
+    limits: tuple[str, ...] = ()
 
 
 class TrainingRecord(_Frozen):
@@ -60,6 +73,7 @@ class TrainingRecord(_Frozen):
     weights_digest: str
     seconds: float | None = None
     device: str | None = None
+    loaded: LoadRecord | None = None
 
     @property
     def is_black_box(self) -> bool:

@@ -90,7 +90,6 @@ def _text(subject: Subject, texts: list[str]) -> View:
     import torch
 
     from raiaudit.models.architectures.text_classifier import TextClassifier
-    from raiaudit.models.architectures.tokenizer import PADDING
 
     classifier = subject.classifier
     if not isinstance(classifier, TextClassifier):
@@ -100,7 +99,7 @@ def _text(subject: Subject, texts: list[str]) -> View:
             remedy="leave explanations.attribution out for this model",
         )
     ids_BL = subject.tensor(texts)
-    mask_BL = ids_BL != PADDING
+    mask_BL = ids_BL != classifier.padding
     with torch.no_grad():
         embedded = classifier.embedding(ids_BL)
     baseline = torch.zeros_like(embedded)

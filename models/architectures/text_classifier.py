@@ -1,7 +1,7 @@
 """The base of the families that read texts: tokens in, and an embedding that others may work behind.
 
-Padding (id 0, at the end) takes no part in the logits, so they do not depend on the length a batch is padded
-to.
+Padding (id `padding`, at the end) takes no part in the logits, so they do not depend on the length a batch
+is padded to.
 
 Shapes: B texts, L tokens, D width, V vocabulary; ids_BL int64, mask_BL true where there is a token →
 logits_BK.
@@ -30,13 +30,14 @@ class TextClassifier(Classifier):
     """A subclass sets `embedding` and gives `logits_from`.
 
     They are the two halves of `forward`, for attributions and attacks that work between them:
-    `logits_from(embedding(ids_BL), ids_BL != PADDING)`. The first token of every text is [CLS], so even an
+    `logits_from(embedding(ids_BL), ids_BL != padding)`. The first token of every text is [CLS], so even an
     empty text has one.
     """
 
     modality = "text"
     standardizes = False
     embedding: nn.Embedding
+    padding: int = PADDING
 
     def __init__(self, tokenizer: str, max_length: int, classes: int, **options: Any) -> None:
         super().__init__()
@@ -60,11 +61,18 @@ class TextClassifier(Classifier):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """ids_BL → logits_BK."""
-        return self.logits_from(self.embedding(inputs), inputs != PADDING)
+        return self.logits_from(self.embedding(inputs), inputs != self.padding)
 
     def logits_from(self, embedded_BLD: Tensor, mask_BL: Tensor) -> Tensor:
         """Logits of tokens given as embeddings, logits_BK."""
         raise NotImplementedError
+
+    def pieces(self) -> list[str]:
+        """What each of the V tokens writes; a leading blank begins a word, "" is a special token."""
+        written = [
+            self.tokenizer.id_to_token(token) or "" for token in range(self.tokenizer.get_vocab_size())
+        ]
+        return ["" if piece in SPECIAL else piece.replace("▁", " ") for piece in written]
 
 
 class OnTexts(nn.Module):
@@ -76,9 +84,7 @@ class OnTexts(nn.Module):
     def __init__(self, model: TextClassifier) -> None:
         super().__init__()
         self.model = model
-        tokenizer = model.tokenizer
-        written = [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]
-        self.pieces = ["" if piece in SPECIAL else piece.replace("▁", " ") for piece in written]
+        self.pieces = model.pieces()
 
     @property
     def vectors(self) -> Tensor:
@@ -89,7 +95,7 @@ class OnTexts(nn.Module):
         """Texts as tokens."""
         encodings = self.model.tokenizer.encode_batch(list(texts))
         ids_BL = torch.tensor([encoding.ids for encoding in encodings], device=self.vectors.device)
-        return Tokens(ids_BL, ids_BL != PADDING, [encoding.offsets for encoding in encodings])
+        return Tokens(ids_BL, ids_BL != self.model.padding, [encoding.offsets for encoding in encodings])
 
     def logits_from(self, embedded_BLD: Tensor, mask_BL: Tensor) -> Tensor:
         """logits_BK of tokens given as vectors."""

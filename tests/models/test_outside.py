@@ -100,13 +100,13 @@ def test_another_architecture(
 
 
 def test_another_size(load: Any, state: dict[str, torch.Tensor]) -> None:
-    assert "expected" in refused(load, state, hidden=16)
+    assert "layers.1.weight (8, 16) instead of (16, 16)" in refused(load, state, hidden=16)
 
 
 def test_missing_surplus_and_mistyped_tensors(load: Any, state: dict[str, torch.Tensor]) -> None:
     name = "layers.1.weight"
-    assert f"{name} is missing" in refused(load, {k: v for k, v in state.items() if k != name})
-    assert "backdoor is unknown" in refused(load, {**state, "backdoor": torch.zeros(1)})
+    assert f"1 missing ({name})" in refused(load, {k: v for k, v in state.items() if k != name})
+    assert "1 unexpected (backdoor)" in refused(load, {**state, "backdoor": torch.zeros(1)})
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -1,0 +1,29 @@
+"""The record of a model from outside: nothing is known of its training, so nothing is claimed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raiaudit.models.version import LoadRecord, ModelVersion, TrainingRecord
+
+if TYPE_CHECKING:
+    from raiaudit.models.architectures import Classifier
+
+__all__ = ["version_of"]
+
+
+def version_of(
+    classifier: Classifier, architecture: str, *, name: str, digest: str, loaded: LoadRecord
+) -> ModelVersion:
+    """A classifier from outside with its record, in evaluation mode."""
+    import raiaudit
+
+    record = TrainingRecord(
+        architecture=architecture,
+        config=classifier.config,
+        code_version=raiaudit.__version__,
+        parameters=sum(parameter.numel() for parameter in classifier.parameters()),
+        weights_digest=digest,
+        loaded=loaded,
+    )
+    return ModelVersion(name, 0, classifier.eval(), record)
