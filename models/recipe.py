@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from raiaudit.errors import UnknownNameError
 from raiaudit.models.numbers import Fraction
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Mitigation",
     "PrivacyBudget",
     "Recipe",
+    "require_attribute",
     "training_key",
 ]
 
@@ -63,6 +66,19 @@ class Adversary(_Frozen):
         description="steps of the PGD that scores a held-out slice after each epoch; the best epoch is "
         "kept and a collapse ends training. 0: not watched, the last epoch is kept",
     )
+
+    @property
+    def moves_only(self) -> bool:
+        """Whether the loss stays the cross-entropy, at moved inputs."""
+        return self.objective in ("pgd", "fast") and not (self.gradalign or self.weight_perturbation)
+
+    @model_validator(mode="after")
+    def _noise_is_a_cube(self) -> Adversary:
+        if self.objective == "fast" and self.norm != "linf":
+            raise ValueError(
+                "objective: fast (N-FGSM) needs norm: linf; for l2 use pgd with steps: 1"
+            )
+        return self
 
 
 class PrivacyBudget(_Frozen):
@@ -142,11 +158,16 @@ class Recipe(_Frozen):
             raise ValueError("kind: adversarial needs `adversary`")
         if self.adversary is not None and self.kind not in ("adversarial", "private"):
             raise ValueError("`adversary` belongs to kind: adversarial (or private)")
+        if self.kind == "private" and self.adversary is not None and not self.adversary.moves_only:
+            raise ValueError(
+                "private training moves each example before its gradient is taken: `adversary` may have "
+                "objective: pgd or fast, no `gradalign` and no `weight_perturbation`"
+            )
         if (self.kind == "private") != (self.privacy is not None):
             raise ValueError("`privacy` belongs to, and is required by, kind: private")
         if (self.kind == "fair") != (self.fairness is not None):
             raise ValueError("`fairness` belongs to, and is required by, kind: fair")
-        if self.mixup and self.kind in ("adversarial", "private"):
+        if self.mixup and self.kind != "standard":
             raise ValueError(f"`mixup` blends examples, which kind: {self.kind} treats one by one")
         return self
 
@@ -156,6 +177,12 @@ class Recipe(_Frozen):
         """
         text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def require_attribute(attribute: str, columns: Collection[str]) -> None:
+    """Raise `UnknownNameError`, with the group columns there are, when `attribute` is none of them."""
+    if attribute not in columns:
+        raise UnknownNameError("group column", attribute, columns, where="recipe.fairness.attribute")
 
 
 def training_key(recipe: Recipe, *, data_digest: str, seed: int) -> str:

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "Step", "TrainingProgress", "fit", "follow", "one_cycle", "optimizer_of"]
 
 _WATCHED = 1000  # validation examples looked at after each epoch
+_SCORED = 512  # of them, what a step scores the weights on
 _WARM_UP = 0.25
 _FIRST = 1 / 25
-_COLLAPSE = 0.5  # of the best score: below it, training has failed and ends
+_COLLAPSE = 0.5  # of the best score: below it, training has failed and ends, if it had ever begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Step(Protocol):
         ...
 
     def score(self, held_out: Examples, generator: torch.Generator) -> float | None:
-        """How good the weights are (larger is better), or None to keep the last epoch."""
+        """An accuracy of the weights on the held-out examples, or None to keep the last epoch."""
         ...
 
 
@@ -142,7 +143,8 @@ def fit(
     epoch stays where it is.
     """
     optimizer = optimizer_of(classifier, recipe)
-    watched = validation.spread(_WATCHED)
+    watched, scored = validation.spread(_WATCHED), validation.spread(_SCORED)
+    learnt_nothing = float(scored.labels_N.bincount().max()) / len(scored)
     done, before = 0, 0.0
     best: dict[str, Any] = {}
     saved = checkpoints.read(path, run, device) if path is not None else None
@@ -176,9 +178,11 @@ def fit(
             optimizer.step()
             follow(average, classifier, min(recipe.average, (number + 1) / (number + 10)))
         _refuse_divergence(classifier, losses_S, recipe, epoch, path)
-        score = _scored(classifier, step, average, watched, generator(device, seed, "score", epoch))
+        score = _scored(classifier, step, average, scored, generator(device, seed, "score", epoch))
         if score is not None:
-            collapsed = bool(best) and score < _COLLAPSE * best["score"]
+            # What always gives the commonest answer has yet to learn, and may lose that much on the way.
+            fell = bool(best) and score < _COLLAPSE * best["score"]
+            collapsed = fell and best["score"] > learnt_nothing
             if not best or score >= best["score"]:
                 best = {
                     "score": score,

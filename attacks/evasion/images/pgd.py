@@ -1,14 +1,14 @@
 """Projected gradient descent (Madry et al., arXiv:1706.06083) in L∞ and L2.
 
 `PGD` is the attack of an evaluation: restarts, early exit, first success kept, counted passes.
-`perturb` is the bare inner maximisation for adversarial training. Both ascend the cross-entropy along
-the steepest direction of their norm.
+`perturb` is the bare inner maximisation for adversarial training. Both ascend the cross-entropy (the
+latter any loss) along the steepest direction of their norm.
 Shapes: x images B×C×H×W, y_B int64, eps and step_size in the units of x.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -26,6 +26,10 @@ from raiaudit.attacks.evasion.images.attack import ImageAttack
 from raiaudit.attacks.threats import Norm
 
 __all__ = ["MIFGSM", "PGD", "Ascent", "perturb"]
+
+
+def _cross_entropy_sum(logits_BK: Tensor, y_B: Tensor) -> Tensor:
+    return functional.cross_entropy(logits_BK, y_B, reduction="sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +124,29 @@ def perturb(
     low: float,
     high: float,
     generator: torch.Generator,
+    loss: Callable[[Tensor, Tensor], Tensor] = _cross_entropy_sum,
+    start_deviation: float | None = None,
 ) -> Tensor:
-    """`steps` ascents of the cross-entropy from a uniform point of the ball; the last iterate, detached.
+    """`steps` ascents of a loss from a random point near `x`; the last iterate, detached.
 
     For the inside of a training loop: fixed shapes, no early exit, exactly `steps` forwards and input
     backwards. The classifier's mode and parameters are the caller's; no `.grad` is written. The
-    generator lives on the device of `x`. The result is within `eps` of `x`, to float32 rounding, and
-    within [low, high] (infinite where the box is open).
+    generator lives on the device of `x`, whose memory layout every iterate keeps. The result is within
+    `eps` of `x`, to float32 rounding, and within [low, high] (infinite where the box is open).
+
+    `loss(logits_BK, y_B)` is a sum over examples, by default the cross-entropy. The start is uniform in
+    the ball, or with `start_deviation` Gaussian around `x`, whatever `eps`.
     """
     ball, clean = BALLS[norm], x.detach()
     uniform = partial(torch.rand, clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
     normal = partial(torch.randn, clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
-    moved = ball.random(uniform, normal, eps).add_(clean).clamp_(low, high)
+    start = ball.random(uniform, normal, eps) if start_deviation is None else normal() * start_deviation
+    moved = (clean + start).clamp_(low, high)
     for _ in range(steps):
         moved.requires_grad_()
         with torch.enable_grad():
-            loss = functional.cross_entropy(classifier(moved), y_B, reduction="sum")
-        (grad,) = torch.autograd.grad(loss, moved)
+            raised = loss(classifier(moved), y_B)
+        (grad,) = torch.autograd.grad(raised, moved)
         step = ball.ascent(grad).mul_(step_size).add_(moved.detach()).sub_(clean)
         moved = ball.project(step, eps).add_(clean).clamp_(low, high)
     return moved
