@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.audit.replication import compare, replicate
+from raiaudit.audit.pairing import compare
+from raiaudit.audit.replication import replicate
 from raiaudit.audit.statistics.replicates import holm
 from raiaudit.errors import UsageError
 from raiaudit.models.parts import parts_of, setting_of, without
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from raiaudit.audit.journal import Listener
-    from raiaudit.audit.replication import PairedComparison, Replication
+    from raiaudit.audit.pairing import PairedComparison
+    from raiaudit.audit.replication import Replication
     from raiaudit.audit.spec import RunOptions
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
@@ -40,7 +42,7 @@ class Variant:
     """
 
     part: str
-    setting: Any
+    setting: str | float
     changes: dict[str, PairedComparison]
     corrected: dict[str, float | None]
 
@@ -64,7 +66,6 @@ def ablate(
     options: RunOptions,
     home: Path,
     listener: Listener,
-    confidence: float = 0.95,
 ) -> Ablation:
     """Without each of `parts` (default: all the recipe has) in turn; with its robust accuracy where the
     recipe has an adversary, in the ball of that adversary.
@@ -95,15 +96,20 @@ def ablate(
     for part, variant in recipes.items():
         suffix = f".without-{part}"
         replication = trained(name[: _LONGEST_NAME - len(suffix)] + suffix, variant, ())
-        compared = compare(replication, full, confidence=confidence)
+        compared = compare(replication, full)
         changes[part] = {found.metric: found for found in compared}
     corrected: dict[str, dict[str, float | None]] = {part: {} for part in chosen}
     for metric in full.metrics:
         p_values = [_p(changes[part][metric]) for part in chosen]
         for part, p in zip(chosen, holm(p_values), strict=True):
             corrected[part][metric] = p
-    variants = [Variant(part, setting_of(recipe, part), changes[part], corrected[part]) for part in chosen]
+    variants = [Variant(part, _told(recipe, part), changes[part], corrected[part]) for part in chosen]
     return Ablation(full, tuple(variants))
+
+
+def _told(recipe: Recipe, part: str) -> str | float:
+    setting: Any = setting_of(recipe, part)
+    return str(setting.method) if part == "fairness" else setting
 
 
 def _p(change: PairedComparison) -> float | None:

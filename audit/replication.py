@@ -1,4 +1,4 @@
-"""A recipe trained with several seeds, and two recipes held against each other, on the test split.
+"""A recipe trained with several seeds, every model evaluated on the test split.
 
 Every seed's model is a version in the registry, found again when it is there. What is kept of each are its
 outcomes on the test examples; the model itself is let go before the next one is loaded.
@@ -15,8 +15,8 @@ import numpy as np
 
 from raiaudit.audit.performance.predictions import predict, shards
 from raiaudit.audit.resolution import obtain
-from raiaudit.audit.statistics.intervals import auc_delong
-from raiaudit.audit.statistics.replicates import over_examples, over_seeds, paired_over_seeds
+from raiaudit.audit.statistics.intervals import Interval, auc_delong, wilson
+from raiaudit.audit.statistics.replicates import over_seeds
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import UsageError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.performance.predictions import Predictions
     from raiaudit.audit.spec import RunOptions
     from raiaudit.audit.statistics.intervals import AucEstimate
-    from raiaudit.audit.statistics.replicates import PairedTest, Spread
+    from raiaudit.audit.statistics.replicates import Spread
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Adversary, Recipe
     from raiaudit.models.registry import RegisteredModel, Registry
@@ -38,14 +38,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROBUST_STEPS",
-    "PairedComparison",
     "Replicate",
     "Replication",
-    "compare",
     "evaluate",
     "replicate",
     "reread",
-    "seed_versions",
 ]
 
 ROBUST_STEPS = 20
@@ -68,6 +65,14 @@ class Replicate:
             assert self.auc.value is not None
             return self.auc.value
         return float(self.outcomes[metric].mean())
+
+    def interval(self, metric: str) -> Interval:
+        """At 95 %, over the test examples: Wilson's, and DeLong's of an AUC."""
+        if metric == "auc":
+            assert self.auc is not None
+            return Interval(self.auc.low, self.auc.high)
+        right_N = self.outcomes[metric]
+        return wilson(int(right_N.sum()), len(right_N))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +99,17 @@ class Replication:
         """In the order of the replicates."""
         return tuple(found.seed for found in self.replicates)
 
-    def spread(self, metric: str, confidence: float = 0.95) -> Spread:
-        """Mean, standard deviation and t interval over the seeds."""
-        return over_seeds([found.value(metric) for found in self.replicates], confidence)
+    def spread(self, metric: str) -> Spread:
+        """Mean, standard deviation and 95 % t interval, cut to [0, 1], over the seeds."""
+        spread = over_seeds([found.value(metric) for found in self.replicates])
+        if spread.low is None or spread.high is None:
+            return spread
+        return spread._replace(low=max(0.0, spread.low), high=min(1.0, spread.high))
 
     def only(self, seeds: Sequence[int]) -> Replication:
         """The replicates of these seeds, in this order."""
         by_seed = {found.seed: found for found in self.replicates}
         return Replication(self.name, self.data_digest, tuple(by_seed[seed] for seed in seeds))
-
-
-@dataclass(frozen=True, slots=True)
-class PairedComparison:
-    """a − b of one metric: over the seeds (what holds for the recipes), over the examples (what holds for
-    these models; None of an AUC), and of each seed's two models over the examples.
-    """
-
-    metric: str
-    seeds: tuple[int, ...]
-    examples: int
-    a: Spread
-    b: Spread
-    between_seeds: PairedTest
-    between_examples: PairedTest | None
-    by_seed: tuple[PairedTest, ...]
 
 
 def replicate(
@@ -153,31 +145,6 @@ def replicate(
         found.append(evaluate(version, dataset, options=options, adversary=adversary))
         _tell(listener, name, found[-1], number, len(seeds))
     return Replication(name, dataset.digest, tuple(found))
-
-
-def seed_versions(registry: Registry, reference: str) -> dict[int, RegisteredModel]:
-    """Seed → the version that differs from the referenced one in nothing but its seed.
-
-    Raises `UsageError` for a model that was not trained from a recipe.
-    """
-    model = registry.find(reference)
-    record = registry.record(model)
-    if record.recipe is None or record.seed is None:
-        raise UsageError(
-            f"{reference} was not trained here: it has no recipe and no seeds",
-            remedy="compare models that `raiaudit models train` made",
-        )
-    found: dict[int, RegisteredModel] = {record.seed: model}
-    for other in registry.versions(model.name):
-        if any(other.tags.get(tag) != model.tags.get(tag) for tag in _SHARED_TAGS):
-            continue
-        theirs = registry.record(other)
-        if theirs.recipe == record.recipe and theirs.seed is not None:
-            found.setdefault(theirs.seed, other)
-    return dict(sorted(found.items()))
-
-
-_SHARED_TAGS = ("raiaudit.data_digest", "raiaudit.code", "raiaudit.recipe", "raiaudit.architecture")
 
 
 def reread(
@@ -235,44 +202,6 @@ def evaluate(
     return Replicate(seed, version.version, outcomes, auc if both_seen else None)
 
 
-def compare(a: Replication, b: Replication, *, confidence: float = 0.95) -> list[PairedComparison]:
-    """a − b by metric, on the seeds both have and the same test examples.
-
-    Raises `UsageError` when the data differ or no seed is shared.
-    """
-    if a.data_digest != b.data_digest:
-        raise UsageError(f"not comparable: {a.name} and {b.name} were trained on different data")
-    shared = [seed for seed in a.seeds if seed in b.seeds]
-    if not shared:
-        raise UsageError(
-            f"{a.name} (seeds {_listed(a.seeds)}) and {b.name} (seeds {_listed(b.seeds)}) share no seed",
-            remedy="train both with the same: raiaudit models train SPEC --seeds 5",
-        )
-    a, b = a.only(shared), b.only(shared)
-    return [_compared(a, b, metric, confidence) for metric in a.metrics if metric in b.metrics]
-
-
-def _compared(a: Replication, b: Replication, metric: str, confidence: float) -> PairedComparison:
-    a_S, b_S = ([found.value(metric) for found in side.replicates] for side in (a, b))
-    over, by_seed = None, []
-    if metric != "auc":
-        a_SN, b_SN = (np.stack([found.outcomes[metric] for found in side.replicates]) for side in (a, b))
-        over = over_examples(a_SN, b_SN, confidence)
-        by_seed = [
-            over_examples(a_N[None], b_N[None], confidence) for a_N, b_N in zip(a_SN, b_SN, strict=True)
-        ]
-    return PairedComparison(
-        metric=metric,
-        seeds=a.seeds,
-        examples=a.examples,
-        a=a.spread(metric, confidence),
-        b=b.spread(metric, confidence),
-        between_seeds=paired_over_seeds(a_S, b_S, confidence),
-        between_examples=over,
-        by_seed=tuple(by_seed),
-    )
-
-
 def _withstood(subject: Subject, adversary: Adversary) -> Iterator[NDArray[np.bool_]]:
     """Whether the model stays right, shard by shard."""
     import torch
@@ -308,7 +237,3 @@ def _log_odds(part: Predictions) -> NDArray[np.float64]:
 def _tell(listener: Listener, name: str, found: Replicate, number: int, seeds: int) -> None:
     text = f"{name}: seed {found.seed} ({number} of {seeds}), version {found.version}, test accuracy "
     listener({"event": "note", "model": name, "text": f"{text}{found.value('accuracy'):.4f}"})
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -18,21 +19,22 @@ __all__ = ["watch"]
 
 
 @contextmanager
-def watch(*, as_json: bool) -> Iterator[Listener]:
-    """A listener for the runner's events."""
+def watch(*, as_json: bool, aside: bool = False) -> Iterator[Listener]:
+    """A listener for the runner's events; `aside` shows people's lines on standard error."""
+    stream = sys.stderr if aside else sys.stdout
     if as_json:
         yield lambda event: typer.echo(json.dumps(event))
-    elif sys.stdout.isatty():
-        with _bars() as listener:
+    elif stream.isatty():
+        with _bars(stream) as listener:
             yield listener
     else:
-        yield _line
+        yield partial(_line, stream)
 
 
-def _line(event: Event) -> None:
+def _line(stream: TextIO, event: Event) -> None:
     text = _describe(event)
     if text is not None:
-        print(text, flush=True)  # noqa: T201 - a log line, flushed so that CI shows it at once
+        print(text, file=stream, flush=True)  # CI shows it at once
 
 
 def _describe(event: Event) -> str | None:
@@ -63,7 +65,8 @@ def _describe(event: Event) -> str | None:
 
 
 @contextmanager
-def _bars() -> Iterator[Listener]:
+def _bars(stream: TextIO) -> Iterator[Listener]:
+    from rich.console import Console
     from rich.markup import escape
     from rich.progress import (
         BarColumn,
@@ -83,7 +86,7 @@ def _bars() -> Iterator[Listener]:
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[doing]}"),
     )
-    with Progress(*columns, transient=False) as progress:
+    with Progress(*columns, console=Console(file=stream)) as progress:
         bars: dict[str, TaskID] = {}
 
         def bar(name: str, total: int) -> TaskID:

@@ -15,15 +15,8 @@ from sklearn.metrics import roc_auc_score
 
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.ablation import ablate
-from raiaudit.audit.replication import (
-    Replicate,
-    Replication,
-    compare,
-    evaluate,
-    replicate,
-    reread,
-    seed_versions,
-)
+from raiaudit.audit.pairing import compare, seed_versions, shared_versions
+from raiaudit.audit.replication import Replicate, Replication, evaluate, replicate, reread
 from raiaudit.audit.spec import RunOptions
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import UnknownNameError, UsageError
@@ -191,10 +184,10 @@ def test_a_comparison_pairs_seeds_and_examples() -> None:
     a_SN, b_SN = rng.random((3, 50)) < 0.9, rng.random((3, 50)) < 0.7
     ours = planted("a", a_SN, seeds=(5, 6, 7))
     theirs = planted("b", b_SN[[2, 0, 1]], seeds=(7, 5, 6))
-    (found,) = compare(ours, theirs, confidence=0.9)
+    (found,) = compare(ours, theirs)
     expected = stats.ttest_rel(a_SN.mean(1), b_SN.mean(1))
     assert found.between_seeds.p == pytest.approx(expected.pvalue)
-    assert found.between_seeds.low == pytest.approx(expected.confidence_interval(0.9).low)
+    assert found.between_seeds.low == pytest.approx(expected.confidence_interval(0.95).low)
     for seed, test in enumerate(found.by_seed):
         wins, losses = int((a_SN[seed] & ~b_SN[seed]).sum()), int((b_SN[seed] & ~a_SN[seed]).sum())
         assert test.p == pytest.approx(stats.binomtest(wins, wins + losses).pvalue)
@@ -213,6 +206,17 @@ def test_only_shared_seeds_are_compared_and_other_data_are_refused() -> None:
     assert "--seeds" in str(caught.value)
     with pytest.raises(UsageError, match="different data"):
         compare(planted("a", right), planted("b", right, digest="other"))
+
+
+def test_two_models_share_the_seeds_both_have(train: Train, registry: Registry) -> None:
+    plain = RECIPE.model_copy(update={"weight_decay": 0.0, "epochs": 1})
+    train("one", plain, (3, 4))
+    train("other", plain.model_copy(update={"train_limit": 300}), (4, 5))
+    found = shared_versions(registry, "one", "other@candidate")
+    assert found.data_name == "digits"
+    assert {seed: model.version for seed, model in found.a.items()} == {4: 2}
+    assert {seed: model.version for seed, model in found.b.items()} == {4: 1}
+    assert found.adversary is None
 
 
 # Ablations
