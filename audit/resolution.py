@@ -22,25 +22,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from raiaudit.audit.journal import Listener
-    from raiaudit.audit.spec import ModelSpec, RunOptions
+    from raiaudit.audit.spec import LoadedSpec, ModelSpec, RunOptions
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
     from raiaudit.models.registry import Registry
     from raiaudit.models.training import TrainingProgress
     from raiaudit.models.version import ModelVersion
 
-__all__ = ["Resolver", "obtain"]
+__all__ = ["Resolver", "obtain", "refuse_unsafe_models"]
 
 
 @dataclass
 class Resolver:
-    """Resolves the models of one spec. `folder` is where relative paths start, `home` the state folder."""
+    """Resolves the models of one spec. `folder` is where relative paths start, `home` the state folder.
+
+    `unsafe_load` admits models whose loading can run code.
+    """
 
     dataset: Dataset
     options: RunOptions
     folder: Path
     home: Path
+    unsafe_load: bool = False
     _black_boxes: dict[str, ModelVersion] = field(default_factory=dict, init=False)
+    _built: dict[str, ModelVersion] = field(default_factory=dict, init=False)
 
     @cached_property
     def registry(self) -> Registry:
@@ -60,13 +65,15 @@ class Resolver:
             _refuse_other_modality(model.recipe.architecture, self.dataset)
             return training_key(model.recipe, data_digest=self.dataset.digest, seed=self.options.seed)
         if model.path is not None:
-            from raiaudit.models.outside import refuse_unsafe
+            from raiaudit.models.outside import outside_digest, refuse_unsafe
 
             path = self.folder / model.path
-            refuse_unsafe(path)
+            refuse_unsafe(path, unsafe_load=self.unsafe_load)
             _refuse_other_modality(model.architecture or "", self.dataset)
-            described = f"{model.architecture}|{sorted(model.options.items())}|"
-            return hashlib.sha256(described.encode() + path.read_bytes()).hexdigest()
+            described = f"{model.architecture}|{model.layout}|{outside_digest(path, model.options)}"
+            return hashlib.sha256(described.encode()).hexdigest()
+        if model.factory is not None:
+            return self._from_factory(model).record.weights_digest
         assert model.ref is not None
         weights = self.registry.find(model.ref).tags.get("raiaudit.weights")
         if weights is None:
@@ -89,11 +96,18 @@ class Resolver:
         if model.path is not None:
             from raiaudit.models.outside import load_outside
 
-            assert model.architecture is not None
             version = load_outside(
-                self.folder / model.path, model.architecture, model.options, self.dataset, name=model.title
+                self.folder / model.path,
+                model.architecture,
+                model.options,
+                self.dataset,
+                name=model.title,
+                layout=model.layout or "auto",
+                unsafe_load=self.unsafe_load,
             )
-            return self._subject(version, listener)
+            return self._from_outside(version, listener)
+        if model.factory is not None:
+            return self._from_outside(self._from_factory(model), listener)
         if model.recipe is not None:
             assert model.name is not None
             version = obtain(
@@ -118,6 +132,24 @@ class Resolver:
                 where=model.ref,
                 remedy="audit it on the data set it was trained for",
             )
+        return self._subject(version, listener)
+
+    def _from_factory(self, model: ModelSpec) -> ModelVersion:
+        """The model that a Python file builds; it is run once."""
+        from raiaudit.models.outside import load_factory, refuse_factory
+
+        assert model.factory is not None
+        refuse_factory(model.factory, unsafe_load=self.unsafe_load)
+        if model.title not in self._built:
+            file, _, function = model.factory.rpartition(":")
+            version = load_factory(self.folder / file, function, self.dataset, name=model.title)
+            self._built[model.title] = version
+        return self._built[model.title]
+
+    def _from_outside(self, version: ModelVersion, listener: Listener) -> Subject:
+        """With what its way of loading keeps from the audit as notes, for people to see at once."""
+        for text in version.record.loaded.limits if version.record.loaded else ():
+            listener({"event": "note", "model": version.name, "text": text})
         return self._subject(version, listener)
 
     def _black_box(self, model: ModelSpec) -> ModelVersion:
@@ -201,6 +233,17 @@ def obtain(
         }
     )
     return registry.open_version(registered)
+
+
+def refuse_unsafe_models(loaded: LoadedSpec, *, unsafe_load: bool) -> None:
+    """Raise `ArtifactRefusedError` for a model of the spec that would be refused, as far as it is there."""
+    from raiaudit.models.outside import refuse_factory, refuse_unsafe
+
+    for model in loaded.spec.subjects:
+        if model.factory is not None:
+            refuse_factory(model.factory, unsafe_load=unsafe_load)
+        elif model.path is not None and (loaded.folder / model.path).exists():
+            refuse_unsafe(loaded.folder / model.path, unsafe_load=unsafe_load)
 
 
 def _refuse_other_modality(architecture: str, dataset: Dataset) -> None:

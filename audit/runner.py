@@ -50,15 +50,17 @@ __all__ = ["run_suite"]
 _NOTED = ("raiaudit", "torch", "numpy", "polars", "opacus", "dp-accounting", "foolbox")
 
 
-def run_suite(loaded: LoadedSpec, home: Home, *, listener: Listener, documents: Documents) -> list[Run]:
+def run_suite(
+    loaded: LoadedSpec, home: Home, *, listener: Listener, documents: Documents, unsafe_load: bool = False
+) -> list[Run]:
     """Audit every model of a spec; one run each, in the order of the spec.
 
     `documents` writes the reports into a run directory before it is sealed. A run that fails is left
     as `failed` with what it computed, and the other models are still audited; the first failure is
-    raised at the end.
+    raised at the end. `unsafe_load` admits models whose loading can run code.
     """
     dataset = load_data(loaded)
-    resolver = Resolver(dataset, loaded.spec.run, loaded.folder, home.root)
+    resolver = Resolver(dataset, loaded.spec.run, loaded.folder, home.root, unsafe_load)
     failures: list[RaiauditError] = []
     identities: list[tuple[ModelSpec, str]] = []
     for model in loaded.spec.subjects:  # refuse before any work

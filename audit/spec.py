@@ -58,8 +58,8 @@ def _as_name(text: str) -> str:
 
 
 class ModelSpec(_Frozen):
-    """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (safetensors),
-    `endpoint` (a black box behind an HTTP address).
+    """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (a file or folder of
+    somebody else's), `factory` (a Python file that builds it), `endpoint` (a black box behind an address).
     """
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
@@ -67,16 +67,27 @@ class ModelSpec(_Frozen):
     ref: str | None = Field(
         default=None, description="registry:NAME, registry:NAME@ALIAS or registry:NAME/VERSION"
     )
-    path: str | None = Field(default=None, description="a .safetensors file, relative to the spec")
-    architecture: str | None = Field(default=None, alias="arch", description="with `path`")
+    path: str | None = Field(
+        default=None,
+        description="a .safetensors or .onnx file or a Hugging Face folder, relative to the spec",
+    )
+    architecture: str | None = Field(default=None, alias="arch", description="with `path` to weights alone")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="with `path`: the architecture's arguments"
+        default_factory=dict, description="with `path`: the architecture's arguments, or how a graph is asked"
+    )
+    layout: Literal["auto", "robustbench"] | None = Field(
+        default=None, description="with `path` to weights alone: whose names the tensors have"
+    )
+    factory: str | None = Field(
+        default=None,
+        pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$",
+        description="FILE.py:FUNCTION, relative to the spec; it is run, so it needs --unsafe-load",
     )
     endpoint: Endpoint | None = None
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> ModelSpec:
-        sources = ("recipe", "ref", "path", "endpoint")
+        sources = ("recipe", "ref", "path", "factory", "endpoint")
         given = [key for key in sources if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(
@@ -86,10 +97,8 @@ class ModelSpec(_Frozen):
             raise ValueError("a model trained from a recipe needs a `name`")
         if self.endpoint is not None and self.name is None:
             raise ValueError("a model behind an endpoint needs a `name`")
-        if self.path is not None and self.architecture is None:
-            raise ValueError("`path` needs `arch`: weights alone do not say what they belong to")
-        if self.path is None and (self.architecture is not None or self.options):
-            raise ValueError("`arch` and `options` go with `path`; a recipe has its own")
+        if self.path is None and (self.architecture is not None or self.options or self.layout):
+            raise ValueError("`arch`, `options` and `layout` go with `path`; a recipe has its own")
         return self
 
     @property
@@ -99,7 +108,7 @@ class ModelSpec(_Frozen):
             return self.name
         if self.ref:
             return _as_name(self.ref.removeprefix("registry:").split("@")[0].split("/")[0])
-        return _as_name(Path(self.path or "").stem)
+        return _as_name(Path(self.path or (self.factory or "").rpartition(":")[0]).stem)
 
 
 class NamedData(_Frozen):
@@ -251,6 +260,7 @@ def load_spec(path: Path) -> LoadedSpec:
     except ValidationError as error:
         raise _explained(error, source, Spec, ()) from None
     _known_names(spec, source)
+    _known_architectures(spec, source)
     configs = []
     for i, check in enumerate(spec.checks):
         try:
@@ -282,6 +292,28 @@ def _known_names(spec: Spec, source: YamlSource) -> None:
         if name is not None and name not in ARCHITECTURE_NAMES:
             error = UnknownNameError("architecture", name, ARCHITECTURE_NAMES)
             raise SpecError(error.problem, where=source.place(key), remedy=error.remedy)
+
+
+def _known_architectures(spec: Spec, source: YamlSource) -> None:
+    """Weights alone need an `arch`; what is no file of weights brings its own."""
+    for i, model in enumerate(spec.subjects):
+        if model.path is None:
+            continue
+        where = source.place(("models", i) if spec.models else ("model",))
+        path = source.path.resolve().parent / model.path
+        whole = path.suffix.lower() == ".onnx" or path.is_dir()
+        if whole and (model.architecture is not None or model.layout is not None):
+            raise SpecError(
+                "an ONNX graph and a folder bring their own architecture",
+                where=where,
+                remedy="leave `arch` and `layout` out",
+            )
+        if not whole and model.architecture is None:
+            raise SpecError(
+                "`path` needs `arch`: weights alone do not say what they belong to",
+                where=where,
+                remedy="add `arch`, or name an .onnx file or a Hugging Face folder",
+            )
 
 
 def _explained(

@@ -8,6 +8,7 @@ from raiaudit.audit.results import Results
 from raiaudit.dashboard.reading import RunEntry
 from raiaudit.dashboard.wording import duration, instant, plain
 from raiaudit.errors import StorageError
+from raiaudit.models.version import LoadRecord
 
 __all__ = ["show"]
 
@@ -57,6 +58,7 @@ def _model(results: Results) -> dict[str, str]:
         if record.is_black_box
         else f"{record.parameters:,}",
         "Recipe": record.recipe.kind if record.recipe else "unknown: trained elsewhere",
+        "Loaded": _loaded(record.loaded),
         "Trained on": plain(record.data_name or "unknown"),
         "Training seed": "" if record.seed is None else str(record.seed),
         "Training time": duration(record.seconds) if record.seconds is not None else "",
@@ -70,6 +72,13 @@ def _model(results: Results) -> dict[str, str]:
         state = "certified" if budget.certified else f"not certified: {plain(budget.why)}"
         facts["Privacy"] = f"ε {budget.epsilon_pld:.3g} at δ {budget.delta:g} ({state})"
     return facts
+
+
+def _loaded(loaded: LoadRecord | None) -> str:
+    if loaded is None:
+        return ""
+    how = "with --unsafe-load" if loaded.unsafe else "without running code"
+    return plain(" ".join([f"from {loaded.form}, {how}.", *loaded.limits]))
 
 
 def _run(entry: RunEntry, results: Results) -> dict[str, str]:

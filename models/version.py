@@ -47,9 +47,10 @@ class PrivacyRecord(_Frozen):
 
 
 class LoadRecord(_Frozen):
-    """How a model from outside was loaded: `unsafe` if its file could run code, and did not have to be refused.
+    """How a model from outside was loaded; `unsafe` where doing so could run code.
 
-    `limits` are sentences for people: what the way of loading keeps an audit from seeing.
+    `form` is in words ("an ONNX graph"); `limits` are sentences for people: what the way of loading keeps an
+    audit from seeing.
     """
 
     form: str

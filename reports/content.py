@@ -112,6 +112,8 @@ def _gaps(results: Results) -> list[str]:
             "The model could only be asked. No attack saw its gradients, so robust accuracy is a looser "
             "upper bound, and nothing proves that one and the same model gave all answers."
         )
+    if results.subject.record.loaded is not None:
+        gaps += results.subject.record.loaded.limits
     for outcome in results.checks:
         if outcome.status != "ran":
             how = "did not run" if outcome.status == "not_run" else "ended with an error"
@@ -162,6 +164,9 @@ def _system(subject: SubjectCard) -> Pairs:
         facts.append(("Training", "unknown: the model is somebody else's"))
     else:
         facts.append(("Training", "unknown: the weights came from outside"))
+    if record.loaded is not None:
+        how = "with --unsafe-load, which can run code" if record.loaded.unsafe else "without running code"
+        facts.append(("Loaded from", f"{record.loaded.form}, {how}"))
     if record.data_name:
         facts.append(("Trained on", record.data_name))
     if record.seed is not None:

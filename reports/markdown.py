@@ -73,6 +73,9 @@ def _gates(result: Results) -> Iterator[str]:
         else ""
     )
     yield ""
+    for limit in result.subject.record.loaded.limits if result.subject.record.loaded else ():
+        yield escape(limit)
+        yield ""
     if result.verdicts:
         yield "| Verdict | Check | Quantity | Threshold | Measured |"
         yield "|---|---|---|---|---|"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.errors import UsageError
+from raiaudit.errors import ArtifactRefusedError, UsageError
 from raiaudit.models.outside.forms import Form, refuse_unsafe
 from raiaudit.models.outside.records import version_of
 from raiaudit.models.version import LoadRecord, ModelVersion
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.outside.states import Layout
 
-__all__ = ["Form", "files_digest", "load_factory", "load_outside", "outside_digest", "refuse_unsafe"]
+__all__ = [
+    "Form",
+    "load_factory",
+    "load_outside",
+    "outside_digest",
+    "refuse_factory",
+    "refuse_unregistrable",
+    "refuse_unsafe",
+]
 
 _READ = 1 << 20
 _UNSAFE = "The model was loaded with --unsafe-load: {how}, so it may behave otherwise when it is not audited."
@@ -55,11 +63,11 @@ def load_outside(
         raise UsageError("`path` needs `arch`: weights alone do not say what they belong to", where=str(path))
     from raiaudit.models.outside.states import read_safetensors, read_torch, with_state
 
-    loaded = LoadRecord(form="safetensors")
+    loaded = LoadRecord(form="a safetensors file")
     if form == "torch":
         state, unpickled = read_torch(path)
         loaded = LoadRecord(
-            form="torch",
+            form="a torch file",
             unsafe=unpickled,
             limits=(_UNSAFE.format(how="its file could run any code"),) if unpickled else (),
         )
@@ -73,6 +81,27 @@ def load_outside(
     )
 
 
+def refuse_factory(factory: str, *, unsafe_load: bool) -> None:
+    """Raise `ArtifactRefusedError` unless running FILE.py:FUNCTION was allowed."""
+    if not unsafe_load:
+        raise ArtifactRefusedError(
+            "a factory is a Python file, which is run to load the model",
+            where=factory,
+            remedy="add --unsafe-load if you trust whoever wrote it: the report will say so",
+        )
+
+
+def refuse_unregistrable(path: Path, *, unsafe_load: bool) -> None:
+    """Raise for what is unsafe, and `UsageError` for what the registry, which keeps weights, cannot rebuild."""
+    form = refuse_unsafe(path, unsafe_load=unsafe_load)
+    if form in ("onnx", "huggingface"):
+        raise UsageError(
+            "the registry keeps weights of our own architectures, not ONNX graphs or Hugging Face folders",
+            where=str(path),
+            remedy="audit it where it is: write `model: {path: …}` in the spec",
+        )
+
+
 def load_factory(file: Path, function: str, dataset: Dataset, *, name: str) -> ModelVersion:
     """The model that `function` of a Python file builds. It runs the file: ask `refuse_factory` first."""
     from raiaudit.models.outside.factory import build
@@ -81,7 +110,7 @@ def load_factory(file: Path, function: str, dataset: Dataset, *, name: str) -> M
     classifier = build(file, function, dataset)
     digest = hashlib.sha256(f"{files_digest([file])}|{weights_digest(classifier.state_dict())}".encode())
     limits = (_UNSAFE.format(how="a Python file built it and still runs in it"),)
-    loaded = LoadRecord(form="factory", unsafe=True, limits=limits)
+    loaded = LoadRecord(form="a Python file", unsafe=True, limits=limits)
     return version_of(classifier, "factory", name=name, digest=digest.hexdigest(), loaded=loaded)
 
 

@@ -37,6 +37,10 @@ _REFUSED_SUFFIXES = {
         (".gguf", ".ggml"), ("weights of a language model, not of a classifier", _AS_SAFETENSORS)
     ),
     **dict.fromkeys((".cbm", ".ubj", ".pmml"), ("a model in a form that is not read here", _AS_FUNCTION)),
+    ".py": (
+        "a Python file is run to load a model",
+        "name it in a spec as `factory: FILE.py:FUNCTION` and run with --unsafe-load, if you trust it",
+    ),
 }
 _REFUSED_STARTS = {
     b"\x80\x02": (_PICKLE, _AS_SAFETENSORS),
@@ -85,6 +89,9 @@ def refuse_unsafe(path: Path, *, unsafe_load: bool = False) -> Form:
 
 def _folder(path: Path) -> Form:
     if (path / "config.json").is_file():
+        from raiaudit.models.outside.huggingface_files import files_of
+
+        files_of(path)
         return "huggingface"
     if (path / "saved_model.pb").exists():
         raise ArtifactRefusedError(

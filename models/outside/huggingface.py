@@ -64,7 +64,7 @@ def load_folder(
         "huggingface",
         name=name,
         digest=digest,
-        loaded=LoadRecord(form="huggingface", limits=classifier.limits),
+        loaded=LoadRecord(form="a Hugging Face folder", limits=classifier.limits),
     )
 
 

@@ -6,6 +6,7 @@ only regular files inside the graph's own folder are read. Errors: `ArtifactRefu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,6 +64,13 @@ class Graph:
         """Its shape; None where any size will do."""
         dims = self.input.type.tensor_type.shape.dim
         return tuple(int(dim.dim_value) if dim.dim_value > 0 else None for dim in dims)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers of floating point that the graph stores as weights."""
+        return sum(
+            math.prod(tensor.dims) for tensor in self.model.graph.initializer if tensor.data_type in _FLOATS
+        )
 
     def answers(self, classes: int) -> tuple[str, bool]:
         """The tensor to read, and whether a final Softmax was left out to read it."""

@@ -142,7 +142,12 @@ def load_onnx(
         limits = ()
     classifier = OnnxClassifier(module, dataset, asking, probabilities=probabilities, config=config)
     return version_of(
-        classifier, "onnx", name=name, digest=digest, loaded=LoadRecord(form="onnx", limits=limits)
+        classifier,
+        "onnx",
+        name=name,
+        digest=digest,
+        loaded=LoadRecord(form="an ONNX graph", limits=limits),
+        parameters=graph.parameters,
     )
 
 

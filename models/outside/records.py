@@ -13,16 +13,25 @@ __all__ = ["version_of"]
 
 
 def version_of(
-    classifier: Classifier, architecture: str, *, name: str, digest: str, loaded: LoadRecord
+    classifier: Classifier,
+    architecture: str,
+    *,
+    name: str,
+    digest: str,
+    loaded: LoadRecord,
+    parameters: int | None = None,
 ) -> ModelVersion:
-    """A classifier from outside with its record, in evaluation mode."""
+    """A classifier from outside with its record, in evaluation mode.
+
+    `digest` stands for everything that decides its answers; `parameters` are counted where not given.
+    """
     import raiaudit
 
     record = TrainingRecord(
         architecture=architecture,
         config=classifier.config,
         code_version=raiaudit.__version__,
-        parameters=sum(parameter.numel() for parameter in classifier.parameters()),
+        parameters=sum(p.numel() for p in classifier.parameters()) if parameters is None else parameters,
         weights_digest=digest,
         loaded=loaded,
     )

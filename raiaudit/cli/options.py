@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["HomeOption", "RunName", "exit_code"]
+__all__ = ["HomeOption", "RunName", "UnsafeLoad", "exit_code"]
 
 HomeOption = Annotated[
     Path | None,
     typer.Option(
         "--home", help="State folder. Default: $RAIAUDIT_HOME, else ./.raiaudit", show_default=False
+    ),
+]
+UnsafeLoad = Annotated[
+    bool,
+    typer.Option(
+        "--unsafe-load",
+        help="Load models that can run code: a factory, a .pt file. Only if you trust who made them; "
+        "the report says so.",
     ),
 ]
 RunName = Annotated[str, typer.Argument(help="A run id, the start of one, or `latest`.", metavar="RUN")]

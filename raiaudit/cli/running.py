@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raiaudit.cli.options import HomeOption, exit_code
+from raiaudit.cli.options import HomeOption, UnsafeLoad, exit_code
 
 if TYPE_CHECKING:
     from raiaudit.audit.spec import LoadedSpec
@@ -27,6 +27,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Audit only the first N test examples; stamps PARTIAL everywhere."),
     ] = None,
+    unsafe_load: UnsafeLoad = False,
 ) -> None:
     """Train what is missing, audit, judge and report.
 
@@ -46,7 +47,9 @@ def run(
         with watch(as_json=as_json) as listener:
             from raiaudit.audit.runner import run_suite
 
-            runs = run_suite(loaded, Home.at(home), listener=listener, documents=_documents)
+            runs = run_suite(
+                loaded, Home.at(home), listener=listener, documents=_documents, unsafe_load=unsafe_load
+            )
     except KeyboardInterrupt:
         if as_json:
             _finished(None, [], "interrupted", 130)

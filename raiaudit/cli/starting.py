@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from raiaudit.cli.options import UnsafeLoad
+
 __all__ = ["init", "validate"]
 
 _STARTER = """\
@@ -49,14 +51,19 @@ def init(
     typer.echo(f"wrote {file}\nnext: raiaudit run {file}")
 
 
-def validate(spec: Annotated[Path, typer.Argument(help="The audit spec, a YAML file.")]) -> None:
+def validate(
+    spec: Annotated[Path, typer.Argument(help="The audit spec, a YAML file.")],
+    unsafe_load: UnsafeLoad = False,
+) -> None:
     """Check a spec without running anything; offline and instant.
 
     Example: `raiaudit validate examples/digits.yaml`
     """
+    from raiaudit.audit.resolution import refuse_unsafe_models
     from raiaudit.audit.spec import load_spec
 
     loaded = load_spec(spec)
+    refuse_unsafe_models(loaded, unsafe_load=unsafe_load)
     models = ", ".join(model.title for model in loaded.spec.subjects)
     gates = sum(len(check.gate) for check in loaded.spec.checks)
     typer.echo(f"{spec}: valid; {models}; {len(loaded.spec.checks)} checks, {gates} gates")
