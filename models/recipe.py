@@ -75,9 +75,7 @@ class Adversary(_Frozen):
     @model_validator(mode="after")
     def _noise_is_a_cube(self) -> Adversary:
         if self.objective == "fast" and self.norm != "linf":
-            raise ValueError(
-                "objective: fast (N-FGSM) needs norm: linf; for l2 use pgd with steps: 1"
-            )
+            raise ValueError("objective: fast (N-FGSM) needs norm: linf; for l2 use pgd with steps: 1")
         return self
 
 

@@ -21,6 +21,7 @@ from raiaudit.models.recipe import TRAINING_VERSION
 from raiaudit.models.training import precision
 from raiaudit.models.training.adversarial import AdversarialStep
 from raiaudit.models.training.data import Examples, accuracy
+from raiaudit.models.training.fair import fair_step
 from raiaudit.models.training.loop import Step, TrainingProgress, fit
 from raiaudit.models.training.private import PrivateStep
 from raiaudit.models.training.seeding import derived
@@ -93,6 +94,9 @@ def train(
         config=classifier.config,
         data_name=dataset.name,
         data_digest=dataset.digest,
+        data_source=dataset.source,
+        data_licence=dataset.licence,
+        classes=dataset.classes,
         recipe=recipe,
         seed=seed,
         code_version=f"{raiaudit.__version__}+training.{TRAINING_VERSION}",
@@ -148,7 +152,8 @@ def _step(
         )
     if recipe.kind == "private":
         return PrivateStep(classifier, recipe, examples=examples, device=device)
-    assert recipe.kind == "standard", recipe.kind
+    if recipe.kind == "fair":
+        return fair_step(classifier, recipe, data.splits["train"], device=device, bf16=bf16)
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
 
 
