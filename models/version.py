@@ -65,6 +65,9 @@ class TrainingRecord(_Frozen):
     config: dict[str, Any]
     data_name: str | None = None
     data_digest: str | None = None
+    data_source: str = ""
+    data_licence: str = ""
+    classes: tuple[str, ...] = ()
     recipe: Recipe | None = None
     seed: int | None = None
     code_version: str

@@ -1,15 +1,14 @@
 """A summary in GitHub's Markdown, for pull requests and CI step summaries (at most 1 MiB there).
 
-Names come from outside: every character that could be markup is written as a character reference, and
-those that GitHub links after parsing (`@name`, `#1`, `www.`) are broken by an invisible joiner.
+Names come from outside and are escaped.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from raiaudit.models.markdown import escape
 from raiaudit.reports.content import summary_sentence
 from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
 from raiaudit.reports.theme import VERDICTS
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["escape", "to_markdown"]
 
 LIMIT = 1_000_000  # bytes; GitHub refuses a step summary of more than 1 MiB as a whole
-_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~$^:&@\"']")
-_LINKED = re.compile(r"(?<=[@#:])(?=\S)|(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def to_markdown(runs: Sequence[Run]) -> str:
@@ -41,14 +38,6 @@ def to_markdown(runs: Sequence[Run]) -> str:
             return text + f"\nThe gates of {left} more models are left out here: see each run's report.\n"
         text += block
     return text
-
-
-def escape(name: str) -> str:
-    """A name as literal text on one line, wherever it stands."""
-    flat = " ".join(name.split())
-    flat = "".join(char if char.isprintable() else f"[U+{ord(char):04X}]" for char in flat)
-    joined = _LINKED.sub("\u2060", flat)
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", joined)
 
 
 def _overview(results: Sequence[Results]) -> Iterator[str]:
