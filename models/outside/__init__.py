@@ -92,7 +92,7 @@ def refuse_factory(factory: str, *, unsafe_load: bool) -> None:
 
 
 def refuse_unregistrable(path: Path, *, unsafe_load: bool) -> None:
-    """Raise for what is unsafe, and `UsageError` for what the registry, which keeps weights, cannot rebuild."""
+    """Raise for what is unsafe, and `UsageError` for what a registry of weights cannot rebuild."""
     form = refuse_unsafe(path, unsafe_load=unsafe_load)
     if form in ("onnx", "huggingface"):
         raise UsageError(

@@ -115,7 +115,8 @@ def _norm(x: Tensor, dim: list[int], keepdim: bool) -> Tensor:
 def _batch_norm(a: Attributes, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     if a.get("training_mode", 0):
         raise NotImplementedError("training mode")
-    return functional.batch_norm(x, mean, var, scale, bias, training=False, eps=a.get("epsilon", 1e-5))
+    statistics = mean.detach(), var.detach()  # torch has no gradient with respect to them
+    return functional.batch_norm(x, *statistics, scale, bias, training=False, eps=a.get("epsilon", 1e-5))
 
 
 def _instance_norm(attributes: Attributes, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
@@ -239,7 +240,7 @@ def _pad(
     ]
     amounts = torch_pads(attributes["pads"] if pads is None else [int(pad) for pad in pads.tolist()])
     if mode == "constant":
-        fill = attributes.get("value", 0.0) if value is None else float(value)
+        fill = attributes.get("value", 0.0) if value is None else value.item()
         return functional.pad(x, amounts, value=fill)
     return functional.pad(x, amounts[: 2 * (x.dim() - 2)], mode=mode)
 
