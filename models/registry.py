@@ -1,9 +1,9 @@
 """The model registry, on MLflow's client: versions, aliases, tags, lineage.
 
-A model version is an MLflow model version whose source holds two files: `model.safetensors` and
-`record.json` (the `TrainingRecord`). Nothing is ever pickled, and no MLflow flavor is used. The
-default is a SQLite file in the home folder; `MLFLOW_TRACKING_URI` names any tracking server.
-Only `load` imports torch. Importing MLflow takes about two seconds: open a registry when it is needed.
+A model version is an MLflow model version whose source holds `model.safetensors`, `record.json` (the
+`TrainingRecord`) and, for people, `README.md` (the model card). Nothing is ever pickled, and no MLflow
+flavor is used. The default is a SQLite file in the home folder; `MLFLOW_TRACKING_URI` names any tracking
+server. Only `load` imports torch. Importing MLflow takes about two seconds: open a registry when needed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = ["RegisteredModel", "Registry"]
 
 WEIGHTS = "model.safetensors"
 RECORD = "record.json"
+CARD = "README.md"
 _KEY = "raiaudit.training_key"
 _EXPERIMENT = "raiaudit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
@@ -146,11 +147,13 @@ class Registry:
     def _add(self, version: ModelVersion, key: str | None, aliases: Sequence[str]) -> RegisteredModel:
         from mlflow.exceptions import MlflowException
 
+        from raiaudit.models.cards import model_card
         from raiaudit.models.weights import save_weights
 
         with tempfile.TemporaryDirectory() as scratch:
             save_weights(version.classifier, Path(scratch) / WEIGHTS)
             (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2))
+            (Path(scratch) / CARD).write_text(model_card(version.name, version.record), encoding="utf-8")
             run = self._client.create_run(self._experiment(), run_name=version.name)
             self._client.log_artifacts(run.info.run_id, scratch)
         for metric, value in version.record.metrics.items():

@@ -1,4 +1,4 @@
-"""`raiaudit models list|show|train|add`: the registry."""
+"""`raiaudit models list|show|add`: the registry, and the group of all commands on models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from raiaudit.cli.options import HomeOption
+from raiaudit.cli import cards, training
+from raiaudit.cli.options import HomeOption, UnsafeLoad
 
 __all__ = ["app"]
 
@@ -31,7 +32,9 @@ def list_models(home: HomeOption = None) -> None:
     if not found:
         typer.echo("no models yet; train one: raiaudit models train examples/digits.yaml")
         return
-    table = Table("name", "version", "aliases", "architecture", "recipe", "data", "ε", "weights", box=None)
+    table = Table(
+        "name", "version", "aliases", "architecture", "recipe", "seed", "data", "ε", "weights", box=None
+    )
     for model in found:
         tag = {key.removeprefix("raiaudit."): value for key, value in model.tags.items()}
         cells = [
@@ -40,6 +43,7 @@ def list_models(home: HomeOption = None) -> None:
             ", ".join(model.aliases),
             tag.get("architecture", ""),
             tag.get("recipe", ""),
+            tag.get("seed", ""),
             tag.get("data", ""),
             tag.get("epsilon", "–"),
             tag.get("weights", "")[:12],
@@ -64,48 +68,8 @@ def show(
 
 
 @app.command()
-def train(
-    spec: Annotated[Path, typer.Argument(help="A spec whose models have recipes.")],
-    only: Annotated[str | None, typer.Option(help="Train this model alone.")] = None,
-    home: HomeOption = None,
-) -> None:
-    """Train and register the models of a spec without auditing them; resumes after a crash.
-
-    Example: `raiaudit models train examples/digits.yaml --only digits-cnn`
-    """
-    from raiaudit.audit.resolution import obtain
-    from raiaudit.audit.spec import load_data, load_spec
-    from raiaudit.audit.store import Home
-    from raiaudit.cli.progress import watch
-    from raiaudit.errors import UnknownNameError
-    from raiaudit.models.registry import Registry
-
-    loaded = load_spec(spec)
-    recipes = {model.name: model.recipe for model in loaded.spec.subjects if model.recipe and model.name}
-    if only is not None and only not in recipes:
-        raise UnknownNameError("model", only, recipes, where=str(spec))
-    root, dataset = Home.at(home).root, load_data(loaded)
-    registry = Registry.open(root)
-    with watch(as_json=False) as listener:
-        for name, recipe in recipes.items():
-            if only not in (None, name):
-                continue
-            version = obtain(
-                registry,
-                name,
-                recipe,
-                dataset,
-                seed=loaded.spec.run.seed,
-                device=loaded.spec.run.device,
-                home=root,
-                listener=listener,
-            )
-            typer.echo(f"{name} version {version.version}: {version.record.metrics}")
-
-
-@app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A .safetensors file.")],
+    file: Annotated[Path, typer.Argument(help="A .safetensors file; with --unsafe-load also .pt, .pth.")],
     name: Annotated[str, typer.Option(help="The name to register it under.")],
     arch: Annotated[str, typer.Option(help="The architecture the weights belong to.")],
     data: Annotated[str, typer.Option(help="The data set it answers for, by name.")],
@@ -113,6 +77,7 @@ def add(
         list[str] | None, typer.Option(help="Arguments of the architecture, KEY=VALUE; repeatable.")
     ] = None,
     alias: Annotated[list[str] | None, typer.Option(help="Aliases for the new version; repeatable.")] = None,
+    unsafe_load: UnsafeLoad = False,
     home: HomeOption = None,
 ) -> None:
     """Register weights that were trained elsewhere. Pickled files are refused (exit code 4).
@@ -124,16 +89,22 @@ def add(
     from raiaudit.audit.store import Home
     from raiaudit.errors import UsageError
     from raiaudit.models.data import load_dataset
-    from raiaudit.models.outside import load_outside, refuse_unsafe
+    from raiaudit.models.outside import load_outside, refuse_unregistrable
     from raiaudit.models.registry import Registry
 
-    refuse_unsafe(file)
+    refuse_unregistrable(file, unsafe_load=unsafe_load)
     options = {}
     for pair in option or []:
         key, separator, value = pair.partition("=")
         if not separator:
             raise UsageError(f"--option takes KEY=VALUE, got {pair!r}")
         options[key] = yaml.safe_load(value)
-    version = load_outside(file, arch, options, load_dataset(data), name=name)
+    version = load_outside(file, arch, options, load_dataset(data), name=name, unsafe_load=unsafe_load)
     made = Registry.open(Home.at(home).root).add(version, aliases=alias or ())
     typer.echo(f"registered {name} version {made.version} ({version.record.parameters:,} parameters)")
+
+
+app.command()(training.train)
+app.command()(training.compare)
+app.command()(training.ablate)
+app.command()(cards.card)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickletools
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 import torch
 
 from raiaudit.errors import ArtifactRefusedError, StorageError, UnknownNameError, UsageError
 from raiaudit.models.architectures import build
+from raiaudit.models.cards import card_body, model_card
 from raiaudit.models.names import ARCHITECTURE_NAMES
 from raiaudit.models.recipe import Recipe, training_key
 from raiaudit.models.registry import RegisteredModel, Registry
@@ -74,6 +78,22 @@ def test_a_round_trip_is_exact(registry: Registry, stored: Stored) -> None:
     ):
         assert name == other
         assert torch.equal(ours, theirs)
+
+
+def test_every_version_has_its_card_and_the_code_in_it_loads_the_weights(
+    home: Path, stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = make_version("net", seed=1)
+    folder = Path(url2pathname(urlparse(stored[0].source).path))
+    assert (folder / "README.md").read_text(encoding="utf-8") == model_card("net", version.record)
+    blocks = re.findall(r"```python\n(.*?)```", card_body("net", version.record, version=1), re.DOTALL)
+    (tmp_path / ".raiaudit").symlink_to(home)
+    for where, block in zip((folder, tmp_path), blocks, strict=True):
+        monkeypatch.chdir(where)
+        names: dict[str, Any] = {}
+        exec(block, names)
+        loaded = names["classifier"] if "classifier" in names else names["version"].classifier
+        assert weights_digest(loaded.state_dict()) == version.record.weights_digest
 
 
 @pytest.mark.parametrize(
@@ -146,10 +166,11 @@ def test_bad_aliases_are_refused_before_anything_is_written(
 
 def test_nothing_on_disk_is_a_pickle(home: Path, stored: Stored) -> None:
     files = [path for path in (home / "artifacts").rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"model.safetensors", "record.json"}
+    assert {path.name for path in files} == {"model.safetensors", "record.json", "README.md"}
     for path in files:
         content = path.read_bytes()
-        assert content[8:9] == b"{" or content[:1] == b"{"  # a safetensors header, or JSON
+        # A safetensors header, JSON, or a card.
+        assert content[8:9] == b"{" or content[:1] == b"{" or content[:4] == b"---\n"
         with pytest.raises((ValueError, IndexError)):
             list(pickletools.genops(content))
 

@@ -1,0 +1,60 @@
+"""What a finished run adds to a model's card: its headline numbers with intervals and verdicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raiaudit.errors import UsageError
+from raiaudit.models.cards import AuditFindings, Finding
+from raiaudit.reports.headline import COLUMNS, headlines
+from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.wording import quantity, slice_text
+
+if TYPE_CHECKING:
+    from raiaudit.audit.results import Results
+    from raiaudit.models.version import TrainingRecord
+
+__all__ = ["audit_findings"]
+
+
+def audit_findings(results: Results, record: TrainingRecord) -> AuditFindings:
+    """The numbers of `results` for the card of the model that `record` describes.
+
+    Raises `UsageError` when the run audited another model.
+    """
+    audited = results.subject.record.weights_digest
+    if audited != record.weights_digest:
+        raise UsageError(
+            f"run {results.run} audited another model: its weights digest begins {audited[:12]}, "
+            f"this one's {record.weights_digest[:12]}",
+            remedy="name a run of this very version",
+        )
+    findings = []
+    for column, headline in zip(COLUMNS, headlines(results), strict=True):
+        if headline is None or headline.measurement.value is None:
+            continue
+        m = headline.measurement
+        where = f" ({slice_text(m.where)})" if m.where else ""
+        findings.append(
+            Finding(
+                metric=m.metric,
+                title=column.title + where,
+                text=quantity(m),
+                value=headline.measurement.value,
+                low=m.low,
+                high=m.high,
+                confidence=m.confidence,
+                n=m.n,
+                verdict=VERDICTS[headline.status].word if headline.status is not None else "",
+            )
+        )
+    return AuditFindings(
+        run=results.run,
+        verdict=VERDICTS[results.verdict].word,
+        data_name=results.data.name,
+        data_digest=results.data.digest,
+        examples=results.data.audited,
+        partial=results.partial,
+        findings=tuple(findings),
+        checks=frozenset(outcome.check for outcome in results.checks if outcome.status == "ran"),
+    )
