@@ -68,7 +68,7 @@ class Preprocessing:
             ) from None
 
     def geometry(self, x_BCHW: Tensor) -> Tensor:
-        """Resized, cropped, in the order of channels asked for."""
+        """Values of 0…255, resized, cropped, in the order of channels asked for."""
         height, width = x_BCHW.shape[2:]
         wanted = self.size
         if isinstance(wanted, int):
@@ -77,6 +77,7 @@ class Preprocessing:
         if wanted is not None and wanted != (height, width):
             smooth = {"antialias": True, "align_corners": False} if self.mode != "nearest" else {}
             x_BCHW = functional.interpolate(x_BCHW, wanted, mode=self.mode, **smooth)
+            x_BCHW = x_BCHW.clamp(0, 255)  # a cubic overshoots, a picture does not
         if self.crop is not None:
             (height, width), (tall, wide) = x_BCHW.shape[2:], self.crop
             top, left = (height - tall) // 2, (width - wide) // 2
