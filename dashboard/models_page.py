@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.dashboard.reading import RunEntry, list_runs, subject_of
+from raiaudit.dashboard.reading import RunEntry, list_runs, results_of, subject_of
 from raiaudit.dashboard.wording import chip, duration, instant, plain
+from raiaudit.errors import StorageError
+from raiaudit.models.cards import card_body
+from raiaudit.reports.model_card import audit_findings
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -22,6 +26,7 @@ __all__ = ["show"]
 
 _WIDTHS = [1.5, 2.6, 1.8, 2.0]
 _RUNS_SHOWN = 5
+_HEADING = re.compile(r"^## ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +77,33 @@ def _model(seen: _Seen, run_page: StreamlitPage) -> None:
         data = record.data_digest or "unknown"
         digest = "Fingerprint of its answers" if record.is_black_box else "Weights sha256"
         st.markdown(f":gray[{digest}] `{record.weights_digest}`  \n:gray[Data sha256] `{plain(data)}`")
+        _card(seen)
         for entry in seen.runs[:_RUNS_SHOWN]:
             _run(entry, run_page)
         if len(seen.runs) > _RUNS_SHOWN:
             st.caption(f"and {len(seen.runs) - _RUNS_SHOWN} older runs")
 
 
+def _card(seen: _Seen) -> None:
+    """The model card with what the newest run measured, under headings smaller than the page's."""
+    subject = seen.subject
+    with st.expander("Model card"):
+        try:
+            audit = audit_findings(results_of(seen.runs[0].run), subject.record)
+        except StorageError as error:
+            st.warning(plain(error), icon=":material/warning:")
+            audit = None
+        body = card_body(subject.name, subject.record, version=subject.version or None, audit=audit)
+        st.markdown(_HEADING.sub("##### ", body.partition("\n\n")[2]))
+
+
 def _recipe(recipe: Recipe | None) -> str:
     if recipe is None:
         return "trained elsewhere"
     if recipe.adversary is not None:
-        return f"adversarial, {recipe.adversary.norm} ε {recipe.adversary.eps:.4g}"
+        return f"{recipe.kind}, {recipe.adversary.norm} ε {recipe.adversary.eps:.4g}"
+    if recipe.fairness is not None:
+        return plain(f"fair, {recipe.fairness.method.replace('_', ' ')} by {recipe.fairness.attribute}")
     return recipe.kind
 
 

@@ -22,7 +22,7 @@ def list_models(home: HomeOption = None) -> None:
     Example: `raiaudit models list`
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from raiaudit.audit.store import Home
@@ -32,9 +32,8 @@ def list_models(home: HomeOption = None) -> None:
     if not found:
         typer.echo("no models yet; train one: raiaudit models train examples/digits.yaml")
         return
-    table = Table(
-        "name", "version", "aliases", "architecture", "recipe", "seed", "data", "ε", "weights", box=None
-    )
+    columns = ("version", "aliases", "architecture", "recipe", "seed", "data", "ε", "weights")
+    table = Table(Column("name", overflow="fold"), *columns, box=None)
     for model in found:
         tag = {key.removeprefix("raiaudit."): value for key, value in model.tags.items()}
         cells = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -282,6 +283,20 @@ def test_models_lists_each_model_once_with_the_runs_that_audited_it(add: AddRun)
     text = shown(page)
     assert "26,010" in text
     assert "d" * 64 in text
+
+
+def test_models_shows_the_card_with_what_the_newest_run_measured(add: AddRun) -> None:
+    add("a", suite="one", robust=0.2)
+    add("b", suite="two", robust=0.4, started="2026-11-21T00:00:00+00:00")
+    page = models_page()
+    (expander,) = page.expander
+    assert expander.label == "Model card"
+    text = html.unescape(expander.markdown[0].value).replace("\u2060", "")
+    assert "##### Limits" in text
+    assert "run b" in text
+    robust = next(line for line in text.splitlines() if line.startswith("| Robust accuracy"))
+    assert "40.0 %" in robust
+    assert "Fail" in robust
 
 
 def test_results_are_parsed_once_until_the_file_changes(add: AddRun) -> None:
