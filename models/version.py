@@ -47,7 +47,7 @@ class PrivacyRecord(_Frozen):
 
 
 class LoadRecord(_Frozen):
-    """How a model from outside was loaded; `unsafe` where doing so could run code.
+    """How a model from outside was loaded; `unsafe` where its file could have run code.
 
     `form` is in words ("an ONNX graph"); `limits` are sentences for people: what the way of loading keeps an
     audit from seeing.

@@ -32,7 +32,11 @@ __all__ = [
 ]
 
 _READ = 1 << 20
-_UNSAFE = "The model was loaded with --unsafe-load: {how}, so it may behave otherwise when it is not audited."
+_RESTRICTED = (
+    "The model was loaded with --unsafe-load from a pickled file; torch's restricted reader was enough, which "
+    "runs no code of the file."
+)
+_UNSAFE = "The model was loaded with --unsafe-load: {how}, so it may behave otherwise outside an audit."
 
 
 def load_outside(
@@ -66,11 +70,8 @@ def load_outside(
     loaded = LoadRecord(form="a safetensors file")
     if form == "torch":
         state, unpickled = read_torch(path)
-        loaded = LoadRecord(
-            form="a torch file",
-            unsafe=unpickled,
-            limits=(_UNSAFE.format(how="its file could run any code"),) if unpickled else (),
-        )
+        limit = _UNSAFE.format(how="its file could run any code") if unpickled else _RESTRICTED
+        loaded = LoadRecord(form="a torch file", unsafe=True, limits=(limit,))
     else:
         state = read_safetensors(path)
     classifier = with_state(state, architecture, options, dataset, layout=layout, where=path)

@@ -88,6 +88,8 @@ def build(file: Path, function: str, dataset: Dataset) -> Classifier:
 
 
 def _imported(file: Path) -> Any:
+    if not file.is_file():
+        raise UsageError("no such file", where=str(file), remedy="check `factory` in the spec")
     spec = importlib.util.spec_from_file_location(f"raiaudit_outside_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UsageError("not a Python file", where=str(file), remedy="name a .py file and its function")
