@@ -36,7 +36,7 @@ _RESTRICTED = (
     "The model was loaded with --unsafe-load from a pickled file; torch's restricted reader was enough, which "
     "runs no code of the file."
 )
-_UNSAFE = "The model was loaded with --unsafe-load: {how}, so it may behave otherwise outside an audit."
+_UNSAFE = "The model was loaded with --unsafe-load: {how}, and may behave otherwise outside an audit."
 
 
 def load_outside(
