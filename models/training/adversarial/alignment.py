@@ -28,7 +28,9 @@ __all__ = ["misalignment"]
 def misalignment(
     classifier: LogitsOf, x: Tensor, y_B: Tensor, *, norm: Norm, eps: float, generator: torch.Generator
 ) -> Tensor:
-    """A scalar in [0, 2] with its graph. The classifier's mode is the caller's."""
+    """A scalar in [0, 2] with its graph. The classifier's mode is the caller's; it is called once, on the
+    B clean inputs followed by the B moved ones.
+    """
     B = len(x)
     clean = x.detach()
     uniform = partial(torch.rand, x.shape, generator=generator, device=x.device, dtype=x.dtype)

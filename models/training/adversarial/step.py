@@ -93,14 +93,14 @@ class AdversarialStep(StandardStep):
 
     def misalignment(self, x: Tensor, y_B: Tensor, *, eps: float, generator: torch.Generator) -> Tensor:
         """GradAlign's term, with its graph to the parameters."""
-        frame = self.inner.frame(x)
+        frame = self.inner.frame(torch.cat([x, x]))
         modes = [(module, module.training) for module in self.classifier.modules()]
         self.classifier.eval()
         try:
             with autocast(self.device, self.bf16):
                 return misalignment(
                     lambda free: self.classifier(frame.applied(free)),
-                    frame.origin,
+                    frame.origin[: len(x)],
                     y_B,
                     norm=self.adversary.norm,
                     eps=eps,
