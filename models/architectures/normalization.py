@@ -6,6 +6,7 @@ alone and travel with the weights.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ Normalization = Literal["train", "fixed", "none"]
 """train: statistics of the training split; fixed: constants (tables: the schema's ranges), for privacy; none:
 inputs go in as they are, for outside weights that were trained so."""
 
-_CHUNK = 4096
+_CHUNK, _CHUNK_VALUES = 4096, 2**24  # images, and numbers in them, held as float64 at a time
 _FIXED_MEAN, _FIXED_STD = 0.5, 0.25  # of a [0, 1] image
 
 
@@ -52,9 +53,10 @@ class Standardization(nn.Module):
             return
         scale = 255.0 if images_NCHW.dtype == np.uint8 else 1.0
         channels = images_NCHW.shape[1]
+        step = min(_CHUNK, max(1, _CHUNK_VALUES // math.prod(images_NCHW.shape[1:])))
         total, squares, count = np.zeros(channels), np.zeros(channels), 0
-        for start in range(0, len(images_NCHW), _CHUNK):
-            chunk = images_NCHW[start : start + _CHUNK].astype(np.float64) / scale
+        for start in range(0, len(images_NCHW), step):
+            chunk = images_NCHW[start : start + step].astype(np.float64) / scale
             total += chunk.sum(axis=(0, 2, 3))
             squares += np.square(chunk).sum(axis=(0, 2, 3))
             count += chunk.size // channels
