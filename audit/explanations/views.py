@@ -19,6 +19,7 @@ import numpy as np
 
 from raiaudit.attacks.spaces import ImageBox, TableSchema
 from raiaudit.errors import CapabilityError
+from raiaudit.models.data.dataset import is_streamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +133,8 @@ def _readable(piece: str) -> str:
 
 def _mean(inputs: Any) -> Any:
     scale = 255.0 if inputs.dtype == np.uint8 else 1.0
-    return (inputs.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
+    mean = inputs.mean_image if is_streamed(inputs) else inputs.mean(axis=0, dtype=np.float64)
+    return (mean / scale).astype(np.float32)
 
 
 def _described(schema: TableSchema, row_W: Any) -> list[str]:

@@ -15,6 +15,7 @@ import polars as pl
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Split
+from raiaudit.models.data.dataset import joined as joined_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,10 +67,7 @@ def keep_matrix(shadows: int, points: int, seed: int) -> NDArray[np.bool_]:
 
 def joined(first: Split, second: Split) -> Split:
     """The rows of two splits of one data set, one after the other."""
-    if isinstance(first.inputs, list):
-        inputs = first.inputs + second.inputs
-    else:
-        inputs = np.concatenate([first.inputs, second.inputs])
+    inputs = joined_inputs(first.inputs, second.inputs)
     groups = pl.concat([first.groups, second.groups]) if first.groups.width else first.groups
     return Split(
         pl.concat([first.ids, second.ids]), inputs, np.concatenate([first.labels, second.labels]), groups

@@ -188,9 +188,10 @@ def broken_examples(
         shape: list[int] = []
         clean = pl.Series("clean", chosen.inputs, dtype=pl.String)
     else:
-        shape = list(chosen.inputs.shape[1:])
-        scale = 255.0 if chosen.inputs.dtype == np.uint8 else 1.0
-        flat = chosen.inputs.reshape(len(chosen), math.prod(shape)).astype(np.float32) / scale
+        pixels = np.asarray(chosen.inputs)
+        shape = list(pixels.shape[1:])
+        scale = 255.0 if pixels.dtype == np.uint8 else 1.0
+        flat = pixels.reshape(len(chosen), math.prod(shape)).astype(np.float32) / scale
         clean = pl.Series("clean", flat.tolist(), dtype=pl.List(pl.Float32))
     return rows.select(
         "example_id",

@@ -186,7 +186,7 @@ def outside_the_ball(ledger: LedgerReader, subject: Subject, norm: str) -> list[
         eps = float(threat[2]) * (1 + _SIX_DIGITS)
         ids = kept["example_id"].to_list()
         rows = np.array([place[example] for example in ids], dtype=np.int64)
-        clean = subject.test.take(rows).inputs
+        clean = np.asarray(subject.test.take(rows).inputs)
         scale = np.float32(255) if clean.dtype == np.uint8 else np.float32(1)
         found = np.array(kept[name].to_list(), dtype=np.float32)
         gone = outside(clean.astype(np.float32) / scale, found, ThreatModel(norm, eps), space)  # type: ignore[arg-type]

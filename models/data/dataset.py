@@ -2,7 +2,8 @@
 
 Legend for shapes: N examples of a split, C×H×W image, W encoded table width.
 Inputs are numpy arrays (uint8 or float32 images N×C×H×W; float32 encoded rows N×W) or a list of N
-texts; `uint8` images mean value/255. Nothing here imports torch, so listing and validating are quick.
+texts; `uint8` images mean value/255. Images too many for memory are `StreamedImages` (streamed.py), of
+which an index gives an array. Nothing here imports torch, so listing and validating are quick.
 """
 
 from __future__ import annotations
@@ -21,18 +22,30 @@ if TYPE_CHECKING:
 
     from raiaudit.attacks.spaces import InputSpace
 
-__all__ = ["Dataset", "Inputs", "LazySplits", "Modality", "Split", "take"]
+__all__ = ["Dataset", "Inputs", "LazySplits", "Modality", "Split", "is_streamed", "joined", "take"]
 
 Modality = Literal["image", "text", "tabular"]
 Inputs = Any
-"""NDArray (images, tables) or list[str] (texts)."""
+"""NDArray (images, tables), StreamedImages (images left on disk) or list[str] (texts)."""
 
 
 def take(inputs: Inputs, index: NDArray[np.int64] | slice) -> Inputs:
-    """Rows of `inputs`, whatever the modality."""
+    """Rows of `inputs`, whatever the modality; what is on disk stays there."""
     if isinstance(inputs, list):
         return inputs[index] if isinstance(index, slice) else [inputs[i] for i in index]
-    return inputs[index]
+    return inputs.rows(index) if is_streamed(inputs) else inputs[index]
+
+
+def joined(first: Inputs, second: Inputs) -> Inputs:
+    """The inputs of two splits of one data set, one after the other."""
+    if isinstance(first, list):
+        return first + second
+    return first.followed_by(second) if is_streamed(first) else np.concatenate([first, second])
+
+
+def is_streamed(inputs: Inputs) -> bool:
+    """Whether inputs are images left on disk, that are read when they are indexed."""
+    return getattr(inputs, "streamed", False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ user_dataset.py for what is made of it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -39,6 +39,13 @@ class UserData(BaseModel):
     immutable: tuple[str, ...] = Field(default=(), description="features an adversary cannot change")
     classes: tuple[str, ...] | None = Field(default=None, description="all classes in the model's order")
     positive: str | None = Field(default=None, description="the class that goes last")
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, description="of a folder's images: scale each to this height and width"
+    )
+    stream: bool | Literal["auto"] = Field(
+        default="auto",
+        description="leave a folder's images on disk and read them as needed; auto: beyond 1 GiB",
+    )
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)

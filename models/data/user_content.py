@@ -13,15 +13,19 @@ from raiaudit.attacks.spaces import ImageBox, InputSpace, TokenSpace
 from raiaudit.errors import DataError
 from raiaudit.models.data.dataset import Inputs, Modality
 from raiaudit.models.data.labels import require_distinct
+from raiaudit.models.data.streamed import StreamedImages
 from raiaudit.models.data.tables import check_features, encode, fit_schema
 from raiaudit.models.data.user_files import Source, require_columns
-from raiaudit.models.data.user_images import image_shape, read_images, resolve_images
+from raiaudit.models.data.user_images import layout_of, resolve_images
 
 if TYPE_CHECKING:
     from raiaudit.models.data.user import Format, UserData
     from raiaudit.models.data.user_splits import Rows
 
-__all__ = ["Content", "content_of"]
+__all__ = ["METADATA", "Content", "content_of"]
+
+METADATA = "metadata.csv"
+_HELD = 2**30  # bytes of images that `stream: auto` still holds in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def content_of(
     if config.text:
         return _texts(config.text, sources, whole)
     if kind == "folder":
-        return _folder(files["all"], sources["all"])
+        return _folder(config, files["all"], sources["all"])
     if any(source.images is not None for source in sources.values()):
         return _arrays(sources, whole)
     roles = {config.label, config.id, config.split, *config.drop, "id" if kind == "npz" else None}
@@ -68,18 +72,26 @@ def _texts(column: str, sources: Mapping[str, Source], files: tuple[Path, ...]) 
     return Content("text", TokenSpace(vocabulary=8000, max_length=64), inputs, files)
 
 
-def _folder(folder: Path, source: Source) -> Content:
+def _folder(config: UserData, folder: Path, source: Source) -> Content:
     require_columns(source.frame.columns, ("file_name",), source.where)
     names = source.frame["file_name"]
     require_distinct({source.where: names})
     paths = resolve_images(folder, names, source.where)
-    shape = image_shape(paths)
-    return Content(
-        "image",
-        ImageBox(shape=shape),
-        lambda part: read_images([paths[row] for row in part.index], shape),
-        (Path(source.where), *paths),
-    )
+    layout = layout_of(paths[0], config.size)
+    places = [f"{path} ({METADATA}, row {row})" for row, path in enumerate(paths, start=1)]
+    images = StreamedImages(paths, places, layout)
+    streamed = images.nbytes > _HELD if config.stream == "auto" else config.stream
+    if not streamed:
+        images.require_memory()
+
+    def inputs(part: Rows) -> Inputs:
+        chosen = images.rows(part.index)
+        if not streamed:
+            return chosen[:]
+        chosen.check_headers()
+        return chosen
+
+    return Content("image", ImageBox(shape=layout.shape), inputs, (Path(source.where), *paths))
 
 
 def _arrays(sources: Mapping[str, Source], files: tuple[Path, ...]) -> Content:

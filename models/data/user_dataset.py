@@ -1,7 +1,8 @@
 """A `Dataset` from a user's own files.
 
 Tables are CSV, TSV or Parquet; `text` names the column that makes them a text set; npz holds arrays
-(user_files.py), a folder holds images (user_images.py). A missing validation split is held out of train.
+(user_files.py), a folder holds images (user_images.py), which stay on disk if they are many (streamed.py).
+A missing validation split is held out of train.
 Examples of a split are interleaved by class (splitting.py), whatever their order in the file.
 Groups are features too unless dropped, and never mutable. Everything but the pixels of a folder is read
 and checked when the data set is made, so a wrong file fails before any model is trained.
@@ -22,7 +23,7 @@ from raiaudit.models.data.fetch import fingerprint, sha256_file
 from raiaudit.models.data.labels import class_indices, class_order, label_names, require_distinct
 from raiaudit.models.data.tables import group_frame
 from raiaudit.models.data.user import SPLITS
-from raiaudit.models.data.user_content import content_of
+from raiaudit.models.data.user_content import METADATA, content_of
 from raiaudit.models.data.user_files import Source, read_arrays, read_table, require_columns
 from raiaudit.models.data.user_splits import split_rows
 
@@ -117,6 +118,8 @@ def _format(config: UserData, files: Mapping[str, Path]) -> Format:
     if kind in {"npz", "folder"} and (config.text or "all" not in files):
         problem = "holds no texts" if config.text else "is one file with all splits"
         raise DataError(f"format {kind} {problem}", remedy="use `path`" if not config.text else "drop `text`")
+    if kind != "folder" and (config.size or config.stream != "auto"):
+        raise DataError(f"`size` and `stream` are for a folder of images, not for {kind}")
     return kind
 
 
@@ -129,7 +132,7 @@ def _read(config: UserData, files: Mapping[str, Path], kind: Format) -> dict[str
     if kind == "npz":
         return read_arrays(files["all"], label=config.label, groups=config.groups)
     if kind == "folder":
-        return {"all": read_table(files["all"] / "metadata.csv", "csv", text=None)}
+        return {"all": read_table(files["all"] / METADATA, "csv", text=None)}
     hashes: dict[str, Path] = {}
     for path in files.values():
         if (first := hashes.setdefault(sha256_file(path), path)) is not path:
@@ -163,5 +166,8 @@ def _labels(
 
 def _digest(config: UserData, files: Sequence[Path]) -> str:
     """Of the bytes of every file and of each setting that decides the splits, but of no path."""
-    settings = config.model_dump_json(exclude={"path", "train", "validation", "test", "source", "licence"})
+    beside = {"path", "train", "validation", "test", "source", "licence", "stream"}
+    if config.size is None:  # newer than the digests of what was trained without it
+        beside.add("size")
+    settings = config.model_dump_json(exclude=beside)
     return fingerprint(_VERSION, settings, *(sha256_file(file) for file in files))

@@ -1,14 +1,14 @@
 """A folder of images with a `metadata.csv`: columns `file_name`, the label, and what else the spec names.
 
-PNG, JPEG, BMP, TIFF, WebP and PPM, all of one size and all grey or all colour; uint8 N×C×H×W. A file name
-that leaves the folder, or passes through a link, is refused, and so is an image of more than 16 million
-pixels (its header tells, before anything is decoded). Raises `DataError` naming the row or the image.
+PNG, JPEG, BMP, TIFF, WebP and PPM, all of one size (or scaled to one) and all grey or all colour; uint8
+C×H×W each. A file name that leaves the folder, or passes through a link, is refused, and so is an image of
+more than 16 million pixels (its header tells, before anything is decoded). Raises `DataError` naming the
+image and its row.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["image_shape", "read_images", "resolve_images"]
+__all__ = ["Layout", "check_header", "decode", "layout_of", "resolve_images"]
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 _CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 _MAX_PIXELS = 16 * 2**20
-_MAX_BYTES = 4 * 2**30
 
 
 def resolve_images(folder: Path, names: pl.Series, where: str) -> list[Path]:
@@ -49,58 +48,80 @@ def resolve_images(folder: Path, names: pl.Series, where: str) -> list[Path]:
     return paths
 
 
-def image_shape(paths: Sequence[Path]) -> tuple[int, int, int]:
-    """(C, H, W) of the first image, from its header, if that many such images can be held."""
-    with _open(paths[0]) as image:
-        shape = _CHANNELS[image.mode], image.height, image.width
-    if (total := len(paths) * int(np.prod(shape))) > _MAX_BYTES:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What every image is made to be: its `shape` (C, H, W), and whether it is `scaled` to that size."""
+
+    shape: tuple[int, int, int]
+    scaled: bool = False
+
+
+def layout_of(path: Path, size: tuple[int, int] | None) -> Layout:
+    """The layout of a folder whose first image this is; `size` (H, W) scales them all to one."""
+    with _open(path, str(path)) as image:
+        channels = _CHANNELS[image.mode]
+        return Layout((channels, *(size or (image.height, image.width))), scaled=size is not None)
+
+
+def check_header(path: Path, layout: Layout, place: str) -> None:
+    """Raise `DataError` when the header says that the image cannot be had in this layout."""
+    with _open(path, place) as image:
+        _require_fit(image, layout, place)
+
+
+def decode(path: Path, layout: Layout, place: str) -> NDArray[np.uint8]:
+    """One image C×H×W, scaled if the layout says so: bicubic, with a support that grows when it shrinks
+    (no aliasing), and without regard to its proportions.
+    """
+    from PIL.Image import Resampling
+
+    channels, height, width = layout.shape
+    with _open(path, place) as image:
+        _require_fit(image, layout, place)
+        try:
+            pixels = image.convert("L" if channels == 1 else "RGB")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"the image is damaged ({error})", where=place) from error
+        if layout.scaled and pixels.size != (width, height):
+            pixels = pixels.resize((width, height), resample=Resampling.BICUBIC)
+    array = np.asarray(pixels)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _require_fit(image: Image, layout: Layout, place: str) -> None:
+    channels = _CHANNELS[image.mode]
+    height, width = layout.shape[1:] if layout.scaled else (image.height, image.width)
+    if (found := (channels, height, width)) != layout.shape:
         raise DataError(
-            f"{len(paths)} images of {shape} are {total:,} bytes; at most {_MAX_BYTES:,} are read",
-            where=str(paths[0].parent),
-            remedy="audit a sample, or save smaller images",
+            f"(channels, height, width) is {found}, but {layout.shape} in the first image",
+            where=place,
+            remedy="save all images with one size, all grey or all colour; `size: [H, W]` scales them",
         )
-    return shape
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Images N×C×H×W, each of exactly `shape`."""
-    images_NCHW = np.empty((len(paths), *shape), dtype=np.uint8)
-    for index, path in enumerate(paths):
-        with _open(path) as image:
-            found = _CHANNELS[image.mode], image.height, image.width
-            if found != shape:
-                raise DataError(
-                    f"(channels, height, width) is {found}, but {shape} in the first image",
-                    where=str(path),
-                    remedy="save all images with one size, all grey or all colour",
-                )
-            try:
-                pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))
-            except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"the image is damaged ({error})", where=str(path)) from error
-        images_NCHW[index] = pixels[None] if shape[0] == 1 else pixels.transpose(2, 0, 1)
-    return images_NCHW
-
-
-def _open(path: Path) -> Image:
+def _open(path: Path, place: str) -> Image:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the cap below is lower
-            image = Image.open(path, formats=_FORMATS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        image = Image.open(path, formats=_FORMATS)
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,  # where warnings are errors; our own cap is lower
+    ) as error:
         raise DataError(
             f"not an image that is read here ({error})",
-            where=str(path),
+            where=place,
             remedy=f"formats: {', '.join(_FORMATS)}",
         ) from error
     if image.width * image.height > _MAX_PIXELS:
-        raise DataError(f"{image.width}×{image.height} pixels; at most {_MAX_PIXELS:,}", where=str(path))
+        raise DataError(f"{image.width}×{image.height} pixels; at most {_MAX_PIXELS:,}", where=place)
     if image.mode not in _CHANNELS:
         raise DataError(
             f"pixel mode {image.mode} (transparency, 16 bits or print colours) is not read",
-            where=str(path),
+            where=place,
             remedy="save it as 8-bit grey or RGB",
         )
     return image
