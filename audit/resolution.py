@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import ArtifactRefusedError, StorageError, UsageError
 from raiaudit.models.names import ARCHITECTURE_NAMES
-from raiaudit.models.recipe import training_key
+from raiaudit.models.recipe import require_attribute, training_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Resolver:
         if model.endpoint is not None:
             return self._black_box(model).record.weights_digest
         if model.recipe is not None:
-            _refuse_other_modality(model.recipe.architecture, self.dataset)
+            _refuse_unfit(model.recipe, self.dataset)
             return training_key(model.recipe, data_digest=self.dataset.digest, seed=self.options.seed)
         if model.path is not None:
             from raiaudit.models.outside import outside_digest, refuse_unsafe
@@ -193,7 +193,7 @@ def obtain(
 
     Training checkpoints under `home/cache/training`, so that a killed run resumes exactly.
     """
-    _refuse_other_modality(recipe.architecture, dataset)
+    _refuse_unfit(recipe, dataset)
     key = training_key(recipe, data_digest=dataset.digest, seed=seed)
     if (known := registry.trained(name, key)) is not None:
         return registry.open_version(known)
@@ -244,6 +244,12 @@ def refuse_unsafe_models(loaded: LoadedSpec, *, unsafe_load: bool) -> None:
             refuse_factory(model.factory, unsafe_load=unsafe_load)
         elif model.path is not None and (loaded.folder / model.path).exists():
             refuse_unsafe(loaded.folder / model.path, unsafe_load=unsafe_load)
+
+
+def _refuse_unfit(recipe: Recipe, dataset: Dataset) -> None:
+    _refuse_other_modality(recipe.architecture, dataset)
+    if recipe.fairness is not None:
+        require_attribute(recipe.fairness.attribute, dataset.group_names)
 
 
 def _refuse_other_modality(architecture: str, dataset: Dataset) -> None:

@@ -29,7 +29,7 @@ from raiaudit.audit.yaml_source import YamlSource, read_yaml
 from raiaudit.errors import SpecError, UnknownNameError
 from raiaudit.models.data.user import UserData
 from raiaudit.models.endpoint import Endpoint
-from raiaudit.models.recipe import Recipe
+from raiaudit.models.recipe import Recipe, require_attribute
 
 if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset
@@ -260,6 +260,7 @@ def load_spec(path: Path) -> LoadedSpec:
     except ValidationError as error:
         raise _explained(error, source, Spec, ()) from None
     _known_names(spec, source)
+    _known_attributes(spec, source)
     _known_architectures(spec, source)
     configs = []
     for i, check in enumerate(spec.checks):
@@ -292,6 +293,21 @@ def _known_names(spec: Spec, source: YamlSource) -> None:
         if name is not None and name not in ARCHITECTURE_NAMES:
             error = UnknownNameError("architecture", name, ARCHITECTURE_NAMES)
             raise SpecError(error.problem, where=source.place(key), remedy=error.remedy)
+
+
+def _known_attributes(spec: Spec, source: YamlSource) -> None:
+    """Fair training needs a group column; own data names them in the spec, others when they are loaded."""
+    if not isinstance(spec.data, UserData):
+        return
+    for i, model in enumerate(spec.subjects):
+        if model.recipe is None or model.recipe.fairness is None:
+            continue
+        try:
+            require_attribute(model.recipe.fairness.attribute, spec.data.groups)
+        except UnknownNameError as error:
+            at: tuple[str | int, ...] = ("models", i) if spec.models else ("model",)
+            where = source.place((*at, "recipe", "fairness", "attribute"))
+            raise SpecError(error.problem, where=where, remedy=error.remedy) from None
 
 
 def _known_architectures(spec: Spec, source: YamlSource) -> None:

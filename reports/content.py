@@ -19,6 +19,7 @@ from raiaudit.reports.wording import check_title
 if TYPE_CHECKING:
     from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
     from raiaudit.audit.store import Run
+    from raiaudit.models.recipe import Mitigation
     from raiaudit.models.version import PrivacyRecord
 
     Pairs = list[tuple[str, str]]
@@ -160,6 +161,8 @@ def _system(subject: SubjectCard) -> Pairs:
         )
         if recipe.adversary is not None:
             facts.append(("Adversary", _settings(recipe.adversary.model_dump(exclude_none=True))))
+        if recipe.fairness is not None:
+            facts.append(("Mitigation", _mitigation(recipe.fairness)))
     elif record.is_black_box:
         facts.append(("Training", "unknown: the model is somebody else's"))
     else:
@@ -174,6 +177,16 @@ def _system(subject: SubjectCard) -> Pairs:
     if record.metrics:
         facts.append(("Recorded metrics", _settings(record.metrics)))
     return [*facts, ("Code version", record.code_version)]
+
+
+def _mitigation(mitigation: Mitigation) -> str:
+    """The method, the attribute and the one setting that the method reads."""
+    own: dict[str, float] = {
+        "adversarial_debiasing": {"strength": mitigation.strength},
+        "group_dro": {"weights_rate": mitigation.weights_rate},
+        "reweighing": {},
+    }[mitigation.method]
+    return _settings({"method": mitigation.method, "attribute": mitigation.attribute, **own})
 
 
 def _privacy(record: PrivacyRecord | None) -> Pairs:

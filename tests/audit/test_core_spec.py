@@ -253,6 +253,14 @@ def test_an_unknown_key_is_placed_and_its_neighbour_named(
             "5 (models.0.arch)",
             "resnet18",
         ),
+        (
+            BASE.replace("{name: digits}", "{name: d, path: d.csv, groups: [gender, race]}").replace(
+                "{architecture: cnn}",
+                "{architecture: mlp, kind: fair, fairness: {method: group_dro, attribute: gendr}}",
+            ),
+            "4 (models.0.recipe.fairness.attribute)",
+            "gender",
+        ),
     ],
 )
 def test_an_unknown_name_is_placed_and_its_neighbour_named(
