@@ -33,8 +33,8 @@ __all__ = [
 
 _READ = 1 << 20
 _RESTRICTED = (
-    "The model was loaded with --unsafe-load from a pickled file; torch's restricted reader was enough, which "
-    "runs no code of the file."
+    "The model was loaded with --unsafe-load from a pickled file; torch's restricted reader was enough, "
+    "which runs no code of the file."
 )
 _UNSAFE = "The model was loaded with --unsafe-load: {how}, and may behave otherwise outside an audit."
 
