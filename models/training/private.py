@@ -10,6 +10,12 @@ Per-example gradients come from book-keeping (`hooks.py`) or `torch.func.vmap` (
 for bit where the recipe names one, or is `deterministic`. Opacus validates the model, and its accountants
 and optimiser are the references the tests compare with.
 
+An `adversary` moves each example before its gradient is taken (adversarial and private at once). Where it
+moves depends on that example, on noise of its own and on the weights, which are private already; its
+gradient is still one example's, and clipped. So one example more or less changes the sum by at most C, and
+the accounting is that of plain DP-SGD. The other objectives are not of that form: TRADES and MART ask two
+answers, GradAlign and weight perturbation take further gradients.
+
 Where an example is augmented, its gradient is the mean over its views before it is clipped
 (arXiv:2204.13650): more views cost time and no privacy.
 
@@ -30,12 +36,14 @@ from torch import Tensor, nn
 
 from raiaudit.errors import UsageError
 from raiaudit.models.training.accounting import Mechanism, epsilon_pld, epsilon_prv, noise_multiplier
+from raiaudit.models.training.adversarial import InnerAttack
 from raiaudit.models.training.augment import augmented
 from raiaudit.models.training.gradient_mode import chosen
 from raiaudit.models.training.per_example import clip_factors, trainable
 from raiaudit.models.version import PrivacyRecord
 
 if TYPE_CHECKING:
+    from raiaudit.attacks.spaces import InputSpace
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.recipe import Recipe
     from raiaudit.models.training.data import Batch, Examples
@@ -51,10 +59,19 @@ class PrivateStep:
     """
 
     def __init__(
-        self, classifier: Classifier, recipe: Recipe, *, examples: int, device: torch.device
+        self,
+        classifier: Classifier,
+        recipe: Recipe,
+        *,
+        examples: int,
+        space: InputSpace,
+        device: torch.device,
     ) -> None:
         assert recipe.privacy is not None
         self._refuse_mixing(classifier)
+        self.attack = None
+        if recipe.adversary is not None:
+            self.attack = InnerAttack(classifier, recipe.adversary, space, device=device)
         if recipe.batch_size > examples:
             raise UsageError(
                 f"the expected batch of {recipe.batch_size} is larger than the {examples} training examples",
@@ -69,15 +86,12 @@ class PrivateStep:
         self.divisor = float(recipe.batch_size)
         self.steps_per_epoch = max(1, round(1 / self.sample_rate))
         self.steps = recipe.epochs * self.steps_per_epoch
-        try:
-            self.sigma = noise_multiplier(
-                epsilon=self.budget.epsilon,
-                delta=self.budget.delta,
-                sample_rate=self.sample_rate,
-                steps=self.steps,
-            )
-        except ValueError as error:
-            raise UsageError(str(error), where="recipe.privacy.epsilon", remedy="raise epsilon") from error
+        self.sigma = noise_multiplier(
+            epsilon=self.budget.epsilon,
+            delta=self.budget.delta,
+            sample_rate=self.sample_rate,
+            steps=self.steps,
+        )
         self.mode: PerExample | None = None
         self.state: dict[str, Any] = {"max_clipped_norm": 0.0, "gradients": self.budget.gradients}
 
@@ -108,7 +122,7 @@ class PrivateStep:
         sums = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
         loss = torch.zeros((), device=self.device)
         if len(batch.y_B):
-            x_BV = self.views(batch.x, generator)
+            x_BV = self.views(batch, progress, generator)
             self.mode = self.mode or self._chosen_mode(x_BV, batch.y_B)
             clipped = self.mode.clipped(x_BV, batch.y_B, self.budget.clip)
             sums, loss = clipped.sums, clipped.losses_B.mean()
@@ -119,10 +133,15 @@ class PrivateStep:
             parameter.grad = (sums[name] + self.sigma * self.budget.clip * noise) / self.divisor
         return loss
 
-    def views(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Each example's augmented views, side by side: x_BV…"""
-        views = [augmented(x, self.recipe, generator) for _ in range(self.budget.augmentations)]
-        return torch.stack(views, dim=1)
+    def views(self, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
+        """Each example's augmented views side by side, and each moved by the adversary: x_BV…"""
+        V = self.budget.augmentations
+        x_BV = torch.stack([augmented(batch.x, self.recipe, generator) for _ in range(V)], dim=1)
+        if self.attack is None:
+            return x_BV
+        x, labels = x_BV.flatten(0, 1), batch.y_B.repeat_interleave(V)
+        moved = self.attack.worst(x, labels, progress=progress, generator=generator)
+        return moved.reshape(x_BV.shape)
 
     def _chosen_mode(self, x_BV: Tensor, y_B: Tensor) -> PerExample:
         mode = chosen(

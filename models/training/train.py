@@ -151,7 +151,7 @@ def _step(
             classifier, recipe, examples=examples, space=data.space, device=device, bf16=bf16
         )
     if recipe.kind == "private":
-        return PrivateStep(classifier, recipe, examples=examples, device=device)
+        return PrivateStep(classifier, recipe, examples=examples, space=data.space, device=device)
     if recipe.kind == "fair":
         return fair_step(classifier, recipe, data.splits["train"], device=device, bf16=bf16)
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
