@@ -68,7 +68,7 @@ def seeds_notes(replication: Replication) -> Iterator[str]:
             yield f"{text}: all seeds agree, which leaves no interval of the mean"
         else:
             interval = _range(metric, spread.low, spread.high)
-            yield f"{text}, 95 % t interval of the mean {interval} ({n - 1} degrees of freedom)"
+            yield f"{text}, 95 % t interval of the mean {interval} ({_freedom(n)})"
     yield f"beside a seed: that one model on other examples (95 % interval over these {examples:,})."
     if n > 1:
         yield "between seeds: other training runs on these same examples; the mean's interval covers that."
@@ -127,8 +127,7 @@ def comparison_notes(compared: Sequence[PairedComparison]) -> Iterator[str]:
         yield "one shared seed: nothing is known of the recipes, only of these two models."
     else:
         yield (
-            f"over seeds (paired t, {n - 1} degrees of freedom): what holds for the recipes when both are "
-            "trained again."
+            f"over seeds (paired t, {_freedom(n)}): what holds for the recipes when both are trained again."
         )
         if any(found.between_seeds.p is None for found in compared):
             yield "no interval or p over seeds: the difference is the same for every seed."
@@ -253,6 +252,10 @@ def _deciding(found: PairedComparison) -> PairedTest:
 
 
 # Cells
+
+
+def _freedom(seeds: int) -> str:
+    return "1 degree of freedom" if seeds == 2 else f"{seeds - 1} degrees of freedom"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

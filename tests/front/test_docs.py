@@ -12,7 +12,7 @@ from raiaudit.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"raiaudit ([a-z]+)(?: (list|show|train|add)\b)?((?: --[a-z]+)*)")
+COMMAND = re.compile(r"raiaudit ([a-z]+)(?: (list|show|train|add|compare|ablate|card)\b)?([^`#\n]*)")
 
 
 def code_in(document: Path) -> str:
@@ -49,7 +49,7 @@ def test_commands_in_documents_exist(document: Path) -> None:
         if noun:
             chosen = chosen.commands[noun]  # type: ignore[attr-defined]  # a group, or the test fails
         known = {name for parameter in chosen.params for name in parameter.opts + parameter.secondary_opts}
-        for option in options.split():
+        for option in re.findall(r" (--[a-z-]+)", options):
             assert option in known | {"--help"}, f"{document.name}: raiaudit {verb} {option}"
 
 
