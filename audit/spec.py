@@ -7,7 +7,6 @@ that does not exist, the nearest one that does. Nothing is fetched, trained or l
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -25,11 +24,11 @@ from pydantic import (
 
 from raiaudit.audit.check import CheckConfig
 from raiaudit.audit.gates import Gate
+from raiaudit.audit.model_spec import ModelSpec, as_name, check_architectures
 from raiaudit.audit.yaml_source import YamlSource, read_yaml
 from raiaudit.errors import SpecError, UnknownNameError
 from raiaudit.models.data.user import UserData
-from raiaudit.models.endpoint import Endpoint
-from raiaudit.models.recipe import Recipe, require_attribute
+from raiaudit.models.recipe import require_attribute
 
 if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset
@@ -50,65 +49,6 @@ __all__ = [
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-def _as_name(text: str) -> str:
-    """A file's or a model's name as part of a run id: one that a folder can bear anywhere."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")[:80] or "unnamed"
-
-
-class ModelSpec(_Frozen):
-    """One of: `recipe` (trained when the registry lacks it), `ref` (registry), `path` (a file or folder of
-    somebody else's), `factory` (a Python file that builds it), `endpoint` (a black box behind an address).
-    """
-
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
-    recipe: Recipe | None = None
-    ref: str | None = Field(
-        default=None, description="registry:NAME, registry:NAME@ALIAS or registry:NAME/VERSION"
-    )
-    path: str | None = Field(
-        default=None,
-        description="a .safetensors or .onnx file or a Hugging Face folder, relative to the spec",
-    )
-    architecture: str | None = Field(default=None, alias="arch", description="with `path` to weights alone")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="with `path`: the architecture's arguments, or how a graph is asked"
-    )
-    layout: Literal["auto", "robustbench"] | None = Field(
-        default=None, description="with `path` to weights alone: whose names the tensors have"
-    )
-    factory: str | None = Field(
-        default=None,
-        pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$",
-        description="FILE.py:FUNCTION, relative to the spec; it is run, so it needs --unsafe-load",
-    )
-    endpoint: Endpoint | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one_source(self) -> ModelSpec:
-        sources = ("recipe", "ref", "path", "factory", "endpoint")
-        given = [key for key in sources if getattr(self, key) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"a model needs exactly one of {', '.join(sources)} (given: {', '.join(given) or 'none'})"
-            )
-        if self.recipe is not None and self.name is None:
-            raise ValueError("a model trained from a recipe needs a `name`")
-        if self.endpoint is not None and self.name is None:
-            raise ValueError("a model behind an endpoint needs a `name`")
-        if self.path is None and (self.architecture is not None or self.options or self.layout):
-            raise ValueError("`arch`, `options` and `layout` go with `path`; a recipe has its own")
-        return self
-
-    @property
-    def title(self) -> str:
-        """The name shown to people and used in run ids."""
-        if self.name:
-            return self.name
-        if self.ref:
-            return _as_name(self.ref.removeprefix("registry:").split("@")[0].split("/")[0])
-        return _as_name(Path(self.path or (self.factory or "").rpartition(":")[0]).stem)
 
 
 class NamedData(_Frozen):
@@ -217,7 +157,7 @@ class LoadedSpec:
     @property
     def name(self) -> str:
         """The spec's name, by default the file's."""
-        return self.spec.name or _as_name(self.source.path.stem)
+        return self.spec.name or as_name(self.source.path.stem)
 
     @property
     def folder(self) -> Path:
@@ -261,7 +201,7 @@ def load_spec(path: Path) -> LoadedSpec:
         raise _explained(error, source, Spec, ()) from None
     _known_names(spec, source)
     _known_attributes(spec, source)
-    _known_architectures(spec, source)
+    check_architectures(spec.subjects, source, several=bool(spec.models))
     configs = []
     for i, check in enumerate(spec.checks):
         try:
@@ -308,28 +248,6 @@ def _known_attributes(spec: Spec, source: YamlSource) -> None:
             at: tuple[str | int, ...] = ("models", i) if spec.models else ("model",)
             where = source.place((*at, "recipe", "fairness", "attribute"))
             raise SpecError(error.problem, where=where, remedy=error.remedy) from None
-
-
-def _known_architectures(spec: Spec, source: YamlSource) -> None:
-    """Weights alone need an `arch`; what is no file of weights brings its own."""
-    for i, model in enumerate(spec.subjects):
-        if model.path is None:
-            continue
-        where = source.place(("models", i) if spec.models else ("model",))
-        path = source.path.resolve().parent / model.path
-        whole = path.suffix.lower() == ".onnx" or path.is_dir()
-        if whole and (model.architecture is not None or model.layout is not None):
-            raise SpecError(
-                "an ONNX graph and a folder bring their own architecture",
-                where=where,
-                remedy="leave `arch` and `layout` out",
-            )
-        if not whole and model.architecture is None:
-            raise SpecError(
-                "`path` needs `arch`: weights alone do not say what they belong to",
-                where=where,
-                remedy="add `arch`, or name an .onnx file or a Hugging Face folder",
-            )
 
 
 def _explained(
