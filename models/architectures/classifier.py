@@ -51,12 +51,10 @@ class Classifier(nn.Module):
 
     `config` is plain JSON data: `type(model)(**model.config)` has the same parameters and buffers
     (normalisation statistics are buffers, so they travel with the weights). `knowledge` is what can be
-    learnt of it: everything, unless it is a black box. `standardizes` says that the family has the option
-    `normalization`.
+    learnt of it: everything, unless it is a black box.
     """
 
     architecture: ClassVar[str]
-    standardizes: ClassVar[bool] = True
     modality: Modality
     config: dict[str, Any]
     classes: int

@@ -35,7 +35,6 @@ class TextClassifier(Classifier):
     """
 
     modality = "text"
-    standardizes = False
     embedding: nn.Embedding
     padding: int = PADDING
 
