@@ -131,19 +131,24 @@ def replicate(
     """
     found = []
     for number, seed in enumerate(seeds, 1):
-        version = obtain(
-            registry,
-            name,
-            recipe,
+        made = evaluate(
+            obtain(
+                registry,
+                name,
+                recipe,
+                dataset,
+                seed=seed,
+                device=options.device,
+                home=home,
+                listener=listener,
+                aliases=aliases if number == 1 else (),
+            ),
             dataset,
-            seed=seed,
-            device=options.device,
-            home=home,
-            listener=listener,
-            aliases=aliases if number == 1 else (),
+            options=options,
+            adversary=adversary,
         )
-        found.append(evaluate(version, dataset, options=options, adversary=adversary))
-        _tell(listener, name, found[-1], number, len(seeds))
+        found.append(made)
+        _tell(listener, name, made, number, len(seeds))
     return Replication(name, dataset.digest, tuple(found))
 
 
@@ -158,11 +163,11 @@ def reread(
 ) -> Replication:
     """Evaluate registered versions, given by seed."""
     found = []
-    for number, (_seed, model) in enumerate(versions.items(), 1):
-        version = registry.open_version(model)
-        found.append(evaluate(version, dataset, options=options, adversary=adversary))
-        _tell(listener, model.name, found[-1], number, len(versions))
-    return Replication(version.name, dataset.digest, tuple(found))
+    for number, model in enumerate(versions.values(), 1):
+        made = evaluate(registry.open_version(model), dataset, options=options, adversary=adversary)
+        found.append(made)
+        _tell(listener, model.name, made, number, len(versions))
+    return Replication(model.name, dataset.digest, tuple(found))
 
 
 def evaluate(

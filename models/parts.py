@@ -66,6 +66,6 @@ def _ignored(recipe: Recipe, part: str) -> bool:
     """Whether its kind of training never reads the part, or the part is not one to do without."""
     if part == "adversary.objective":  # N-FGSM is PGD-AT at another price, not with something added
         return bool(setting_of(recipe, part) == "fast")
-    if recipe.kind == "private":  # clips each example's gradient instead
-        return part == "gradient_clip"
+    if recipe.kind == "private":  # clips each example's gradient instead, and keeps the last epoch
+        return part in ("gradient_clip", "adversary.watch")
     return False

@@ -30,6 +30,9 @@ ADVERSARIAL = Recipe(
 PRIVATE = Recipe(
     kind="private", architecture="cnn", privacy=PrivacyBudget(epsilon=3, delta=1e-5, augmentations=8)
 )
+BOTH = Recipe(
+    kind="private", architecture="cnn", privacy=PRIVATE.privacy, adversary=Adversary(eps=0.1, ramp=0.2)
+)
 FAIR = Recipe(
     kind="fair", architecture="mlp", fairness=Mitigation(method="group_dro", attribute="sex", strength=2)
 )
@@ -53,6 +56,8 @@ USUAL = ("schedule", "gradient_clip", "weight_decay")
         ),
         # Private training clips each example's gradient: `gradient_clip` is never read.
         (PRIVATE, ("schedule", "weight_decay", "privacy.augmentations")),
+        # It chooses no epoch either: `watch` is not read.
+        (BOTH, ("schedule", "weight_decay", "adversary.ramp", "privacy.augmentations")),
         (FAIR, (*USUAL, "fairness")),
     ],
 )
