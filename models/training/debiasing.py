@@ -9,7 +9,8 @@ tell is equalized odds. With loss L_P of the model and L_A of the adversary, the
 over all weights as one vector: no step helps the adversary, whatever it costs the task. The paper's
 adversary is linear in s, s·y and s·(1 − y) with s = σ((1 + |c|)·logit), c learned; for K classes it is an
 affine map of softmax((1 + |c|)·logits) for each true class. It takes a step of Adam of its own on every
-batch.
+batch. Beyond the paper, L_A counts each true class alike, however rare, for equalized odds is asked of each:
+on Adult the plain mean closed the gap of the frequent class by opening that of the rare one.
 
 Shapes: B a batch, K classes, G levels of the attribute; maps_KGK one map a true class, offsets_KG.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,7 +28,6 @@ from raiaudit.models.training.augment import augmented
 from raiaudit.models.training.standard import StandardStep
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from raiaudit.models.architectures.classifier import Classifier
@@ -50,8 +51,8 @@ def away_from(own: list[Tensor], theirs: list[Tensor], strength: float) -> list[
 class AdversarialDebiasingStep(StandardStep):
     """A standard step that never moves along the adversary's gradient.
 
-    `level_N` is the level of every training example. The adversary and the moments of its Adam are
-    `state["adversary"]` and its companions, so that a resumed run has the same opponent.
+    `level_N` and `label_N` are the level and the class of every training example. The adversary and the
+    moments of its Adam are in `state`, so that a resumed run has the same opponent.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class AdversarialDebiasingStep(StandardStep):
         *,
         levels: int,
         level_N: NDArray[np.int64],
+        label_N: NDArray[np.int64],
         device: torch.device,
         bf16: bool,
     ) -> None:
@@ -68,6 +70,9 @@ class AdversarialDebiasingStep(StandardStep):
         assert recipe.fairness is not None
         self.strength = recipe.fairness.strength
         self.level_N = torch.from_numpy(level_N).to(device)
+        _, class_N, count_C = np.unique(label_N, return_inverse=True, return_counts=True)
+        weight_N = len(label_N) / (len(count_C) * count_C[class_N])
+        self.weight_N = torch.from_numpy(weight_N.astype(np.float32)).to(device)
         self.network = classifier  # two gradients of one pass, which a compiled network does not keep
         K = classifier.classes
         # From zero: an adversary that has learned nothing pulls at nothing.
@@ -90,7 +95,8 @@ class AdversarialDebiasingStep(StandardStep):
         loss = self.cross_entropy(logits_BK, batch.y_B)
         adversary = {name: part.requires_grad_() for name, part in self.state["adversary"].items()}
         guess_BG = _guess(adversary, logits_BK, batch.y_B)
-        adversary_loss = functional.cross_entropy(guess_BG, self.level_N[batch.index_B])
+        losses_B = functional.cross_entropy(guess_BG, self.level_N[batch.index_B], reduction="none")
+        adversary_loss = (self.weight_N[batch.index_B] * losses_B).mean()
         parameters = [p for p in self.classifier.parameters() if p.requires_grad]
         own = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
         both = [*parameters, *adversary.values()]

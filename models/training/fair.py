@@ -47,7 +47,13 @@ def fair_step(
     levels, level_N = levels_of(split, recipe.fairness.attribute)
     if recipe.fairness.method == "adversarial_debiasing":
         return AdversarialDebiasingStep(
-            classifier, recipe, levels=len(levels), level_N=level_N, device=device, bf16=bf16
+            classifier,
+            recipe,
+            levels=len(levels),
+            level_N=level_N,
+            label_N=split.labels,
+            device=device,
+            bf16=bf16,
         )
     if recipe.fairness.method == "group_dro":
         group_N = level_N * classifier.classes + split.labels

@@ -186,12 +186,29 @@ def test_the_step_away_from_the_adversary_by_hand() -> None:
     torch.testing.assert_close(away_from(own, silent, 1.0), own)
 
 
+def is_m(split: Split) -> Tensor:
+    return torch.from_numpy((split.groups["sex"] == "m").to_numpy().astype(np.int64))
+
+
+def debiasing(classifier: MLP, recipe: Recipe, split: Split) -> AdversarialDebiasingStep:
+    level_N = is_m(split).numpy()
+    return AdversarialDebiasingStep(
+        classifier, recipe, levels=2, level_N=level_N, label_N=split.labels, device=CPU, bf16=False
+    )
+
+
+def balanced(guess_NG: Tensor, split: Split) -> Tensor:
+    """The mean over the classes of the adversary's mean loss within each."""
+    labels = torch.from_numpy(split.labels)
+    of_class = [functional.cross_entropy(guess_NG[labels == y], is_m(split)[labels == y]) for y in (0, 1)]
+    return torch.stack(of_class).mean()
+
+
 def test_the_adversary_is_pushed_back_by_its_own_gradient_times_the_strength() -> None:
     split = people(64, 0, 0.9)
-    level_N = (split.groups["sex"] == "m").to_numpy().astype(np.int64)
     classifier = MLP([2], 2, hidden=4)
     recipe = fair("adversarial_debiasing", gradient_clip=0)
-    step = AdversarialDebiasingStep(classifier, recipe, levels=2, level_N=level_N, device=CPU, bf16=False)
+    step = debiasing(classifier, recipe, split)
     batch = batch_of(list(range(64)), split)
     parameters = list(classifier.parameters())
     for _ in range(5):  # at first the adversary knows nothing
@@ -204,7 +221,7 @@ def test_the_adversary_is_pushed_back_by_its_own_gradient_times_the_strength() -
             for y, scores in zip(batch.y_B, scores_BK, strict=True)
         ]
     )
-    theirs = torch.autograd.grad(functional.cross_entropy(guess_BG, torch.from_numpy(level_N)), parameters)
+    theirs = torch.autograd.grad(balanced(guess_BG, split), parameters)
     own = torch.autograd.grad(functional.cross_entropy(classifier(batch.x), batch.y_B), parameters)
 
     def flat(parts: Any) -> Tensor:
@@ -217,11 +234,8 @@ def test_the_adversary_is_pushed_back_by_its_own_gradient_times_the_strength() -
 
 def test_the_adversarys_optimiser_is_adam() -> None:
     split = people(64, 0, 0.9)
-    level_N = (split.groups["sex"] == "m").to_numpy().astype(np.int64)
     classifier = MLP([2], 2, hidden=4)
-    step = AdversarialDebiasingStep(
-        classifier, fair("adversarial_debiasing"), levels=2, level_N=level_N, device=CPU, bf16=False
-    )
+    step = debiasing(classifier, fair("adversarial_debiasing"), split)
     generator = torch.Generator().manual_seed(0)
     for part in step.state["adversary"].values():  # a gradient of nearly nothing would be all rounding
         part += torch.randn(part.shape, generator=generator)
@@ -233,7 +247,7 @@ def test_the_adversarys_optimiser_is_adam() -> None:
         scores_BK = ((1 + copy["sharpness"].abs()) * logits_BK).softmax(1)
         guess_BG = (copy["maps"][batch.y_B] @ scores_BK[:, :, None])[:, :, 0] + copy["offsets"][batch.y_B]
         adam.zero_grad()
-        functional.cross_entropy(guess_BG, torch.from_numpy(level_N)).backward()  # type: ignore[no-untyped-call]
+        balanced(guess_BG, split).backward()  # type: ignore[no-untyped-call]
         adam.step()
         step.gradients(batch, 0.0, torch.Generator())
     for name, part in step.state["adversary"].items():
