@@ -19,6 +19,7 @@ from raiaudit.models.outside.extras import require
 __all__ = ["Graph", "external_files", "read_graph"]
 
 _SIZE_LIMIT = (2 << 30) - 1  # bytes: what protobuf can hold
+_TENSOR_LIMIT = 1 << 28  # numbers in one tensor for one input: 1 GiB as float32
 _EXTERNAL = 1  # TensorProto.DataLocation
 _AGAIN = "export the model again"
 _FLOATS = {1: "float32", 10: "float16", 11: "float64"}
@@ -123,12 +124,24 @@ def read_graph(path: Path) -> Graph:
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
+        shapes = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
     except Exception as error:  # the library has no root of errors
         text = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ArtifactRefusedError(
             f"not a valid ONNX graph: {text}", where=str(path), remedy=_AGAIN
         ) from None
+    largest = max((math.prod(_sizes(value)) for value in shapes), default=0)
+    if largest > _TENSOR_LIMIT:
+        raise ArtifactRefusedError(
+            f"the graph makes a tensor of {largest:,} numbers", where=str(path), remedy=_AGAIN
+        )
     return Graph(model, path)
+
+
+def _sizes(value: Any) -> list[int]:
+    """The dimensions that are known before anything is computed."""
+    dims = value.type.tensor_type.shape.dim
+    return [int(dim.dim_value) for dim in dims if dim.dim_value > 0]
 
 
 def external_files(path: Path) -> list[Path]:

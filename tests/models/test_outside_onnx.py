@@ -524,6 +524,20 @@ def test_a_tensor_larger_than_its_content(load: Any) -> None:
     refused(load, model)
 
 
+@pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
+def test_a_small_file_that_asks_for_much_memory_is_refused_before_it_runs(load: Any, operator: str) -> None:
+    last, weights = head()
+    inputs = {"ConstantOfShape": ["s"], "Expand": ["one", "s"], "Tile": ["one", "s"]}[operator]
+    nodes = [
+        helper.make_node(operator, inputs, ["big"]),
+        helper.make_node("ReduceMax", ["big"], ["top"], keepdims=0),
+        helper.make_node("Add", ["x", "top"], ["h"]),
+        *last,
+    ]
+    weights |= {"s": ints(1 << 20, 1 << 13), "one": np.ones((1, 1), "f")}
+    assert "makes a tensor of 8,589,934,592 numbers" in refused(load, graph(nodes, weights))
+
+
 def test_a_missing_package_is_said(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
