@@ -188,7 +188,7 @@ def _accounting(spent: PrivacyRecord) -> Iterator[str]:
     yield f"- Sampling rate q = {spent.sample_rate:.6g} over {spent.steps:,} steps"
     yield f"- Poisson sampling: {'yes' if spent.poisson_sampling else 'no'}"
     yield "- Unit: one training example, added or removed"
-    yield "- The noise has a seed: the guarantee holds against whoever does not know it"
+    yield "- The noise has a seed: the guarantee holds against whoever can neither know nor guess it"
 
 
 def fairness(recipe: Recipe | None) -> Iterator[str]:
