@@ -26,10 +26,12 @@ __all__ = [
     "Activation",
     "Layers",
     "Norm",
+    "SkipInit",
     "SqueezeExcite",
     "StandardizedConv2d",
     "StochasticDepth",
     "he_initialized",
+    "standardized",
 ]
 
 Norm = Literal["batch", "group", "none"]
@@ -65,11 +67,16 @@ class StandardizedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name nn.Conv2d gives it
         """Features → features."""
-        variance_O, mean_O = torch.var_mean(self.weight, dim=(1, 2, 3), correction=0, keepdim=True)
-        scale_O = (variance_O * self.weight[0].numel()).clamp_min(_EPS).rsqrt()
-        scale_O = scale_O * (math.sqrt(2) if self.gain is None else self.gain)
-        out: Tensor = self._conv_forward(input, (self.weight - mean_O) * scale_O, self.bias)
+        out: Tensor = self._conv_forward(input, standardized(self.weight, self.gain), self.bias)
         return out
+
+
+def standardized(weight_OIhw: Tensor, gain_O: Tensor | None) -> Tensor:
+    """The filters that `StandardizedConv2d` uses."""
+    variance_O, mean_O = torch.var_mean(weight_OIhw, dim=(1, 2, 3), correction=0, keepdim=True)
+    scale_O = (variance_O * weight_OIhw[0].numel()).clamp_min(_EPS).rsqrt()
+    scale_O = scale_O * (math.sqrt(2) if gain_O is None else gain_O)
+    return (weight_OIhw - mean_O) * scale_O
 
 
 class SkipInit(nn.Module):

@@ -4,7 +4,8 @@ For a linear layer the gradient of example b is G_bᵀA_b, a sum over its T posi
 Its norm follows from two Gram matrices without forming it: ‖GᵀA‖² = ⟨AAᵀ, GGᵀ⟩ ("ghost norm",
 arXiv:2110.05679), and the weighted sum over examples is one product of all rows (book-keeping,
 arXiv:2210.00038). Where T is large the gradient itself is smaller than the Gram matrices and is formed.
-A convolution is the linear layer of its unfolded input.
+A convolution is the linear layer of its unfolded input; where its filters are standardised first
+(arXiv:1903.10520), the gradient goes on through that.
 
 A Gram matrix loses half the digits where positions cancel, so a ghost norm is rounded up by what the
 rounding can take: too small a norm would break the clipping bound.
@@ -21,10 +22,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import vjp
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
 from raiaudit.models.architectures.attention import ClassToken, Positions
+from raiaudit.models.architectures.convolutions import SkipInit, StandardizedConv2d, standardized
 
 __all__ = ["RULES", "Explicit", "Ghost", "Part", "Rule", "why_no_rule"]
 
@@ -53,7 +56,7 @@ class Explicit:
 
     def squared_norms(self) -> Tensor:
         """squared_B."""
-        norms_B: Tensor = torch.linalg.vector_norm(self.gradient.flatten(1), dim=1)
+        norms_B: Tensor = torch.linalg.vector_norm(self.gradient.reshape(len(self.gradient), -1), dim=1)
         return norms_B.square()
 
     def weighted_sum(self, weight_B: Tensor) -> Tensor:
@@ -129,6 +132,26 @@ def conv2d(module: nn.Conv2d, x: Tensor, out: Tensor, B: int) -> dict[str, Part]
         return summed
 
     return parts | {"weight": Ghost(rows_BTD, out_BOT.mT, total)}
+
+
+def standardized_conv2d(module: StandardizedConv2d, x: Tensor, out: Tensor, B: int) -> dict[str, Part]:
+    """The gradient of the filters in use is carried back, example by example, to what they are made of."""
+    out_BOT = _together(out.flatten(2), B)
+    if module.groups > 1:
+        used_B = _grouped_gradient(module, x, out_BOT, B)
+    else:
+        rows_BTD, arrange = _windows(module, x, B)
+        used_B = torch.vmap(arrange)(torch.bmm(out_BOT, rows_BTD))
+    made_of = {"weight": module.weight} | ({} if module.gain is None else {"gain": module.gain})
+    back = vjp(lambda given: standardized(given["weight"], given.get("gain")), made_of)[1]
+    (gradients,) = torch.vmap(back)(used_B)
+    parts: dict[str, Part] = {name: Explicit(gradient.detach()) for name, gradient in gradients.items()}
+    return parts if module.bias is None else parts | {"bias": Explicit(out_BOT.sum(2))}
+
+
+def skip_init(module: SkipInit, x: Tensor, out: Tensor, B: int) -> dict[str, Part]:
+    """One number."""
+    return {"weight": Explicit((x * out).reshape(B, -1).sum(1))}
 
 
 def _together(x_RCT: Tensor, B: int) -> Tensor:
@@ -240,6 +263,8 @@ def positions(module: Positions, x: Tensor, out: Tensor, B: int) -> dict[str, Pa
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
     nn.Conv2d: conv2d,
+    StandardizedConv2d: standardized_conv2d,
+    SkipInit: skip_init,
     nn.GroupNorm: group_norm,
     nn.LayerNorm: layer_norm,
     nn.Embedding: embedding,

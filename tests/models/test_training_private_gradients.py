@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures.attention import ClassToken, Positions
 from raiaudit.models.architectures.cnn import ConvNet
+from raiaudit.models.architectures.convolutions import SkipInit, StandardizedConv2d
 from raiaudit.models.architectures.ft_transformer import FTTransformer
 from raiaudit.models.architectures.mlp import MLP
 from raiaudit.models.architectures.resnet import ResNet18
 from raiaudit.models.architectures.text_transformer import TextTransformer
 from raiaudit.models.architectures.tokenizer import train_tokenizer
 from raiaudit.models.architectures.vit import VisionTransformer
+from raiaudit.models.architectures.wide_resnet import WideResNet
 from raiaudit.models.training import gradient_mode
 from raiaudit.models.training.gradient_mode import alone, chosen
 from raiaudit.models.training.hooks import BookKeeping
@@ -58,12 +60,16 @@ def images(B: int) -> Tensor:
         (lambda: ConvNet([1, 8, 8], 2), images),
         (lambda: ConvNet([1, 20, 20], 2, width=4, hidden=8, norm="none"), lambda B: torch.rand(B, 1, 20, 20)),
         (lambda: ResNet18([1, 8, 8], 2, width=4, norm="group"), images),
-        (lambda: VisionTransformer([1, 8, 8], 2), images),
+        (
+            lambda: WideResNet([1, 8, 8], 2, depth=10, widen=1, norm="group", weight_standardization=True),
+            images,
+        ),
+        (lambda: VisionTransformer([1, 8, 8], 2, width=16, depth=2), images),
         (lambda: FTTransformer([0, 2], 2, dropout=0.0), lambda B: torch.rand(B, 3)),
         (lambda: MLP([3], 2, hidden=8), lambda B: torch.rand(B, 3)),
         (texts, ids),
     ],
-    ids=["cnn", "cnn_plain", "resnet18", "vit", "ft_transformer", "mlp", "text"],
+    ids=["cnn", "cnn_plain", "resnet18", "wide_resnet", "vit", "ft_transformer", "mlp", "text"],
 )
 @pytest.mark.parametrize("views", [1, 3])
 def test_every_mode_sums_what_examples_taken_alone_give(
@@ -75,7 +81,7 @@ def test_every_mode_sums_what_examples_taken_alone_give(
     torch.manual_seed(0)
     model, y_B = build().double(), torch.tensor([0, 1, 1, 0])
     x = inputs(4 * views)
-    x_BV = (x.double() if x.is_floating_point() else x).unflatten(0, (4, views))
+    x_BV = (x.double() if x.is_floating_point() else x).reshape(4, views, *x.shape[1:])
     raw = alone(model, x_BV, y_B, math.inf, label_smoothing=0.1)
     clip = float(raw.norms_B.median())  # some are clipped, some are not
     right = alone(model, x_BV, y_B, clip, label_smoothing=0.1)
@@ -98,6 +104,9 @@ def layer_under_test(layer: nn.Module, x: Tensor) -> nn.Module:
         (nn.Conv2d(3, 5, 3, dilation=2, padding=2), (3, 6, 6)),
         (nn.Conv2d(1, 4, 8, stride=2, padding=3), (1, 12, 12)),
         (nn.Conv2d(16, 32, 3), (16, 5, 5)),  # few positions: its gradient is not formed
+        (StandardizedConv2d(3, 5, 3, padding=1), (3, 5, 5)),
+        (StandardizedConv2d(4, 6, 3, groups=2, bias=False, gain=True), (4, 5, 5)),
+        (SkipInit(), (3, 4)),
         (nn.Linear(4, 5), (2, 3, 4)),  # four axes
         (nn.Linear(30, 40, bias=False), (6, 30)),
         (nn.LayerNorm([3, 4]), (2, 3, 4)),
@@ -111,6 +120,9 @@ def layer_under_test(layer: nn.Module, x: Tensor) -> nn.Module:
 def test_every_rule_is_right_by_itself(layer: nn.Module, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     x_BV = torch.randn(4, 2, *shape).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.5 * torch.rand_like(parameter))  # no factor that hides the others
     model, y_B = layer_under_test(layer.double(), x_BV[:, 0]), torch.tensor([0, 1, 2, 0])
     right = alone(model, x_BV, y_B, 0.5, label_smoothing=0.0)
     assert_same(BookKeeping(model, label_smoothing=0.0).clipped(x_BV, y_B, 0.5), right)
