@@ -166,8 +166,12 @@ def test_the_layout_of_the_kernels_is_taken_over_and_changes_no_result() -> None
     y_B = torch.arange(6) % 4
     plain = attack(model, ImageBox((3, 8, 8))).worst(x, y_B, progress=1.0, generator=generator())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    seen: list[bool] = []
+    model.register_forward_pre_hook(
+        lambda _module, inputs: seen.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
     moved = attack(model, ImageBox((3, 8, 8))).worst(x, y_B, progress=1.0, generator=generator())
-    assert moved.is_contiguous(memory_format=torch.channels_last)
+    assert seen == [True, True]
     assert torch.allclose(moved, plain, atol=1e-5)
 
 
