@@ -217,6 +217,18 @@ def entry(shape: Any, offsets: Any, dtype: str = "F32") -> dict[str, Any]:
         header(entry([-8, -16], [0, 512]), body=b"\x00" * 512),
         header(entry([2**40, 2**40], [0, 512]), body=b"\x00" * 512),
         header(entry([8, 16], [0, 512], dtype="PICKLE"), body=b"\x00" * 512),
+        header(
+            {**entry([8, 16], [0, 512]), "w": {"dtype": "F32", "shape": [64], "data_offsets": [256, 512]}},
+            body=b"\x00" * 512,
+        ),  # two tensors in the same bytes
+        header(
+            {**entry([8, 16], [0, 512]), "w": {"dtype": "F32", "shape": [1], "data_offsets": [516, 520]}},
+            body=b"\x00" * 520,
+        ),  # bytes that belong to no tensor
+        pytest.param(
+            header({f"w{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(300_000)}),
+            id="a header of 17 MiB",
+        ),
         header(entry("shape", [0, 512]), body=b"\x00" * 512),
     ],
 )
