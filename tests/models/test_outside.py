@@ -227,7 +227,7 @@ def entry(shape: Any, offsets: Any, dtype: str = "F32") -> dict[str, Any]:
         ),  # bytes that belong to no tensor
         pytest.param(
             header({f"w{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(300_000)}),
-            id="a header of 17 MiB",
+            id="a header of 19 MiB",
         ),
         header(entry("shape", [0, 512]), body=b"\x00" * 512),
     ],
