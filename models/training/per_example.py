@@ -89,7 +89,7 @@ class Vmap:
         norms, losses = [], []
         for x_part, y_part in zip(torch.split(x_BV, self.chunk), torch.split(y_B, self.chunk), strict=True):
             gradients, losses_B = self.gradients(x_part, y_part)
-            flat = {name: gradient.flatten(1) for name, gradient in gradients.items()}
+            flat = {name: gradient.reshape(len(y_part), -1) for name, gradient in gradients.items()}
             per_parameter_PB = torch.stack([gradient.norm(dim=1) for gradient in flat.values()])
             norms_B = torch.linalg.vector_norm(per_parameter_PB, dim=0)
             finite_B = norms_B.isfinite()

@@ -60,6 +60,7 @@ def images(B: int) -> Tensor:
         (lambda: ConvNet([1, 8, 8], 2), images),
         (lambda: ConvNet([1, 20, 20], 2, width=4, hidden=8, norm="none"), lambda B: torch.rand(B, 1, 20, 20)),
         (lambda: ResNet18([1, 8, 8], 2, width=4, norm="group"), images),
+        (lambda: ResNet18([1, 8, 8], 2, width=4, norm="none"), images),  # factors that are one number
         (
             lambda: WideResNet([1, 8, 8], 2, depth=10, widen=1, norm="group", weight_standardization=True),
             images,
@@ -69,7 +70,7 @@ def images(B: int) -> Tensor:
         (lambda: MLP([3], 2, hidden=8), lambda B: torch.rand(B, 3)),
         (texts, ids),
     ],
-    ids=["cnn", "cnn_plain", "resnet18", "wide_resnet", "vit", "ft_transformer", "mlp", "text"],
+    ids=["cnn", "cnn_plain", "resnet18", "skip_init", "wide_resnet", "vit", "ft_transformer", "mlp", "text"],
 )
 @pytest.mark.parametrize("views", [1, 3])
 def test_every_mode_sums_what_examples_taken_alone_give(
