@@ -9,8 +9,7 @@ tell is equalized odds. With loss L_P of the model and L_A of the adversary, the
 over all weights as one vector: no step helps the adversary, whatever it costs the task. The paper's
 adversary is linear in s, s·y and s·(1 − y) with s = σ((1 + |c|)·logit), c learned; for K classes it is an
 affine map of softmax((1 + |c|)·logits) for each true class. It takes a step of Adam of its own on every
-batch. Beyond the paper, L_A counts each true class alike, however rare, for equalized odds is asked of each:
-on Adult the plain mean closed the gap of the frequent class by opening that of the rare one.
+batch. Beyond the paper, L_A counts each true class alike, however rare, for equalized odds is asked of each.
 
 Shapes: B a batch, K classes, G levels of the attribute; maps_KGK one map a true class, offsets_KG.
 """
