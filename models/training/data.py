@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from raiaudit.models.architectures.tokenizer import PADDING
+from raiaudit.models.data.dataset import is_streamed
 
 if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
@@ -101,11 +102,6 @@ class Examples:
         if isinstance(self.inputs, Tensor):
             return self.inputs[index_B]
         return torch.from_numpy(self.inputs[index_B.cpu().numpy()]).to(self.labels_N.device)
-
-
-def is_streamed(inputs: Any) -> bool:
-    """Whether inputs are images read from disk when indexed."""
-    return getattr(inputs, "streamed", False)
 
 
 @torch.no_grad()
