@@ -17,6 +17,7 @@ import argparse
 import copy
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from common import interleaved, report
@@ -56,7 +57,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Tensor]]] = {
 def summed_grads(model: nn.Module) -> list[Tensor]:
     """Opacus' clipped sums, parameter by parameter, cleared for the next step."""
     sums = []
-    for parameter in model.parameters():
+    own: list[Any] = list(model.parameters())  # Opacus hangs attributes on parameters
+    for parameter in own:
         sums.append(parameter.summed_grad)
         parameter.summed_grad = parameter.grad_sample = parameter.grad = None
     return sums
@@ -89,7 +91,7 @@ def opacus_step(model: nn.Module, mode: str, x: Tensor, y_B: Tensor) -> Callable
     optimizer = DPOptimizer(plain, **settings, loss_reduction="sum")
 
     def step() -> list[Tensor]:
-        functional.cross_entropy(wrapped(x), y_B, reduction="sum").backward()
+        torch.autograd.backward(functional.cross_entropy(wrapped(x), y_B, reduction="sum"))
         optimizer.clip_and_accumulate()
         return summed_grads(own)
 
@@ -121,7 +123,7 @@ def main() -> None:
 
     def unprotected() -> None:
         model.zero_grad()
-        functional.cross_entropy(model(x), y_B).backward()
+        torch.autograd.backward(functional.cross_entropy(model(x), y_B))
 
     contestants: dict[str, Callable[[], object]] = {
         "ours": lambda: ours.clipped(x[:, None], y_B, CLIP),
