@@ -24,6 +24,7 @@ from raiaudit.audit.gates import Gate
 from raiaudit.audit.runner import run_suite
 from raiaudit.audit.spec import LoadedSpec, load_spec
 from raiaudit.audit.store import Home, Run
+from raiaudit.models.registry import Registry
 
 SPECS = Path(__file__).parent.parent / "examples" / "reference"
 SHORT = 600.0  # seconds of training below which three seeds are affordable
@@ -71,18 +72,24 @@ def rows_of(spec: Path, home: Home) -> list[Row]:
     """Run what is missing of a spec and read its gates."""
     loaded = load_spec(spec)
     by_seed = [audited(seeded(loaded, 0), home)]
-    longest = max(run.results.subject.record.seconds or 0.0 for run in by_seed[0])
-    if longest < SHORT:
+    registry = Registry.open(home.root)
+    if max(_seconds(run, registry) for run in by_seed[0]) < SHORT:
         by_seed += [audited(seeded(loaded, seed), home) for seed in (1, 2)]
     return [
-        _row(spec.stem, runs, place, verdict.gate)
+        _row(spec.stem, runs, place, verdict.gate, registry)
         for runs in zip(*by_seed, strict=True)
         for place, verdict in enumerate(runs[0].results.verdicts)
         if verdict.gate is not None
     ]
 
 
-def _row(recipe: str, runs: tuple[Run, ...], place: int, gate: Gate) -> Row:
+def _seconds(run: Run, registry: Registry) -> float:
+    """What training took, which results.json leaves out because it differs between two runs of the same."""
+    subject = run.results.subject
+    return registry.record(registry.find(f"{subject.name}/{subject.version}")).seconds or 0.0
+
+
+def _row(recipe: str, runs: tuple[Run, ...], place: int, gate: Gate, registry: Registry) -> Row:
     verdicts = [run.results.verdicts[place] for run in runs]
     found = [verdict.measurement for verdict in verdicts]
     if any(m is None or m.value is None for m in found):
@@ -100,7 +107,7 @@ def _row(recipe: str, runs: tuple[Run, ...], place: int, gate: Gate) -> Row:
         low=middle.low,
         high=middle.high,
         n=middle.n,
-        minutes=statistics.median(run.results.subject.record.seconds or 0.0 for run in runs) / 60,
+        minutes=statistics.median(_seconds(run, registry) for run in runs) / 60,
         parameters=record.parameters,
     )
 
