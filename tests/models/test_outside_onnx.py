@@ -128,15 +128,17 @@ def test_a_network_answers_as_onnxruntime_does_and_has_its_gradient(load: Any) -
     version = load(model)
     assert version.classifier.knowledge == "white"
     assert version.record.loaded.limits == ()
-    x = torch.rand(5, 2, 4, 4)
+    x = torch.rand(40, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     np.testing.assert_allclose(version.classifier(x).detach(), runtime(model, x.numpy()), atol=1e-5)
     at = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(version.classifier(at)[:, 1].sum(), at)
-    step, direction = 1e-3, torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    ends = [runtime(model, (x + sign * step * direction).numpy())[:, 1].sum() for sign in (1, -1)]
-    assert float((gradient * direction).sum()) == pytest.approx(
-        (ends[0] - ends[1]) / (2 * step), rel=2e-2, abs=1e-2
-    )
+    step, direction = 1e-3, torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    ends = [runtime(model, (x + sign * step * direction).numpy())[:, 1] for sign in (1, -1)]
+    slopes_B = (ends[0] - ends[1]) / (2 * step)
+    expected_B = (gradient * direction).flatten(1).sum(1).numpy()
+    # Between the two ends of a difference some example may cross the kink of a ReLU or of a maximum.
+    agree_B = np.isclose(slopes_B, expected_B, rtol=2e-2, atol=2e-2)
+    assert agree_B.mean() > 0.7
 
 
 def node(operator: str, *inputs: str, **attributes: Any) -> list[Any]:
