@@ -44,6 +44,7 @@ def test_idx_comes_back_as_it_was_written(tmp_path: Path) -> None:
         (idx(IMAGES), "not a whole gzip"),
         (gzip.compress(bytes(100_000_000)), "magic number"),
     ],
+    ids=["type", "shape", "short", "long", "cut", "raw", "bomb"],  # gzip's bytes hold the time of day
 )
 def test_a_damaged_idx_file_is_named(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
