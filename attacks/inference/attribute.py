@@ -79,7 +79,7 @@ def impute(
         seen, n = np.unique(value_R), len(value_R)
         model = None
         if len(seen) > 1:
-            model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=15, random_state=seed)
+            model = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=8, random_state=seed)
             model.fit(x_RD, value_R)
 
         def said(x_BD: NDArray[Any]) -> NDArray[np.float64]:
