@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
+from scipy.special import erfcx, log_ndtr
 
 from raiaudit.attacks.inference.signals import Floats
 from raiaudit.errors import UsageError
@@ -48,8 +48,8 @@ def extrapolated(loss_C: Floats, reference_R: Floats) -> Floats:
         raise UsageError("the references' losses are all equal", where="exposure")
     skew, location, scale = stats.skewnorm.fit(reference_R)
     x_C = (np.atleast_1d(np.asarray(loss_C, dtype=np.float64)) - location) / scale
-    mass_C = stats.skewnorm.cdf(x_C, skew)
-    deep_C = mass_C < DEEP_TAIL
+    mass_C, rate_C = stats.skewnorm.cdf(x_C, skew), _rate(x_C, skew)
+    deep_C = (mass_C < DEEP_TAIL) & (rate_C > 0)
     log_C = np.log(np.where(deep_C, 1.0, mass_C))
     log_C[deep_C] = _log_tail(x_C[deep_C], skew)
     return np.asarray(-log_C / np.log(2))
@@ -59,16 +59,19 @@ def _log_density(x: Floats, skew: float) -> Floats:
     return np.asarray(np.log(2) - np.log(2 * np.pi) / 2 - x**2 / 2 + log_ndtr(skew * x))
 
 
+def _rate(x: Floats, skew: float) -> Floats:
+    """Derivative of the log density: above 0 left of the mode."""
+    return np.asarray(skew * np.sqrt(2 / np.pi) / erfcx(-skew * x / np.sqrt(2)) - x)
+
+
 def _log_tail(x_C: Floats, skew: float) -> Floats:
-    """log ∫_{−∞}^x of the skew normal density, far to the left.
+    """log ∫_{−∞}^x of the skew normal density, left of its mode.
 
     The density is log-concave, so that going left it falls at least as fast as exp(−rate·s), with the rate
     at x: Gauss–Laguerre quadrature of what it falls faster by.
     """
     nodes, weights = np.polynomial.laguerre.laggauss(60)
-    hazard_C = np.exp(-((skew * x_C) ** 2) / 2 - np.log(2 * np.pi) / 2 - log_ndtr(skew * x_C))
-    rate_C = -x_C + skew * hazard_C
-    assert (rate_C > 0).all()  # a mass this small lies left of the mode
+    rate_C = _rate(x_C, skew)
     x_CQ = x_C[:, None] - nodes / rate_C[:, None]
     faster_CQ = _log_density(x_CQ, skew) - _log_density(x_C, skew)[:, None] + nodes
     return np.asarray(_log_density(x_C, skew) - np.log(rate_C) + np.log(np.exp(faster_CQ) @ weights))

@@ -2,7 +2,8 @@
 
 Two ways to look at the distance when the model answers nothing but its label. Noise: how often the model is
 still right about x + σ·N(0, I), at several σ. Distance: the size of the smallest change that a search by
-labels found (HopSkipJump, say), passed in.
+labels found (HopSkipJump, say), passed in. Gaussian noise is for inputs that are numbers; for categories and
+texts give the answers about copies of your own making to `agreement`.
 
 Legend: N examples, A answers about an example, S standard deviations. Larger means more likely a member.
 """

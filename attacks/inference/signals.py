@@ -73,8 +73,8 @@ def uncertainty(logits_NK: NDArray[Any], y_N: NDArray[np.integer[Any]]) -> Uncer
     p_NK = np.exp(log_p_NK)
     log_rest_NK = np.log1p(-np.minimum(p_NK, 0.5))
     log_rest_NK[rows, top_N] = log_probability(-confidence_N)
-    # 0 · −∞ stands for the limit 0.
-    entropy_N = -np.where(p_NK > 0, p_NK * log_p_NK, 0.0).sum(1)
+    # A class that is impossible adds nothing, the limit of p log p.
+    entropy_N = -np.multiply(p_NK, log_p_NK, where=p_NK > 0, out=np.zeros_like(p_NK)).sum(1)
     others_NK = p_NK * log_rest_NK
     others_NK[rows, y_N] = 0.0
     modified_N = -expit(-phi_N) * log_probability(phi_N) - others_NK.sum(1)

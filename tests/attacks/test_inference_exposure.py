@@ -71,6 +71,15 @@ def test_exposure_beyond_the_references_goes_on_rising() -> None:
     assert found[1] > np.log2(400)
 
 
+def test_references_cut_off_at_the_left_have_finite_exposures() -> None:
+    """The fit is then nearly half a normal distribution, whose mode has almost no mass to its left."""
+    reference = np.abs(np.random.default_rng(4).normal(size=2000)) + 5
+    found = exposure.extrapolated(np.array([5.0 + 1e-7, 5.0, 4.9, 4.0]), reference)
+    assert bool(np.isfinite(found).all())
+    assert bool((np.diff(found) >= 0).all())
+    assert found[-1] > np.log2(2000)
+
+
 def test_too_few_references_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         exposure.from_rank(np.zeros(1), np.empty(0))

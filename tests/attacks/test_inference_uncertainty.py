@@ -41,14 +41,21 @@ def test_all_three_keep_their_digits(logits: list[float], y: int) -> None:
     found = uncertainty(np.array([logits]), np.array([y]))
     confidence, entropy, modified = exact(logits, y)
     assert found.confidence_N[0] == pytest.approx(confidence, rel=1e-12, abs=1e-12)
-    assert found.entropy_N[0] == pytest.approx(entropy, rel=1e-12)
-    assert found.modified_entropy_N[0] == pytest.approx(modified, rel=1e-12)
+    assert found.entropy_N[0] == pytest.approx(entropy, rel=1e-12, abs=0)
+    assert found.modified_entropy_N[0] == pytest.approx(modified, rel=1e-12, abs=0)
 
 
 def test_logits_beyond_every_exponent_stay_finite() -> None:
     found = uncertainty(np.array([[1e5, 0.0, 0.0]] * 2), np.array([0, 1]))
     np.testing.assert_array_equal(found.entropy_N, [0.0, 0.0])
     np.testing.assert_allclose(found.modified_entropy_N, [0.0, 2e5 - np.log(2)], rtol=1e-15)
+
+
+def test_classes_that_are_impossible_add_nothing() -> None:
+    some = uncertainty(np.array([[1.0, 0.0, -np.inf]]), np.array([1]))
+    two = uncertainty(np.array([[1.0, 0.0]]), np.array([1]))
+    np.testing.assert_array_equal(some.entropy_N, two.entropy_N)
+    np.testing.assert_array_equal(some.modified_entropy_N, two.modified_entropy_N)
 
 
 def test_modified_entropy_falls_as_the_right_class_gains_and_entropy_does_not() -> None:
