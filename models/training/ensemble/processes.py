@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from raiaudit.models.training.ensemble.member import Job
 
-__all__ = ["MARK", "Workers", "cores", "read_job"]
+__all__ = ["MARK", "Workers", "cores", "read_job", "write_job"]
 
 MARK = "raiaudit-ensemble "
 """Begins every line a process means for us; libraries may print, too."""
@@ -57,7 +57,7 @@ class Workers:
         self._room = TemporaryDirectory(prefix="raiaudit-ensemble-")
         room = Path(self._room.name)
         folder.mkdir(parents=True, exist_ok=True)
-        _write_job(job, room)
+        write_job(job, room)
         threads = max(1, cores() // count)
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         path = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
@@ -153,7 +153,7 @@ class Workers:
         )
 
 
-def _write_job(job: Job, room: Path) -> None:
+def write_job(job: Job, room: Path) -> None:
     """Pickled, with every array in a file of its own."""
     splits = {name: job.dataset.splits[name] for name in ("train", "validation")}
     plain = replace(job, dataset=replace(job.dataset, splits=splits))
