@@ -18,7 +18,7 @@ from raiaudit.models.data import load_dataset
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import Mitigation, Recipe
 from raiaudit.models.training import train
-from raiaudit.models.training.ensemble import Member, train_ensemble, why_not_packed
+from raiaudit.models.training.ensemble import Member, packed, train_ensemble, why_not_packed
 from raiaudit.models.training.ensemble.member import Job
 from raiaudit.models.training.ensemble.packed import Pack, fit_pack
 
@@ -92,12 +92,12 @@ def distance(first: Classifier, second: Classifier) -> float:
 def test_each_packed_member_is_the_model_that_train_makes(what: str) -> None:
     dataset, recipe = PACKABLE[what]
     given = members(3)
-    packed = fit_pack(Job(recipe, dataset, tuple(given), "cpu"), given, path=None, report=None)
+    together = fit_pack(Job(recipe, dataset, tuple(given), "cpu"), given, path=None, report=None)
     alone = [train(recipe, dataset, seed=m.seed, device="cpu", indices=m.rows_N).classifier for m in given]
-    for one, other in zip(packed, alone, strict=True):
+    for one, other in zip(together, alone, strict=True):
         assert distance(one, other) < 2e-5
         assert not one.training
-    assert distance(packed[0], packed[1]) > 1e-3
+    assert distance(together[0], together[1]) > 1e-3
 
 
 def test_a_serial_ensemble_is_train_to_the_last_bit() -> None:
@@ -130,7 +130,10 @@ class _KilledError(Exception):
     pass
 
 
-def test_a_killed_pack_resumes_from_its_last_epoch_to_the_same_weights(tmp_path: Path) -> None:
+def test_a_killed_pack_resumes_from_its_last_epoch_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "SAVE_EVERY", 0.0)
     recipe = Recipe(
         architecture="mlp", options={"dropout": 0.3}, epochs=4, batch_size=16, augment="shift", average=0.9
     )

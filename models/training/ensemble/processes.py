@@ -5,7 +5,8 @@ copy of the caller (whose main module may be a notebook or have no guard). The j
 as files that all processes map, so that the data are in memory once. A process leaves its finished members in
 a folder; when one dies the others are stopped, and what is finished stays.
 
-Lines to a process: `time K`, `train K`. From it, JSON: {"ready"}, {"seconds"}, {"trained"}, {"failed"}.
+Lines to a process: `time K`, `train K`, `train K brief`. From it, JSON: {"ready"}, {"seconds"}, {"trained"},
+{"finished"}, {"failed"}.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ class Workers:
         self._tell(f"time {pack}")
         return max(self._collect("seconds"))
 
-    def train(self, pack: int, trained: Callable[[int], None] | None = None) -> None:
+    def train(self, pack: int, trained: Callable[[int], None] | None = None, *, brief: bool = False) -> None:
         """Train all members, `pack` at a time in each process; reports the numbers as they finish."""
-        self._tell(f"train {pack}")
+        self._tell(f"train {pack} brief" if brief else f"train {pack}")
         self._collect("finished", trained)
 
     def _tell(self, line: str) -> None:
