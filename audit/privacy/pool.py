@@ -1,7 +1,7 @@
 """The examples whose membership is in question, those nobody trains on, and who learns from which.
 
-Shapes: P points of the pool (half members, half not), Z points of the population, M shadow models, keep_MP
-true where a shadow trains on a point.
+Shapes: P points of the pool (half members, half not), M shadow models, keep_MP true where a shadow trains on
+a point.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Pool:
     population: Split
 
     def shadow_rows(self, keep_P: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """A shadow's rows of `points` followed by `rest`."""
+        """The rows a shadow learns from, of `points` followed by `rest`."""
         rest = np.arange(len(self.points), len(self.points) + len(self.rest))
         return np.concatenate([np.flatnonzero(keep_P), rest])
 
@@ -71,8 +71,10 @@ def why_no_pool(subject: Subject) -> str:
     """
     splits = subject.dataset.splits
     unseen = len(splits["validation"]) + len(splits["test"])
-    sides = {"members": len(_training_rows(subject)), "non-members": unseen}
-    return "".join(f"there are {n} {side}, at least 2 are needed" for side, n in sides.items() if n < 2)
+    for side, count in (("members", len(_training_rows(subject))), ("non-members", unseen)):
+        if count < 2:
+            return f"the data set has {count} {side}, at least 2 are needed"
+    return ""
 
 
 def keep_matrix(shadows: int, points: int, seed: int) -> NDArray[np.bool_]:
