@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.subject import Subject
 
-__all__ = ["Pool", "joined", "keep_matrix", "pool_of"]
+__all__ = ["Pool", "joined", "keep_matrix", "pool_of", "training_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def pool_of(subject: Subject, size: int) -> Pool:
     Members are rows the target really trained on, non-members come from the validation and test splits.
     Raises `CapabilityError` when the record shows that the target trained on other rows.
     """
-    trained = _training_rows(subject)
+    trained = training_rows(subject)
     unseen = joined(subject.dataset.splits["validation"], subject.dataset.splits["test"])
     count = min(size, len(trained), len(unseen))
     rng = keyed_rng(subject.seed, "membership", "pool")
@@ -74,7 +74,8 @@ def joined(first: Split, second: Split) -> Split:
     )
 
 
-def _training_rows(subject: Subject) -> Split:
+def training_rows(subject: Subject) -> Split:
+    """What the target was trained on. Raises `CapabilityError` when its record says otherwise."""
     split, recipe = subject.dataset.splits["train"], subject.record.recipe
     if recipe is not None and recipe.train_limit is not None:
         split = split.take(slice(0, recipe.train_limit))
