@@ -46,7 +46,7 @@ def onion_tasks(check: str, version: int, scores: pl.DataFrame, share: float, se
         Task(
             check=check,
             name=f"onion-{removal}",
-            params={"removal": removal, "removed": removed[removal], "pool": len(members)},
+            params={"removal": removal, "removed": removed[removal]},
             version=version,
         )
         for removal in REMOVALS
@@ -54,9 +54,9 @@ def onion_tasks(check: str, version: int, scores: pl.DataFrame, share: float, se
 
 
 def peel(task: Task, subject: Subject) -> pl.DataFrame:
-    """φ of the pool after training without the removed rows, and which rows they were."""
-    from raiaudit.audit.privacy.pool import pool_of, training_rows
-    from raiaudit.audit.privacy.shadows import phi_of
+    """φ of every row after training without the removed ones, and which they were."""
+    from raiaudit.audit.privacy.pool import joined, training_rows
+    from raiaudit.audit.privacy.signals import mirrors, phi_of
     from raiaudit.models.training import train
 
     recipe = subject.record.recipe
@@ -76,12 +76,14 @@ def peel(task: Task, subject: Subject) -> pl.DataFrame:
         seed=subject.record.seed if subject.record.seed is not None else subject.seed,
         device=subject.device_name,
     )
-    pool = pool_of(subject, task.params["pool"])
-    phi_P = phi_of(peeled, pool, str(subject.device))
+    # Who of these is in the pool, the ledger knows.
+    splits = subject.dataset.splits
+    asked = joined(rows, joined(splits["validation"], splits["test"]))
+    phi_N = phi_of(peeled.classifier, asked, str(subject.device), mirror=mirrors(subject))
     at = f"at_risk.onion.{task.params['removal']}"
-    return pl.DataFrame([pool.points.ids.alias("example_id")]).with_columns(
-        pl.Series(f"{at}.phi", phi_P, dtype=pl.Float32),
-        pool.points.ids.is_in(task.params["removed"]).alias(f"{at}.removed"),
+    return pl.DataFrame([asked.ids.alias("example_id")]).with_columns(
+        pl.Series(f"{at}.phi", phi_N, dtype=pl.Float32),
+        asked.ids.is_in(task.params["removed"]).alias(f"{at}.removed"),
     )
 
 

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
 
-__all__ = ["train"]
+__all__ = [
+    "device_of",
+    "fresh_classifier",
+    "repeatable",
+    "restricted",
+    "run_key",
+    "step_of",
+    "train",
+]
 
 
 def train(
@@ -58,18 +66,18 @@ def train(
     caller removes the file once the model is stored. The record's metrics are of the validation split.
     Torch's global generators are left as they were.
     """
-    where = _device(device)
-    data = _restricted(dataset, recipe, indices)
+    where = device_of(device)
+    data = restricted(dataset, recipe, indices)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(derived(seed, "weights"))
-        classifier = _fresh(recipe, data).to(where)
+        classifier = fresh_classifier(recipe, data).to(where)
         if precision.channels_last(classifier, recipe):
             classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         examples = Examples.of(data.splits["train"], classifier, where)
         validation = Examples.of(data.splits["validation"], classifier, where)
         bf16 = precision.in_bf16(classifier, recipe, where)
-        with suited_threads(recipe.batch_size * examples.scalars), _repeatable(recipe):
-            step = _step(classifier, recipe, data, len(examples), where, bf16)
+        with suited_threads(recipe.batch_size * examples.scalars), repeatable(recipe):
+            step = step_of(classifier, recipe, data, len(examples), where, bf16)
             fitted = fit(
                 classifier,
                 examples,
@@ -78,7 +86,7 @@ def train(
                 step,
                 seed=seed,
                 device=where,
-                run=_run_key(recipe, dataset, seed, indices, where, bf16),
+                run=run_key(recipe, dataset, seed, indices, where, bf16),
                 path=checkpoint,
                 progress=progress,
             )
@@ -110,7 +118,7 @@ def train(
     return ModelVersion(name, 0, classifier, record)
 
 
-def _fresh(recipe: Recipe, data: Dataset) -> Classifier:
+def fresh_classifier(recipe: Recipe, data: Dataset) -> Classifier:
     """A model with fresh weights; a private one looks at no example to standardise, unless told to."""
     options, chosen = recipe.options, family(recipe.architecture)
     if recipe.kind == "private" and "normalization" in inspect.signature(chosen).parameters:
@@ -119,7 +127,7 @@ def _fresh(recipe: Recipe, data: Dataset) -> Classifier:
 
 
 @contextmanager
-def _repeatable(recipe: Recipe) -> Iterator[None]:
+def repeatable(recipe: Recipe) -> Iterator[None]:
     """Within, torch uses only algorithms that repeat exactly, if the recipe asks for it."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if recipe.deterministic:
@@ -143,9 +151,10 @@ def _unaccounted(classifier: Classifier) -> str:
     return ""
 
 
-def _step(
+def step_of(
     classifier: Classifier, recipe: Recipe, data: Dataset, examples: int, device: torch.device, bf16: bool
 ) -> Step:
+    """The step that trains as the recipe's kind says."""
     if recipe.kind == "adversarial":
         return AdversarialStep(
             classifier, recipe, examples=examples, space=data.space, device=device, bf16=bf16
@@ -157,7 +166,8 @@ def _step(
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
 
 
-def _device(device: str) -> torch.device:
+def device_of(device: str) -> torch.device:
+    """A torch device by name; "auto" is CUDA, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -166,7 +176,7 @@ def _device(device: str) -> torch.device:
         raise UsageError(f"unknown device {device!r}", remedy="use auto, cpu or cuda") from error
 
 
-def _restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | None) -> Dataset:
+def restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | None) -> Dataset:
     """The data set whose training split holds only the rows to learn from.
 
     Everything fitted on data (statistics, tokenizer) then sees those rows and no others.
@@ -179,7 +189,7 @@ def _restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | N
     return replace(dataset, splits={"train": split, "validation": dataset.splits["validation"]})
 
 
-def _run_key(
+def run_key(
     recipe: Recipe,
     dataset: Dataset,
     seed: int,
