@@ -79,7 +79,9 @@ class AtRisk:
         """The two trainings of the onion, where it is asked for and possible."""
         if not config.onion or _why_no_onion(ledger, subject):
             return []
-        return onion_tasks(self.id, self.version, membership_scores(ledger), config.onion, subject.seed)
+        attack = strongest(ledger)
+        scores = membership_scores(ledger, attack)
+        return onion_tasks(self.id, self.version, attack, scores, config.onion, subject.seed)
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
         """Train without the removed members and take φ of the pool."""

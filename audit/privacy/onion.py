@@ -36,7 +36,9 @@ __all__ = ["REMOVALS", "newly_exposed", "onion_measurements", "onion_tasks", "pe
 REMOVALS = ("exposed", "random")
 
 
-def onion_tasks(check: str, version: int, scores: pl.DataFrame, share: float, seed: int) -> list[Task]:
+def onion_tasks(
+    check: str, version: int, attack: Attack, scores: pl.DataFrame, share: float, seed: int
+) -> list[Task]:
     """Train without the most exposed `share` of the members, and without as many at random."""
     members = ranked_members(scores)["example_id"].to_list()
     count = min(len(members) - 1, max(1, round(share * len(members))))
@@ -46,7 +48,7 @@ def onion_tasks(check: str, version: int, scores: pl.DataFrame, share: float, se
         Task(
             check=check,
             name=f"onion-{removal}",
-            params={"removal": removal, "removed": removed[removal]},
+            params={"removal": removal, "removed": removed[removal], "mirrored": attack != "loss"},
             version=version,
         )
         for removal in REMOVALS
@@ -79,7 +81,8 @@ def peel(task: Task, subject: Subject) -> pl.DataFrame:
     # Who of these is in the pool, the ledger knows.
     splits = subject.dataset.splits
     asked = joined(rows, joined(splits["validation"], splits["test"]))
-    phi_N = phi_of(peeled.classifier, asked, str(subject.device), mirror=mirrors(subject))
+    mirror = task.params["mirrored"] and mirrors(subject)  # the loss attack asks about the input as it is
+    phi_N = phi_of(peeled.classifier, asked, str(subject.device), mirror=mirror)
     at = f"at_risk.onion.{task.params['removal']}"
     return pl.DataFrame([asked.ids.alias("example_id")]).with_columns(
         pl.Series(f"{at}.phi", phi_N, dtype=pl.Float32),

@@ -5,8 +5,9 @@ it (true positives) and its non-members of the other half above it (false accusa
 threshold does not make equal. Intervals are Clopper and Pearson's, of the widest gap simultaneous.
 
 Tests permute the groups among members and among non-members, so that "who is a member" stays as it is, and
-compare the widest gap between groups, of the TPR and of the AUC within a group. p = (b + 1) / (B + 1).
-Several group columns are adjusted together (Benjamini and Hochberg).
+compare the widest gap between two groups, of the TPR and of the AUC within a group, each gap relative to what
+the sizes of the two make of chance: or else the smallest groups would decide. p = (b + 1) / (B + 1). Several
+group columns are adjusted together (Benjamini and Hochberg).
 """
 
 from __future__ import annotations
@@ -76,7 +77,13 @@ def risk_by_group(
             f"group_{name}", values, "lower" if name == "tpr" else "neither", "clopper1934"
         )
         found.append(report.widest(f"group_{name}_difference", [values], "zou2008"))
-    found.append(report.p_value("group_tpr_p_value", strata_of([rates["tpr"]]), [rates["tpr"]]))
+    strata = strata_of([rates["tpr"]])
+    chance_G = 1 / np.array(strata[0][1], dtype=np.float64)
+    found.append(
+        report.p_value(
+            "group_tpr_p_value", strata, [rates["tpr"]], lambda rates: _widest(np.asarray(rates[0]), chance_G)
+        )
+    )
     areas = [_area(g, minimum, len(members), len(others)) for g in groups]
     whole = replace(report, where={key: val for key, val in report.where.items() if key != "fpr"})
     found.append(whole.widest("group_auc_difference", [areas], "zou2008"))
@@ -106,7 +113,7 @@ def auc_gap_p_value(
     rng: np.random.Generator,
     draws: int,
 ) -> float:
-    """P(the widest gap of the AUC within groups is at least the one seen | groups make no difference).
+    """P(the widest gap of the AUC within groups is at least as wide as seen | groups make no difference).
 
     `groups` are the scores of each one's members and non-members, both at least one.
     """
@@ -116,6 +123,7 @@ def auc_gap_p_value(
     sides = np.split(rank, cuts)
     in_M, out_N = np.concatenate(sides[0::2]), np.concatenate(sides[1::2])
     of_M, of_N = (np.repeat(np.arange(len(groups)), [len(side) for side in sides[i::2]]) for i in (0, 1))
+    chance_G = np.array([1 / len(inside) + 1 / len(outside) for inside, outside in groups])
 
     def widest(of_M: NDArray[np.intp], of_N: NDArray[np.intp]) -> float:
         shape = (len(groups), len(levels_U))
@@ -124,11 +132,18 @@ def auc_gap_p_value(
         out_GU = np.bincount(of_N * shape[1] + out_N, minlength=size).reshape(shape)
         below_GU = np.cumsum(out_GU, axis=1) - out_GU / 2
         areas_G = (in_GU * below_GU).sum(1) / (in_GU.sum(1) * out_GU.sum(1))
-        return float(np.ptp(areas_G))
+        return float(_widest(areas_G, chance_G))
 
     seen = widest(of_M, of_N)
     as_wide = sum(widest(rng.permutation(of_M), rng.permutation(of_N)) >= seen - 1e-12 for _ in range(draws))
     return (as_wide + 1) / (draws + 1)
+
+
+def _widest(rates: NDArray[np.float64], chance_G: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest |gap| / √(sum of `chance`) over pairs; rates (…, G), `chance` in proportion to variances."""
+    first, second = np.triu_indices(len(chance_G), 1)
+    gaps = np.abs(rates[..., first] - rates[..., second])
+    return np.asarray((gaps / np.sqrt(chance_G[first] + chance_G[second])).max(axis=-1))
 
 
 def _groups(scored: Scored, members: pl.Series, others: pl.Series) -> list[_Group]:

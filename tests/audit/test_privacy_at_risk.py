@@ -144,16 +144,16 @@ def test_what_cannot_be_known_says_why(planted: Planted, subject: Subject) -> No
 
 
 def test_the_permutation_test_of_the_auc_is_uniform_under_the_null() -> None:
-    """Groups of unequal size and ties among the scores; 200 null data sets."""
+    """Groups of unequal size and ties among the scores; 120 null data sets."""
     rng = np.random.default_rng(0)
     p_values = []
-    for _ in range(200):
+    for _ in range(120):
         groups = [
             (rng.normal(1, 1, n).round(1), rng.normal(0, 1, m).round(1)) for n, m in ((15, 40), (40, 25))
         ]
         p_values.append(auc_gap_p_value(groups, rng=rng, draws=99))
     assert kstest(p_values, "uniform").pvalue > 0.01
-    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
 
 
 def test_the_permutation_test_of_the_auc_agrees_with_all_permutations() -> None:
@@ -251,7 +251,7 @@ def test_a_planted_onion_peels(planted: Planted) -> None:
     phi_N[:60] = 6.0
     with_shadows(planted, phi_N)
     scores = membership_scores(planted.ledger)
-    tasks = {task.name: task for task in onion_tasks("privacy.at_risk", 1, scores, 0.1, seed=0)}
+    tasks = {task.name: task for task in onion_tasks("privacy.at_risk", 1, "lira", scores, 0.1, seed=0)}
     exposed, random = (set(tasks[f"onion-{name}"].params["removed"]) for name in ("exposed", "random"))
     assert exposed == set(planted.ids[:60])
     assert len(random) == 60
@@ -286,3 +286,82 @@ def test_an_onion_without_layers_shows_no_effect() -> None:
         *_, p = onion_measurements(rows, check="c", confidence=0.95, where={})
         p_values.append(p.value or 0)
     assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+SPEC = """\
+data: {name: digits}
+model:
+  name: tiny
+  recipe: {architecture: mlp, options: {hidden: 16}, epochs: 2, train_limit: 240, batch_size: 40}
+run: {seed: 3, device: cpu}
+checks:
+  - use: privacy.at_risk
+    with: {onion: 0.2, permutations: 99}
+  - use: privacy.membership
+    with: {attack: loss, pool: 240, population: 0}
+"""
+
+
+def test_the_onion_follows_membership_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tasks are planned once membership has run; a lost one alone is done again."""
+    from raiaudit.audit.runner import run_suite
+    from raiaudit.audit.spec import load_spec
+    from raiaudit.audit.store import Home
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    path = tmp_path / "onion.yaml"
+    path.write_text(SPEC)
+
+    def done() -> tuple[Any, list[str], list[str]]:
+        events: list[dict[str, Any]] = []
+        home = Home.at(tmp_path / "home")
+        (run,) = run_suite(load_spec(path), home, listener=events.append, documents=lambda _: None)
+        tasks = [event["task"] for event in events if event["event"] == "task_finished"]
+        return run, tasks, [event["text"] for event in events if event["event"] == "note"]
+
+    run, tasks, _ = done()
+    assert tasks == ["target", "onion-exposed", "onion-random"]
+    found = {m.metric: m for m in run.results.measurements}
+    effect = found["onion_effect"]
+    assert effect.low is not None
+    assert effect.low <= (effect.value or 0) <= (effect.high or 0)
+    assert next(c.tasks for c in run.results.checks if c.check == "privacy.at_risk") == 2
+    removed = run.ledger.scan("at_risk.onion.exposed.removed").collect()["at_risk.onion.exposed.removed"]
+    assert removed.sum() == 48  # a fifth of 240
+    exposed = run.evidence("privacy.at_risk", "exposed")
+    assert exposed is not None
+    assert set(exposed["example_id"]) <= set(removed_ids(run))
+    for shard in list(run.ledger.shards()):
+        if shard.task in ("target", "onion-random"):
+            shard.path.unlink()
+    _, tasks, notes = done()
+    assert tasks == ["target", "onion-random"]  # the same are exposed, so what followed from them still holds
+    assert not [note for note in notes if "removing" in note]
+
+
+def removed_ids(run: Any) -> list[str]:
+    column = "at_risk.onion.exposed.removed"
+    ids: list[str] = run.ledger.scan(column).filter(pl.col(column)).collect()["example_id"].to_list()
+    return ids
+
+
+def test_a_large_group_that_stands_out_is_found_beside_small_ones(planted: Planted, subject: Subject) -> None:
+    """A large group that stands out is found beside ten small ones that do not."""
+    rng = np.random.default_rng(9)
+    member = np.arange(2 * MEMBERS) < MEMBERS
+    groups = np.where(rng.random(2 * MEMBERS) < 0.2, rng.integers(1, 6, 2 * MEMBERS), 0)
+    groups[rng.random(2 * MEMBERS) < 0.4] = 9
+    phi = rng.normal(size=2 * MEMBERS) + 0.9 * (member & (groups == 9))
+    planted.put(
+        "target",
+        membership__member=member,
+        membership__phi=phi.astype(np.float32),
+        membership__loss__score=-np.logaddexp(0, -phi),
+        membership__group__of=[f"g{group}" for group in groups],
+    )
+    found = measured(planted.ledger, subject)
+    for test in (
+        "group_tpr_p_value (attribute=of, attack=loss, fpr=0.1)",
+        "group_auc_p_value (attribute=of, attack=loss)",
+    ):
+        assert (found[test].value or 1) < 0.01
