@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.subject import Subject
 
-__all__ = ["Pool", "joined", "keep_matrix", "pool_of", "why_no_pool"]
+__all__ = ["Pool", "joined", "keep_matrix", "pool_of", "training_rows", "why_no_pool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def pool_of(subject: Subject, size: int, population: int = 0) -> Pool:
     The population is drawn first, from at most half of the validation split, so that it is disjoint from
     the pool. Raises `CapabilityError` when the record shows that the target trained on other rows.
     """
-    trained = _training_rows(subject)
+    trained = training_rows(subject)
     validation, test = subject.dataset.splits["validation"], subject.dataset.splits["test"]
     order = keyed_rng(subject.seed, "membership", "population").permutation(len(validation))
     reserved = np.sort(order[: min(population, len(validation) // 2)])
@@ -71,7 +71,7 @@ def why_no_pool(subject: Subject) -> str:
     """
     splits = subject.dataset.splits
     unseen = len(splits["validation"]) + len(splits["test"])
-    for side, count in (("members", len(_training_rows(subject))), ("non-members", unseen)):
+    for side, count in (("members", len(training_rows(subject))), ("non-members", unseen)):
         if count < 2:
             return f"the data set has {count} {side}, at least 2 are needed"
     return ""
@@ -100,7 +100,8 @@ def joined(first: Split, second: Split) -> Split:
     )
 
 
-def _training_rows(subject: Subject) -> Split:
+def training_rows(subject: Subject) -> Split:
+    """What the target was trained on. Raises `CapabilityError` when its record says otherwise."""
     split, recipe = subject.dataset.splits["train"], subject.record.recipe
     if recipe is not None and recipe.train_limit is not None:
         split = split.take(slice(0, recipe.train_limit))
