@@ -53,6 +53,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "FFT. AISTATS 2020. arXiv:1906.03049",
     "madry2018": "A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards deep learning models "
     "resistant to adversarial attacks. ICLR 2018. arXiv:1706.06083",
+    "mahloujifar2025": "S. Mahloujifar, L. Melis, K. Chaudhuri. Auditing f-differential privacy in one run. "
+    "ICML 2025. arXiv:2410.22235",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
     "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
@@ -61,6 +63,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "secretsharer2019": "N. Carlini, C. Liu, Ú. Erlingsson, J. Kos, D. Song. The secret sharer: evaluating and "
+    "testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
+    "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
+    "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
     "2017. arXiv:1703.01365",
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "

@@ -10,6 +10,7 @@ from raiaudit.audit.explanations.attribution import Attribution
 from raiaudit.audit.fairness.groups import Groups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.accounting import Accounting
+from raiaudit.audit.privacy.canaries import CanaryAudit
 from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
 from raiaudit.audit.robustness.certified import CertifiedRobustness
@@ -30,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "robustness.character_noise": CharacterNoise(),
     "privacy.membership": Membership(),
     "privacy.accounting": Accounting(),
+    "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),

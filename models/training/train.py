@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
+    from raiaudit.models.training.canaries import GradientCanaries
 
 __all__ = ["train"]
 
@@ -50,8 +51,13 @@ def train(
     progress: Callable[[TrainingProgress], None] | None = None,
     checkpoint: Path | None = None,
     indices: NDArray[np.int64] | None = None,
+    public_examples: int | None = None,
+    canaries: GradientCanaries | None = None,
 ) -> ModelVersion:
     """Train a fresh model on the training split (or its rows `indices`, as shadow models do).
+
+    For audits of a private recipe: `public_examples` is its N where rows were added by coins, `canaries`
+    watches every noisy step (`canaries.py`).
 
     `device` is "auto" (CUDA, else CPU) or a torch device; the model comes back on the CPU, in evaluation
     mode. With `checkpoint` the state is saved after every epoch and a killed run resumes exactly; the
@@ -69,7 +75,18 @@ def train(
         validation = Examples.of(data.splits["validation"], classifier, where)
         bf16 = precision.in_bf16(classifier, recipe, where)
         with suited_threads(recipe.batch_size * examples.scalars), _repeatable(recipe):
-            step = _step(classifier, recipe, data, len(examples), where, bf16)
+            if recipe.kind == "private":
+                step: Step = PrivateStep(
+                    classifier,
+                    recipe,
+                    examples=len(examples),
+                    space=data.space,
+                    device=where,
+                    public_examples=public_examples,
+                    canaries=canaries,
+                )
+            else:
+                step = _step(classifier, recipe, data, len(examples), where, bf16)
             fitted = fit(
                 classifier,
                 examples,
@@ -150,8 +167,6 @@ def _step(
         return AdversarialStep(
             classifier, recipe, examples=examples, space=data.space, device=device, bf16=bf16
         )
-    if recipe.kind == "private":
-        return PrivateStep(classifier, recipe, examples=examples, space=data.space, device=device)
     if recipe.kind == "fair":
         return fair_step(classifier, recipe, data.splits["train"], device=device, bf16=bf16)
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
