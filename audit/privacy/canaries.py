@@ -5,12 +5,12 @@ which were in. How often it wins bounds ε from below (Steinke, Nasr, Jagielski,
 form: Mahloujifar, Melis, Chaudhuri, arXiv:2410.22235). Everything is fixed before a score is seen: the
 canaries, the coins, how many guesses, the score.
 
-- `mislabelled`, `random` (`canary_data.py`): black-box. The score is φ under the model trained with the canaries
-  minus φ under the audited model, which never saw them: what an example gained by being learnt.
+- `mislabelled`, `random` (`canary_data.py`): black-box. The score is φ under the model trained with the
+  canaries minus φ under the audited model, which never saw them: what being learnt adds.
 - `gradient`, private recipes alone (`models/training/canaries.py`): white-box. Dirac canaries of the largest
   gradient that clipping allows, watched in every noisy step: the adversary the accountant assumes.
 
-Ledger columns, a row a canary: `canary.<kind>.included`, `.score`; of inputs also `.phi`, `.reference`, `.row`.
+Ledger columns, a row a canary: `canary.<kind>.included`, `.score`; of inputs `.phi`, `.reference`, `.row`.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ class CanaryAudit:
             | {f"canary.{task.name}.{name}": column for name, column in columns.items()}
         )
 
-    def summarise(
-        self, ledger: LedgerReader, subject: Subject, config: CanaryConfig
-    ) -> list[Measurement]:
+    def summarise(self, ledger: LedgerReader, subject: Subject, config: CanaryConfig) -> list[Measurement]:
         """Of each kind `epsilon_lower` by both bounds with its `epsilon_power_cap`, `canary_auc`, exposure;
         of a private model `epsilon_margin`, the accountant's ε minus the lower bound.
         """

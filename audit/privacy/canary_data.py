@@ -1,8 +1,8 @@
 """Canaries in input space: examples whose inclusion in the training data a fair coin each decides.
 
-`mislabelled`: rows the model never saw, each with a wrong class; they look like the data, and nothing but the
-rows themselves explains their labels. `random`: in place of such a row an input that is drawn at random
-(pixels, words of the data, values within each column's range and rare combinations of levels), of a random class.
+`mislabelled`: rows the model never saw, each with a wrong class; they look like the data, and nothing but
+the rows themselves explains their labels. `random`: in place of such a row an input drawn at random (pixels,
+words of the data, values within each column's range and rare combinations of levels), of a random class.
 
 Coins and canaries are keyed by the audit's seed; nothing about them depends on a trained model.
 

@@ -1,7 +1,8 @@
 """What the scores of the canaries amount to: lower bounds on ε, their power, and what they leave of a claim.
 
-Each kind of canary is a game of its own; the error that the confidence allows is shared out among the kinds, so
-that all bounds hold together. The two bounds of a kind, and the margin, rest on the same guesses.
+Each kind of canary is a game of its own; the error that the confidence allows is shared out among the kinds,
+so that what one bound says of all kinds holds together. The (ε, δ) bound and the f-DP bound of a kind rest on
+the same guesses, each at that confidence; the margin, which refutes a claim, is of the f-DP bound alone.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def _verdict(
         # At δ = 0 a perfect attack shows ε where (e^ε/(1 + e^ε))^guesses is the error allowed.
         needed = math.log(1 - confidence) / math.log(expit(claim)) / (2 * config.guesses)
         return {
-            "reason": f"{M} canaries cannot refute ε = {claim:.3g}: a perfect attack shows {cap:.3g} with them; "
+            "reason": f"{M} canaries cannot refute ε = {claim:.3g}: a perfect attack shows {cap:.3g}; "
             f"about {math.ceil(needed):,} could"
         }
     return {}

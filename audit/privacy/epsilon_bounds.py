@@ -3,8 +3,8 @@
 Of any (ε, δ)-DP mechanism every test obeys TPR ≤ e^ε·FPR + δ and TNR ≤ e^ε·FNR + δ (Kairouz et al.,
 arXiv:1311.0776). With Clopper–Pearson bounds, each rate at half of the error that is allowed,
     ε ≥ max(ln((TPR_low − δ)/FPR_high), ln((TNR_low − δ)/FNR_high))
-at the joint confidence (Nasr et al., arXiv:2101.04535). Trials must be independent: one trained model a trial.
-The canaries of one training run are not; for them there is `one_run.py`.
+at the joint confidence (Nasr et al., arXiv:2101.04535). Trials must be independent: one trained
+model a trial. The canaries of one training run are not; for them there is `one_run.py`.
 
 A threshold that was chosen on the scores it is judged on breaks the bound. `epsilon_by_split` chooses it on
 one half of the trials and judges it on the other; `epsilon_by_grid` tries thresholds that were fixed before

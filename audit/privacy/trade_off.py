@@ -1,18 +1,18 @@
-"""The one-run game against a whole trade-off curve: f-DP (Mahloujifar, Melis and Chaudhuri, arXiv:2410.22235).
+"""The one-run game against a whole trade-off curve: f-DP (Mahloujifar, Melis, Chaudhuri, arXiv:2410.22235).
 
 A mechanism is f-DP (arXiv:1905.02383) if no test of one example with false-positive rate x has a
 true-positive rate above 1 − f(x). Of M canaries c′ are guessed at. Let r_i be E[right guesses; at least i
-right]/M and h_i the same of wrong ones. Flipping one canary's coin turns "right, and i in all" into "wrong,
-and i − 1 in all", so that f-DP and its convexity give r_{i+1} ≤ 1 − f(h_i) for every i: h_i is at least
-the `inverse` of r_{i+1}. Starting from P[at least c right] = τ and taking the smallest h_i each time gives the
+right]/M and h_i the same of wrong ones. Flipping one canary's coin turns "right, and i in all" into
+"wrong, and i − 1 in all", so that f-DP and its convexity give r_{i+1} ≤ 1 − f(h_i) for every i: h_i is at
+least the `inverse` of r_{i+1}. Starting from P[at least c right] = τ and taking the smallest h_i each time gives the
 least possible r_0 + h_0, which is c′/M. If it comes out larger, then P[at least c right] < τ.
 
 A curve is an `Inverse`: the true-positive rate → the least false-positive rate that a test pays for it. For
 a Gaussian mechanism there is a closed form; for T Poisson-subsampled Gaussian steps it is the envelope of
 the lines δ(ε) that a privacy-loss distribution gives (dp-accounting, pessimistic rounding: a bound).
 
-A family has one number for its noise, and the game refutes its members that are too noisy. ε_LB is that of the
-least noisy one refuted, so it holds within the family; refuting the member that the accountant assumed
+A family has one number for its noise, and the game refutes its members that are too noisy. ε_LB is that of
+the least noisy one refuted, so it holds within the family; refuting the member that the accountant assumed
 refutes its claim without that condition.
 """
 
@@ -128,9 +128,7 @@ def subsampled_epsilon_lower(
 
 
 @lru_cache(maxsize=256)
-def _profile(
-    sigma: float, sample_rate: float, steps: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _profile(sigma: float, sample_rate: float, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ε ≥ 0 with the δ that belongs to each."""
     loss = _composed(sigma, sample_rate, steps)
     farthest = loss.get_epsilon_for_delta(_LEAST_DELTA)
