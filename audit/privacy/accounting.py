@@ -171,7 +171,7 @@ class Accounting:
             self._measurement("private_trials", n, n, unit="models", **facts),
             self._measurement(
                 "epsilon_all_trials",
-                trials["epsilon"].sum(),
+                float(trials["epsilon"].sum()),
                 n,
                 where={"delta": float(trials["delta"].sum()), "composition": "sum"},
                 reason=together if several else None,

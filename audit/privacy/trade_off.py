@@ -2,9 +2,9 @@
 
 A mechanism is f-DP (arXiv:1905.02383) if no test of one example with false-positive rate x has a
 true-positive rate above 1 − f(x). Of M canaries c′ are guessed at. Let r_i be E[right guesses; at least i
-right]/M and h_i the same of wrong ones. Flipping one canary's coin turns "right, and i in all" into
-"wrong, and i − 1 in all", so that f-DP and its convexity give r_{i+1} ≤ 1 − f(h_i) for every i: h_i is at
-least the `inverse` of r_{i+1}. Starting from P[at least c right] = τ and taking the smallest h_i each time gives the
+right]/M and h_i the same of wrong ones. Flipping one canary's coin turns "right, and i in all" into "wrong,
+and i − 1 in all", so that f-DP and its convexity give r_{i+1} ≤ 1 − f(h_i) for every i: h_i is at least the
+`inverse` of r_{i+1}. Starting from P[at least c right] = τ and taking the smallest h_i each time gives the
 least possible r_0 + h_0, which is c′/M. If it comes out larger, then P[at least c right] < τ.
 
 A curve is an `Inverse`: the true-positive rate → the least false-positive rate that a test pays for it. For
@@ -13,7 +13,9 @@ the lines δ(ε) that a privacy-loss distribution gives (dp-accounting, pessimis
 
 A family has one number for its noise, and the game refutes its members that are too noisy. ε_LB is that of
 the least noisy one refuted, so it holds within the family; refuting the member that the accountant assumed
-refutes its claim without that condition.
+refutes its claim without that condition. Of a Gaussian mechanism with μ = 1 and ε = 4.4 at δ = 1e-5 the best one
+run can show, at any number of canaries, is about 3.1: the theorem allows for an adversary that is right about
+many canaries at once in rare runs.
 """
 
 from __future__ import annotations
