@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import gammainc, gammaincc
 
 from raiaudit.errors import RaiauditError
 
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Assumption", "from_record", "from_step"]
 
-_ERRORS = 5.0  # standard errors
+_ERRORS, _TAIL = 5.0, 3e-7  # standard errors, and the normal's tail beyond so many
+_WHOLE = 1 / 12  # variance of rounding
 _ROUNDING = 1e-3  # relative, of sums in float32
 _ROWS = 8
 _BATCHES, _MOST_COINS = 400, 2 * 10**7
 _FAR = 10.0  # times C: how large the outlier's gradient should be
-_ATTEMPTS = 12
+_ATTEMPTS, _GROWTH = 12, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,13 @@ def _binomial(name: str, source: str, T: int, mean: float, variance: float, N: i
         f"for each of {N:,} give {expected:.4g} ± {spread**0.5:.3g}"
     )
     off_mean = abs(mean - expected) > _ERRORS * (spread / T) ** 0.5 + 1e-9 * N
-    off_spread = abs(around - spread) > _ERRORS * (fourth / T) ** 0.5 + 1e-9 * N
+    if spread < 1e-9:
+        off_spread = around > 1e-9 * N
+    else:
+        # A mean of T squares is nearly gamma; sizes are whole numbers, so a little is added below.
+        shape = T * spread**2 / fourth
+        too_small = gammainc(shape, shape * (around + _WHOLE) / spread)
+        off_spread = min(too_small, gammaincc(shape, shape * around / spread)) < _TAIL
     return Assumption(name, source, not (off_mean or off_spread), text, variance, spread)
 
 
@@ -144,10 +152,7 @@ def from_step(subject: Subject) -> list[Assumption]:
     batch = Examples.of(rows.take(slice(0, _ROWS)), classifier, subject.device).batch(
         torch.arange(min(_ROWS, len(rows)), device=subject.device)
     )
-    with torch.no_grad():
-        unlikely = classifier(batch.x[:1]).argmin(1)
-    outlier = Batch(batch.x[:1], unlikely, batch.index_B[:1])
-    raw = _grown(classifier, outlier, step, recipe.label_smoothing)
+    outlier, raw = _outlier_of(batch, step, recipe.label_smoothing)
     try:
         return [
             _outlier(step, batch, outlier, raw),
@@ -160,24 +165,26 @@ def from_step(subject: Subject) -> list[Assumption]:
         return [Assumption("clipping", "rebuilt step", False, f"the step cannot be taken: {error}")]
 
 
-def _grown(classifier: torch.nn.Module, outlier: Batch, step: PrivateStep, label_smoothing: float) -> float:
-    """Scale the weights until the outlier's own gradient is `_FAR` times C; its norm."""
+def _outlier_of(batch: Batch, step: PrivateStep, label_smoothing: float) -> tuple[Batch, float]:
+    """The first row with its least likely class, after scaling the weights until its own gradient is `_FAR`
+    times C, and the norm of that gradient.
+    """
     import torch
 
+    from raiaudit.models.training.data import Batch
     from raiaudit.models.training.gradient_mode import alone
 
-    norm = 0.0
-    for _ in range(_ATTEMPTS):
-        one = alone(
-            classifier, outlier.x[:, None], outlier.y_B, step.budget.clip, label_smoothing=label_smoothing
-        )
-        norm = float(one.norms_B[0])
-        if not norm < _FAR * step.budget.clip:
-            break
+    x, C = batch.x[:1], step.budget.clip
+    for attempt in range(_ATTEMPTS):
         with torch.no_grad():
-            for parameter in classifier.parameters():
-                parameter.mul_(1.5)
-    return norm
+            for parameter in step.classifier.parameters() if attempt else ():
+                parameter.mul_(_GROWTH)
+            unlikely = step.classifier(x).argmin(1)
+        one = alone(step.classifier, x[:, None], unlikely, C, label_smoothing=label_smoothing)
+        norm = float(one.norms_B[0])
+        if not norm < _FAR * C:
+            break
+    return Batch(x, unlikely, batch.index_B[:1]), norm
 
 
 def _released(step: PrivateStep, batch: Batch, *, noise_seed: int | None = None) -> NDArray[np.float64]:
@@ -234,10 +241,11 @@ def _left_over(step: PrivateStep, outlier: Batch) -> Assumption:
 def _divisor(step: PrivateStep, outlier: Batch) -> Assumption:
     once = float(np.linalg.norm(_released(step, outlier)))
     twice = float(np.linalg.norm(_released(step, _together(outlier, outlier))))
-    ratio = twice / once if once else math.nan
-    text = f"the same example twice in a batch moved the model {ratio:.4g} times as far"
-    holds = math.isclose(ratio, 2.0, rel_tol=_ROUNDING)
-    return Assumption("public divisor", "rebuilt step", holds, text, ratio if once else None, 2.0)
+    if not once:
+        return Assumption("public divisor", "rebuilt step", None, "an example moved nothing")
+    text = f"the same example twice in a batch moved the model {twice / once:.4g} times as far"
+    holds = math.isclose(twice / once, 2.0, rel_tol=_ROUNDING)
+    return Assumption("public divisor", "rebuilt step", holds, text, twice / once, 2.0)
 
 
 def _noise(step: PrivateStep, batch: Batch) -> Assumption:
