@@ -25,7 +25,6 @@ from scipy.special import gammainc, gammaincc
 from raiaudit.errors import RaiauditError
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from raiaudit.audit.subject import Subject
@@ -130,7 +129,7 @@ def from_step(subject: Subject) -> list[Assumption]:
     import torch
 
     from raiaudit.audit.privacy.canary_data import training_rows
-    from raiaudit.models.training.data import Batch, Examples
+    from raiaudit.models.training.data import Examples
     from raiaudit.models.training.private import PrivateStep
 
     recipe, record = subject.record.recipe, subject.record.privacy

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from scipy.special import expit
 
 from raiaudit.audit.measurement import Measurement, Scalar
 from raiaudit.audit.privacy import one_run
-from raiaudit.audit.privacy.trade_off import gaussian_epsilon_lower, subsampled_epsilon_lower
+from raiaudit.audit.privacy.trade_off import (
+    gaussian_epsilon_lower,
+    refuted,
+    subsampled,
+    subsampled_epsilon_lower,
+)
 from raiaudit.audit.statistics.intervals import auc_delong, mean_bootstrap
 from raiaudit.audit.statistics.keyed import keyed_rng
 
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bar", "exposures", "found_by"]
 
+_MANY = 100_000
 _CLASSIC, _CURVE = "(ε, δ)", "f-DP"
 _METHODS = {_CLASSIC: "steinke2023", _CURVE: "mahloujifar2025"}
 
@@ -174,6 +179,17 @@ def _bounds(
     return {_CLASSIC: classic, _CURVE: curve}
 
 
+def _enough(privacy: PrivacyRecord, M: int, config: CanaryConfig, confidence: float) -> str:
+    """The first doubling of M with which a perfect attack refutes the claim."""
+    curve = subsampled(privacy.noise_multiplier, privacy.sample_rate, privacy.steps)
+    while M < _MANY:
+        M *= 2
+        guesses = 2 * round(config.guesses * M)
+        if refuted(curve, one_run.Game(M, guesses, guesses), confidence=confidence):
+            return f"{M:,}"
+    return f"not even {M:,}"
+
+
 def _too_few(guesses: int, config: CanaryConfig, confidence: float) -> str:
     needed = math.ceil(one_run.guesses_needed(confidence) / 2) / config.guesses
     return (
@@ -203,10 +219,8 @@ def _verdict(
             "doubts": ("epsilon",),
         }
     if cap <= claim:
-        # At δ = 0 a perfect attack shows ε where (e^ε/(1 + e^ε))^guesses is the error allowed.
-        needed = math.log(1 - confidence) / math.log(expit(claim)) / (2 * config.guesses)
         return {
             "reason": f"{M} canaries cannot refute ε = {claim:.3g}: a perfect attack shows {cap:.3g}; "
-            f"about {math.ceil(needed):,} could"
+            f"{_enough(privacy, M, config, confidence)} could"
         }
     return {}

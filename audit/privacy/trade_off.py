@@ -13,9 +13,9 @@ the lines δ(ε) that a privacy-loss distribution gives (dp-accounting, pessimis
 
 A family has one number for its noise, and the game refutes its members that are too noisy. ε_LB is that of
 the least noisy one refuted, so it holds within the family; refuting the member that the accountant assumed
-refutes its claim without that condition. Of a Gaussian mechanism with μ = 1 and ε = 4.4 at δ = 1e-5 the best one
-run can show, at any number of canaries, is about 3.1: the theorem allows for an adversary that is right about
-many canaries at once in rare runs.
+refutes its claim without that condition. Of a Gaussian mechanism with μ = 1 and ε = 4.4 at δ = 1e-5 the most
+one run shows, at any number of canaries, is about 3.1: the theorem allows for an adversary that is right
+about many canaries at once in rare runs.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
     "gaussian",
     "gaussian_epsilon_lower",
     "refuted",
+    "subsampled",
     "subsampled_epsilon_lower",
 ]
 
@@ -107,8 +108,7 @@ def subsampled_epsilon_lower(
     """ε_LB at δ of `steps` Poisson-subsampled Gaussian steps: that of the least σ that is refuted."""
 
     def is_refuted(sigma: float) -> bool:
-        inverse = from_profile(*_profile(sigma, sample_rate, steps))
-        return refuted(inverse, game, confidence=confidence)
+        return refuted(subsampled(sigma, sample_rate, steps), game, confidence=confidence)
 
     mu = largest(lambda mu: refuted(gaussian(mu), game, confidence=confidence))
     if mu == 0:
@@ -130,12 +130,12 @@ def subsampled_epsilon_lower(
 
 
 @lru_cache(maxsize=256)
-def _profile(sigma: float, sample_rate: float, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """ε ≥ 0 with the δ that belongs to each."""
+def subsampled(sigma: float, sample_rate: float, steps: int) -> Inverse:
+    """Of `steps` Gaussian steps of noise σ, each example in a step with probability `sample_rate`."""
     loss = _composed(sigma, sample_rate, steps)
     farthest = loss.get_epsilon_for_delta(_LEAST_DELTA)
     epsilons_L = np.linspace(0.0, farthest if math.isfinite(farthest) else _FARTHEST, _LINES)
-    return epsilons_L, np.asarray(loss.get_delta_for_epsilon(epsilons_L))
+    return from_profile(epsilons_L, np.asarray(loss.get_delta_for_epsilon(epsilons_L)))
 
 
 @lru_cache(maxsize=16)

@@ -250,7 +250,7 @@ def shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of one size, as an ordinary loader gives them."""
 
     def batches(self: PrivateStep, generator: torch.Generator) -> Any:
-        yield from torch.randperm(self.examples, generator=generator).split(int(self.divisor))
+        yield from torch.split(torch.randperm(self.examples, generator=generator), int(self.divisor))
 
     monkeypatch.setattr(PrivateStep, "batches", batches)
 
@@ -316,7 +316,8 @@ class Shelf:
         ]
 
     def record(self, model: RegisteredModel) -> TrainingRecord:
-        return next(r for name, version, _, r in self.kept if (name, version) == (model.name, model.version))
+        (found,) = [kept[3] for kept in self.kept if kept[:2] == (model.name, model.version)]
+        return found
 
 
 def test_every_private_model_of_the_same_data_is_disclosed(make_subject: Any, run_check: Any) -> None:

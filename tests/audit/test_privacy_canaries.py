@@ -1,4 +1,4 @@
-"""Canaries end to end: an honest trainer is not accused, one with too little noise is, and what overfits leaks."""
+"""Canaries end to end: an honest trainer is not accused, one with too little noise is; overfitting leaks."""
 
 from __future__ import annotations
 

@@ -122,8 +122,7 @@ def test_steps_without_subsampling_are_one_gaussian_mechanism() -> None:
     assert trade_off.subsampled_epsilon_lower(game, sample_rate=1.0, steps=16, delta=1e-5) == pytest.approx(
         plain, rel=0.01
     )
-    profile, closed = trade_off._profile(8.0, 1.0, 16), trade_off.gaussian(0.5)
-    inverse = trade_off.from_profile(*profile)
+    inverse, closed = trade_off.subsampled(8.0, 1.0, 16), trade_off.gaussian(0.5)
     for rate in (1e-4, 0.01, 0.3, 0.9, 0.999):
         assert 0.97 * closed(rate) - 1e-6 <= inverse(rate) <= closed(rate) + 1e-9
 

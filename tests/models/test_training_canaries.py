@@ -84,7 +84,12 @@ def test_rows_that_an_audit_adds_change_no_rate_no_divisor_and_no_noise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
-    monkeypatch.setattr(private, "noise_multiplier", lambda **given: asked.append(given) or 1.0)
+
+    def multiplier(**given: float) -> float:
+        asked.append(given)
+        return 1.0
+
+    monkeypatch.setattr(private, "noise_multiplier", multiplier)
     recipe = Recipe(
         kind="private",
         architecture="mlp",
