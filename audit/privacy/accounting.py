@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -82,9 +83,11 @@ class Accounting:
             return _rows("assumption", _table(from_step(subject)), _ASSUMPTION)
         if task.name == "trials":
             return _rows("trial", private_trials(subject), PREFIX)
-        recorded = {f"accounting.{name}": [value] for name, value in task.params.items()}
+        said = task.params
+        epsilon = _epsilon(said["noise_multiplier"], said["sample_rate"], said["steps"], said["delta"])
+        recorded = {f"accounting.{name}": [value] for name, value in said.items()}
         return pl.DataFrame(
-            {"example_id": [_ROW], **recorded, "accounting.epsilon": [_epsilon(task.params)]},
+            {"example_id": [_ROW], **recorded, "accounting.epsilon": [epsilon]},
             schema_overrides={"accounting.epsilon_prv": pl.Float64, "accounting.epsilon": pl.Float64},
         )
 
@@ -220,19 +223,18 @@ def _only(rows: pl.LazyFrame) -> pl.DataFrame:
     return rows.filter(pl.col("example_id") == _ROW).collect()
 
 
-def _epsilon(record: Mapping[str, Any]) -> float | None:
-    """PLD ε from q, σ, T and δ alone; None where it is not finite (no noise, or no such δ)."""
+@lru_cache(maxsize=64)
+def _epsilon(sigma: float, sample_rate: float, steps: int, delta: float) -> float | None:
+    """PLD ε from σ, q, T and δ alone; None where it is not finite (no noise, or no such δ)."""
     from dp_accounting import dp_event
     from dp_accounting.pld import PLDAccountant
 
-    if not record["noise_multiplier"] > 0:
+    if not sigma > 0:
         return None
     accountant = PLDAccountant(value_discretization_interval=_INTERVAL)
-    step = dp_event.PoissonSampledDpEvent(
-        record["sample_rate"], dp_event.GaussianDpEvent(record["noise_multiplier"])
-    )
-    accountant.compose(step, record["steps"])
-    epsilon = float(accountant.get_epsilon(record["delta"]))
+    step = dp_event.PoissonSampledDpEvent(sample_rate, dp_event.GaussianDpEvent(sigma))
+    accountant.compose(step, steps)
+    epsilon = float(accountant.get_epsilon(delta))
     return epsilon if math.isfinite(epsilon) else None
 
 

@@ -47,8 +47,8 @@ __all__ = [
 
 Inverse = Callable[[float], float]
 
-_INTERVAL = 1e-3  # of the privacy loss
-_LINES = 256  # of the envelope
+_COARSE, _FINE = 2e-3, 1e-3  # discretisation of the privacy loss, in the search and of the answer
+_LINES = 128  # of the envelope
 _LEAST_DELTA, _FARTHEST = 1e-8, 50.0  # where the envelope ends
 _STRIDE, _PRECISION = 1.1, 1e-3  # of σ, relative
 _MOST_NOISE = 1e3
@@ -126,23 +126,29 @@ def subsampled_epsilon_lower(
     while high / low > 1 + _PRECISION:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if is_refuted(middle) else (middle, high)
-    return float(_composed(high, sample_rate, steps).get_epsilon_for_delta(delta))
+    # An answer that is a lower bound takes the optimistic rounding.
+    answer = _composed(high, sample_rate, steps, interval=_FINE, pessimistic=False)
+    return float(answer.get_epsilon_for_delta(delta))
 
 
 @lru_cache(maxsize=256)
 def subsampled(sigma: float, sample_rate: float, steps: int) -> Inverse:
     """Of `steps` Gaussian steps of noise σ, each example in a step with probability `sample_rate`."""
-    loss = _composed(sigma, sample_rate, steps)
+    loss = _composed(sigma, sample_rate, steps, interval=_COARSE, pessimistic=True)
     farthest = loss.get_epsilon_for_delta(_LEAST_DELTA)
     epsilons_L = np.linspace(0.0, farthest if math.isfinite(farthest) else _FARTHEST, _LINES)
     return from_profile(epsilons_L, np.asarray(loss.get_delta_for_epsilon(epsilons_L)))
 
 
-@lru_cache(maxsize=16)
-def _composed(sigma: float, sample_rate: float, steps: int) -> PrivacyLossDistribution:
+def _composed(
+    sigma: float, sample_rate: float, steps: int, *, interval: float, pessimistic: bool
+) -> PrivacyLossDistribution:
     from dp_accounting.pld import privacy_loss_distribution
 
     step = privacy_loss_distribution.from_gaussian_mechanism(
-        sigma, value_discretization_interval=_INTERVAL, sampling_prob=sample_rate
+        sigma,
+        value_discretization_interval=interval,
+        sampling_prob=sample_rate,
+        pessimistic_estimate=pessimistic,
     )
     return step.self_compose(steps)
