@@ -1,8 +1,8 @@
 """What stands beside a check's numbers: doubts that another check casts on them, and budgets not spent.
 
 `robustness.reliability` doubts robust accuracies, `privacy.canaries` an ε that they refute. What an attack
-below its full budget left, a margin that could not have been negative, and the ε of a tuning run say so in
-the reason of a measurement that has a value.
+below its full budget left, a refuted claim, and the ε of a tuning run say so in the reason of a measurement
+that has a value.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def found_by(
         "threat_model": "white-box, all updates" if white else "black-box, final model",
     }
 
-    def measurement(metric: str, value: float | None, **more: Any) -> Measurement:
+    def measurement(metric: str, value: float | None = None, **more: Any) -> Measurement:
         facts = {"n": M, "better": "lower", "confidence": confidence, "evidence": used, **more}
         facts["where"] = where | facts.get("where", {})
         return Measurement(check=check, metric=metric, value=value, **facts)
@@ -80,11 +80,10 @@ def found_by(
         found.append(
             measurement(
                 "epsilon_margin",
-                privacy.epsilon_pld - shown[_CURVE] if shown else None,
                 better="higher",
                 where={"bound": _CURVE, "delta": delta},
                 method=_METHODS[_CURVE],
-                **_verdict(privacy, shown.get(_CURVE), caps[_CURVE], where, M, k, config, confidence),
+                **_margin(privacy, shown.get(_CURVE), caps[_CURVE], where, M, config, confidence),
             )
         )
     area = auc_delong(scores_M[included_M], scores_M[~included_M])
@@ -198,29 +197,29 @@ def _too_few(guesses: int, config: CanaryConfig, confidence: float) -> str:
     )
 
 
-def _verdict(
+def _margin(
     privacy: PrivacyRecord,
     shown: float | None,
     cap: float,
     where: dict[str, Scalar],
     M: int,
-    k: int,
     config: CanaryConfig,
     confidence: float,
 ) -> dict[str, Any]:
-    """What stands beside the margin: that the claim is refuted, or that it could not have been."""
-    if shown is None:
-        return {"reason": _too_few(2 * k, config, confidence)}
+    """The claim less what was shown; undefined where a perfect attack could not have refuted the claim."""
     claim = privacy.epsilon_pld
-    if shown > claim:
-        return {
-            "reason": f"the claim of ε = {claim:.3g} is refuted: {where['canaries']} canaries show at least "
-            f"{shown:.3g} ({where['threat_model']}, confidence {confidence:.3g})",
-            "doubts": ("epsilon",),
-        }
+    if shown is None:
+        return {"reason": _too_few(2 * round(config.guesses * M), config, confidence)}
     if cap <= claim:
         return {
             "reason": f"{M} canaries cannot refute ε = {claim:.3g}: a perfect attack shows {cap:.3g}; "
             f"{_enough(privacy, M, config, confidence)} could"
         }
-    return {}
+    if shown <= claim:
+        return {"value": claim - shown}
+    return {
+        "value": claim - shown,
+        "reason": f"the claim of ε = {claim:.3g} is refuted: {where['canaries']} canaries show at least "
+        f"{shown:.3g} ({where['threat_model']}, confidence {confidence:.3g})",
+        "doubts": ("epsilon",),
+    }

@@ -150,5 +150,6 @@ def _composed(
         value_discretization_interval=interval,
         sampling_prob=sample_rate,
         pessimistic_estimate=pessimistic,
+        use_connect_dots=pessimistic,  # it has no optimistic form
     )
     return step.self_compose(steps)

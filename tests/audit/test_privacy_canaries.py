@@ -102,11 +102,11 @@ def test_an_honest_private_trainer_is_not_accused(
     found = CanaryAudit().summarise(ledger, subject, config)
     assert {m.where["canaries"] for m in found} == {"mislabelled", "gradient"}
     assert {m.confidence for m in found if m.metric.startswith("epsilon")} == {0.975}
+    margin = one(found, "epsilon_margin", canaries="gradient")
+    assert margin.value is not None
+    assert margin.value >= 0
+    assert not margin.doubts
     for kind in ("mislabelled", "gradient"):
-        margin = one(found, "epsilon_margin", canaries=kind)
-        assert margin.value is not None
-        assert margin.value >= 0
-        assert not margin.doubts
         for bound in ("(ε, δ)", "f-DP"):
             lower = one(found, "epsilon_lower", canaries=kind, bound=bound)
             cap = one(found, "epsilon_power_cap", canaries=kind, bound=bound)
@@ -114,8 +114,7 @@ def test_an_honest_private_trainer_is_not_accused(
             assert cap.value is not None
             assert lower.value <= min(subject.record.privacy.epsilon_pld, cap.value)
             assert lower.where["delta"] == 1e-4
-    few = one(found, "epsilon_margin", canaries="mislabelled")
-    assert few.n == 50  # half of the training rows
+    assert one(found, "canary_auc", canaries="mislabelled").n == 50  # half of the training rows
     table = CanaryAudit().evidence(ledger, subject, config)["epsilon"]
     assert table.height == 4
     assert (table["low"] <= table["high"]).all()
@@ -194,6 +193,24 @@ def test_too_few_canaries_show_nothing_and_say_how_many_would(
         for m in (m for m in found if m.metric == metric):
             assert m.value is None
             assert "at least 30 canaries" in str(m.reason)
+    verdict = decide("privacy.canaries", Gate(metric="epsilon_margin", min=0), found)
+    assert verdict.status == "inconclusive"
+
+
+def test_what_no_attack_could_have_refuted_is_not_passed(
+    private: tuple[Dataset, Any], make_subject: Any, run_check: Any
+) -> None:
+    """Six guesses show something, and less than the claim even if all are right."""
+    subject = subject_of(make_subject, *private)
+    found = audited(run_check, subject, CanaryConfig(kinds=("gradient",), canaries=32))
+    assert subject.record.privacy is not None
+    cap = one(found, "epsilon_power_cap", bound="f-DP").value
+    assert cap is not None
+    assert 0 < cap < subject.record.privacy.epsilon_pld
+    margin = one(found, "epsilon_margin")
+    assert margin.value is None
+    assert "a perfect attack shows" in str(margin.reason)
+    assert "128 could" in str(margin.reason) or "64 could" in str(margin.reason)
     verdict = decide("privacy.canaries", Gate(metric="epsilon_margin", min=0), found)
     assert verdict.status == "inconclusive"
 
