@@ -51,7 +51,7 @@ def found_by(
     privacy = subject.record.privacy
     confidence = 1 - (1 - config.confidence) / kinds
     delta = config.delta if privacy is None else privacy.delta
-    M, k = len(rows), round(config.guesses * len(rows))
+    M, k = len(rows), _each_side(len(rows), config)
     game = one_run.play(scores_M, included_M, k_in=k, k_out=k)
     white = kind == "gradient"
     where: dict[str, Scalar] = {
@@ -152,6 +152,11 @@ def bar(found: list[Measurement], privacy: PrivacyRecord | None) -> pl.DataFrame
     return pl.DataFrame(rows, schema_overrides=numbers)
 
 
+def _each_side(M: int, config: CanaryConfig) -> int:
+    """How many are guessed in, and as many out."""
+    return min(round(config.guesses * M), M // 2)
+
+
 def _slot(m: Measurement) -> tuple[Scalar, Scalar]:
     return m.where["canaries"], m.where["bound"]
 
@@ -183,7 +188,7 @@ def _enough(privacy: PrivacyRecord, M: int, config: CanaryConfig, confidence: fl
     curve = subsampled(privacy.noise_multiplier, privacy.sample_rate, privacy.steps)
     while M < _MANY:
         M *= 2
-        guesses = 2 * round(config.guesses * M)
+        guesses = 2 * _each_side(M, config)
         if refuted(curve, one_run.Game(M, guesses, guesses), confidence=confidence):
             return f"{M:,}"
     return f"not even {M:,}"
@@ -209,7 +214,7 @@ def _margin(
     """The claim less what was shown; undefined where a perfect attack could not have refuted the claim."""
     claim = privacy.epsilon_pld
     if shown is None:
-        return {"reason": _too_few(2 * round(config.guesses * M), config, confidence)}
+        return {"reason": _too_few(2 * _each_side(M, config), config, confidence)}
     if cap <= claim:
         return {
             "reason": f"{M} canaries cannot refute ε = {claim:.3g}: a perfect attack shows {cap:.3g}; "

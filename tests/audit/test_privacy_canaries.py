@@ -189,6 +189,7 @@ def test_too_few_canaries_show_nothing_and_say_how_many_would(
 ) -> None:
     subject = subject_of(make_subject, *private)
     found = audited(run_check, subject, CanaryConfig(kinds=("gradient",), canaries=20))
+    assert audited(run_check, subject, CanaryConfig(kinds=("gradient",), canaries=3, guesses=0.5))
     for metric in ("epsilon_lower", "epsilon_margin"):
         for m in (m for m in found if m.metric == metric):
             assert m.value is None
