@@ -11,6 +11,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
     "translation. ICLR 2018. arXiv:1711.02173",
+    "benjamini1995": "Y. Benjamini, Y. Hochberg. Controlling the false discovery rate: a practical and "
+    "powerful approach to multiple testing. Journal of the Royal Statistical Society B 57 (1995) 289–300. "
+    "doi:10.1111/j.2517-6161.1995.tb02031.x",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
     "binomial proportions based on paired data. Journal of Educational and Behavioral "
     "Statistics 37 (2012) 479–488. doi:10.3102/1076998611411915",
@@ -22,6 +25,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "2016. arXiv:1607.04311",
     "carlini2019": "N. Carlini, A. Athalye, N. Papernot, W. Brendel, J. Rauber, D. Tsipras, I. Goodfellow, "
     "A. Madry, A. Kurakin. On evaluating adversarial robustness. 2019. arXiv:1902.06705",
+    "carlini2022onion": "N. Carlini, M. Jagielski, C. Zhang, N. Papernot, A. Terzis, F. Tramèr. The privacy "
+    "onion effect: memorization is relative. NeurIPS 2022. arXiv:2206.10469",
     "carlini2022": "N. Carlini, S. Chien, M. Nasr, S. Song, A. Terzis, F. Tramèr. Membership inference "
     "attacks from first principles. IEEE S&P 2022. arXiv:2112.03570",
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
@@ -59,6 +64,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "resistant to adversarial attacks. ICLR 2018. arXiv:1706.06083",
     "mahloujifar2025": "S. Mahloujifar, L. Melis, K. Chaudhuri. Auditing f-differential privacy in one run. "
     "ICML 2025. arXiv:2410.22235",
+    "mcnemar1947": "Q. McNemar. Note on the sampling error of the difference between correlated proportions "
+    "or percentages. Psychometrika 12 (1947) 153–157. doi:10.1007/BF02295996",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
     "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",

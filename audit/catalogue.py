@@ -10,6 +10,7 @@ from raiaudit.audit.explanations.attribution import Attribution
 from raiaudit.audit.fairness.groups import Groups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.accounting import Accounting
+from raiaudit.audit.privacy.at_risk import AtRisk
 from raiaudit.audit.privacy.canaries import CanaryAudit
 from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
@@ -30,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "robustness.certified": CertifiedRobustness(),
     "robustness.character_noise": CharacterNoise(),
     "privacy.membership": Membership(),
+    "privacy.at_risk": AtRisk(),
     "privacy.accounting": Accounting(),
     "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),

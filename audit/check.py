@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.subject import Subject
 
-__all__ = ["Capability", "Check", "CheckConfig", "Task"]
+__all__ = ["Capability", "Check", "CheckConfig", "FollowUp", "Task"]
 
 
 class Capability(StrEnum):
@@ -101,4 +101,18 @@ class Check(Protocol):
 
     def evidence(self, ledger: LedgerReader, subject: Subject, config: Any) -> Mapping[str, pl.DataFrame]:
         """Tables behind charts, by name; written to `evidence/<check>/<name>.parquet`."""
+        ...
+
+
+@runtime_checkable
+class FollowUp(Protocol):
+    """A check with tasks that depend on what others found, listed once all of `tasks` have run.
+
+    What they depend on belongs into their `params`: it decides their key.
+    """
+
+    id: ClassVar[str]
+
+    def follow_up(self, ledger: LedgerReader, subject: Subject, config: Any) -> Sequence[Task]:
+        """Further units of work; none where what they depend on is missing."""
         ...

@@ -10,7 +10,7 @@ import platform
 import time
 import traceback
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import yaml
 
+from raiaudit.audit.check import FollowUp
 from raiaudit.audit.executor import LocalExecutor
 from raiaudit.audit.files import storage_error, write_atomically
 from raiaudit.audit.gates import overall
@@ -136,7 +137,7 @@ class _RunInProgress:
     def _audit(self, header: RunHeader) -> Results:
         subject = self.resolver.subject(self.model, self.events)
         plan = make_plan(self.loaded, self.model, subject)
-        errors = self._execute(plan, subject, header)
+        plan, errors = self._execute(plan, subject, header)
         measurements, errors = self._summarise(plan, subject, errors)
         spec = self.loaded.spec
         verdicts = judge(
@@ -155,8 +156,53 @@ class _RunInProgress:
             verdicts=tuple(verdicts),
         )
 
-    def _execute(self, plan: list[PlannedCheck], subject: Subject, header: RunHeader) -> dict[str, str]:
-        """Run what the ledger lacks. Returns the message of each check that failed."""
+    def _execute(
+        self, plan: list[PlannedCheck], subject: Subject, header: RunHeader
+    ) -> tuple[list[PlannedCheck], dict[str, str]]:
+        """Run what the ledger lacks: the planned tasks, then those that follow from what these found.
+
+        Returns the plan with all tasks, and the message of each check that failed.
+        """
+        errors: dict[str, str] = {}
+        following = {planned.check.id for planned in plan if isinstance(planned.check, FollowUp)}
+        self._run_tasks(plan, subject, header, errors, keep=following)
+        if following:
+            plan = [self._followed(planned, subject, errors) for planned in plan]
+            self._run_tasks(plan, subject, header, errors, keep=None)
+        return plan, errors
+
+    def _followed(self, planned: PlannedCheck, subject: Subject, errors: dict[str, str]) -> PlannedCheck:
+        """With the tasks that depend on the ledger."""
+        check = planned.check
+        if planned.reason or check.id in errors or not isinstance(check, FollowUp):
+            return planned
+        try:
+            further = tuple(check.follow_up(self.run.ledger, subject, planned.config))
+        except StorageError:
+            raise
+        except Exception as error:
+            errors[check.id] = _message(error)
+            details = "".join(traceback.format_exception(error))
+            self.events(
+                {"event": "check_failed", "check": check.id, "error": _message(error), "details": details}
+            )
+            return planned
+        return replace(planned, tasks=(*planned.tasks, *further))
+
+    def _run_tasks(
+        self,
+        plan: list[PlannedCheck],
+        subject: Subject,
+        header: RunHeader,
+        errors: dict[str, str],
+        *,
+        keep: set[str] | None,
+    ) -> None:
+        """Run the plan's tasks that the ledger lacks, but for those of checks that failed.
+
+        Shards that no task yields are removed. `keep` are the checks whose tasks are not all known yet, and
+        None when all are.
+        """
         ledger, checks = self.run.ledger, {planned.check.id: planned.check for planned in plan}
         tasks = list({(task.check, task.name): task for planned in plan for task in planned.tasks}.values())
         keys = {
@@ -167,15 +213,17 @@ class _RunInProgress:
             )
             for task in tasks
         }
-        for reason, shards in (("damaged", ledger.damaged()), ("stale", ledger.unwanted(keys))):
+        stale = [shard for shard in ledger.unwanted(keys) if shard.check not in (keep or ())]
+        for reason, shards in (("damaged", ledger.damaged()), ("stale", stale)):
             for shard in shards:
                 text = f"removing a {reason} shard: {shard.path}"
                 self.events({"event": "note", "model": subject.name, "text": text})
                 shard.path.unlink(missing_ok=True)
         missing = [task for task in tasks if ledger.find(task, keys[task.check, task.name]) is None]
-        errors: dict[str, str] = {}
         done = len(tasks) - len(missing)
-        self.events({"event": "plan", "run": self.run.id, "tasks": len(tasks), "done": done})
+        missing = [task for task in missing if task.check not in errors]
+        if missing or keep is not None:
+            self.events({"event": "plan", "run": self.run.id, "tasks": len(tasks), "done": done})
         for outcome in LocalExecutor().run(missing, lambda task: checks[task.check].execute(task, subject)):
             task = outcome.task
             event = {"check": task.check, "task": task.name, "seconds": round(outcome.seconds, 3)}
@@ -193,7 +241,6 @@ class _RunInProgress:
             done += 1
             self.events({"event": "task_finished", **event, "done": done, "tasks": len(tasks)})
             self.run.write_header(header.model_copy(update={"progress": (done, len(tasks))}))
-        return errors
 
     def _summarise(
         self, plan: list[PlannedCheck], subject: Subject, errors: dict[str, str]

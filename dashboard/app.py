@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import models_page, overview, run_page
+from raiaudit.dashboard import models_page, overview, run_page, tradeoff_page
 from raiaudit.dashboard.theme import STYLE, icon
 
 
@@ -24,7 +24,13 @@ def main() -> None:
         icon=":material/deployed_code:",
         url_path="models",
     )
-    st.navigation([runs, run, models], position="top").run()
+    tradeoffs = st.Page(
+        lambda: tradeoff_page.show(home, run),
+        title="Trade-offs",
+        icon=":material/balance:",
+        url_path="tradeoffs",
+    )
+    st.navigation([runs, run, models, tradeoffs], position="top").run()
 
 
 main()

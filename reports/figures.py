@@ -289,6 +289,36 @@ def _epsilon(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     yield _chart(caption, epsilon_bar(table), told)
 
 
+def _risk(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import risk_by_group
+
+    for (attribute,), rows in table.group_by("attribute", maintain_order=True):
+        told = "; ".join(
+            f"{group} {'found' if metric == 'group_tpr' else 'accused'} "
+            + ("not defined" if share is None else f"{share:.1%}")
+            for group, metric, share in rows.select("group", "metric", "value").iter_rows()
+        )
+        rate, attack = rows.select(pl.first("fpr"), pl.first("attack")).row(0)
+        caption = (
+            f"Membership risk by {attribute} ({attack}): one threshold for all, set at {rate:.1%} FPR (tick)."
+        )
+        yield _chart(caption, risk_by_group(rows), told)
+
+
+def _exposed(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import exposed_members
+
+    if not {"phi", "mean_in", "mean_out"} <= set(table.columns):
+        return  # without shadow models there is nothing beside the model's own confidence
+    told = ", ".join(table["example_id"].to_list())
+    caption = (
+        "The most exposed members: how sure the model is of each, beside shadow models with and without it."
+    )
+    yield _chart(caption, exposed_members(table), told)
+
+
 def _by_group(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     import polars as pl
 
@@ -432,6 +462,16 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
         _Drawing(
             "epsilon", _columns("canaries threat_model bound low cap high"), "ε from both sides", _epsilon
         ),
+    ),
+    "privacy.at_risk": (
+        _Drawing(
+            "by_group",
+            _columns("attribute group metric value low high n fpr attack"),
+            "Risk by group",
+            _risk,
+            optional=True,
+        ),
+        _Drawing("exposed", _columns("example_id rank"), "Exposed members", _exposed, optional=True),
     ),
     "fairness.groups": (
         _Drawing("by_group", _columns("attribute group metric value low high n"), "Groups", _by_group),

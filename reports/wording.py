@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_title",
+    "decimal",
     "in_percent",
     "interval",
     "metric_title",
+    "percent",
     "quantity",
     "slice_text",
     "threshold",
@@ -43,11 +45,21 @@ _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
     "membership_auc": "Membership attack AUC",
     "group_membership_auc": "Membership attack AUC by group",
+    "group_tpr": "Members found in the group",
+    "group_fpr": "Non-members accused in the group",
+    "group_tpr_difference": "Widest gap in members found",
+    "group_fpr_difference": "Widest gap in non-members accused",
+    "group_tpr_p_value": "P value: groups alike in members found",
+    "group_auc_difference": "Widest gap of the attack's AUC between groups",
+    "group_auc_p_value": "P value: groups alike in the attack's AUC",
+    "newly_exposed": "Members newly exposed by a removal",
+    "onion_effect": "Newly exposed beyond a random removal",
+    "onion_effect_p_value": "P value: no more than by a random removal",
     "ece": "Expected calibration error",
     "epsilon": "Privacy budget ε (upper bound)",
     "epsilon_pld": "Privacy budget ε (PLD accountant)",
     "epsilon_prv": "Privacy budget ε (PRV accountant)",
-    "epsilon_lower": "Privacy loss ε (lower bound)",
+    "epsilon_lower_bound": "Privacy loss ε (lower bound)",
     "epsilon_margin": "ε claimed less ε shown",
     "epsilon_power_cap": "ε a perfect attack would show",
     "epsilon_all_trials": "ε of all private models of these data",
@@ -67,6 +79,7 @@ _CHECKS = {
     "robustness.certified": "Certified robustness",
     "robustness.character_noise": "Misspelling",
     "privacy.membership": "Membership inference",
+    "privacy.at_risk": "Who is at risk",
     "privacy.accounting": "Differential-privacy accounting",
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
@@ -128,30 +141,31 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
         return gate.threshold()
     low, high = gate.min, gate.max
     if low is not None and high is not None:
-        return f"in [{_percent(low)}, {_percent(high)}] %"
+        return f"in [{percent(low)}, {percent(high)}] %"
     if low is not None:
-        return f"≥ {_percent(low)} %"
+        return f"≥ {percent(low)} %"
     if high is not None:
-        return f"≤ {_percent(high)} %"
+        return f"≤ {percent(high)} %"
     return gate.threshold()
 
 
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
-        return f"{_percent(number)} %" if unit else _percent(number)
-    text = _decimal(number)
+        return f"{percent(number)} %" if unit else percent(number)
+    text = decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
     """One decimal; a rate below 0.1 % keeps two significant digits, for there the decimals are the news."""
-    percent = 100 * fraction
-    if percent != 0 and abs(percent) < 0.1:
-        return f"{percent:.2g}"
-    return f"{percent:.1f}"
+    hundredths = 100 * fraction
+    if hundredths != 0 and abs(hundredths) < 0.1:
+        return f"{hundredths:.2g}"
+    return f"{hundredths:.1f}"
 
 
-def _decimal(number: float) -> str:
+def decimal(number: float) -> str:
+    """Three digits of what is no share."""
     if number == 0 or 1e-3 <= abs(number) < 1e5:
         digits = max(0, 3 - max(0, math.floor(math.log10(abs(number) or 1)) + 1))
         return f"{number:.{digits}f}" if abs(number) < 1000 else f"{number:,.0f}".replace(",", "\u202f")

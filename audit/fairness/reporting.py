@@ -106,7 +106,12 @@ class Reporter:
             reason = explained(_NO_PAIR, metrics)
             return self._measurement(name, None, (None, None), n, "neither", "dwass1957", reason)
         rng = keyed_rng(self.seed, self.check, self.attribute, name, *map(str, self.where.values()))
-        value = permutation_p_value(strata, rng=rng, draws=self.draws, statistic=statistic)
+        return self.tested(
+            name, permutation_p_value(strata, rng=rng, draws=self.draws, statistic=statistic), n
+        )
+
+    def tested(self, name: str, value: float, n: int) -> Measurement:
+        """The p-value of a permutation test of `n` examples that was made elsewhere."""
         return self._measurement(name, value, (None, None), n, "neither", "dwass1957", None)
 
     def _measurement(

@@ -88,8 +88,8 @@ class CanaryAudit:
         )
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: CanaryConfig) -> list[Measurement]:
-        """Of each kind `epsilon_lower` by both bounds with its `epsilon_power_cap`, `canary_auc`, exposure;
-        of a private model `epsilon_margin`, the accountant's ε minus the lower bound.
+        """Of each kind `epsilon_lower_bound` by both bounds with its `epsilon_power_cap`, `canary_auc` and
+        exposure; of a private model `epsilon_margin`, the accountant's ε minus the lower bound.
         """
         kinds = _kinds(subject, config)
         return [

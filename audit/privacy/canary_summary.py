@@ -27,14 +27,12 @@ from raiaudit.audit.statistics.keyed import keyed_rng
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.privacy.canaries import CanaryConfig
     from raiaudit.audit.subject import Subject
     from raiaudit.models.version import PrivacyRecord
 
-__all__ = ["bar", "exposures", "found_by"]
+__all__ = ["bar", "found_by"]
 
 _MANY = 100_000
 _CLASSIC, _CURVE = "(ε, δ)", "f-DP"
@@ -71,10 +69,12 @@ def found_by(
     for name, bound in bounds.items():
         at: dict[str, Any] = {"where": {"bound": name, "delta": delta}, "method": _METHODS[name]}
         if caps[name] == 0:
-            found.append(measurement("epsilon_lower", None, reason=_too_few(2 * k, config, confidence), **at))
+            found.append(
+                measurement("epsilon_lower_bound", None, reason=_too_few(2 * k, config, confidence), **at)
+            )
             continue
         shown[name] = bound(game)
-        found.append(measurement("epsilon_lower", shown[name], **at))
+        found.append(measurement("epsilon_lower_bound", shown[name], **at))
         found.append(measurement("epsilon_power_cap", caps[name], **{**at, "better": "higher"}))
     if privacy is not None:
         found.append(
@@ -99,8 +99,10 @@ def found_by(
             reason=None if known else "no canary was in, or none was out",
         )
     )
-    exposure_I = exposures(scores_M, included_M)
-    enough = len(exposure_I) >= 2 and not included_M.all()
+    from raiaudit.attacks.inference.exposure import from_rank
+
+    enough = included_M.sum() >= 2 and not included_M.all()
+    exposure_I = from_rank(-scores_M[included_M], -scores_M[~included_M]) if enough else np.empty(0)
     interval = (
         mean_bootstrap(exposure_I, rng=keyed_rng(subject.seed, check, kind, "exposure")) if enough else None
     )
@@ -117,16 +119,6 @@ def found_by(
         )
     )
     return found
-
-
-def exposures(scores_M: NDArray[np.float64], included_M: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Exposure of each included canary in bits, log₂(R + 1) − log₂(rank among it and the R others).
-
-    Secret Sharer (arXiv:1802.08232), section 4.2, with the canaries that were left out as the others.
-    """
-    out_R = np.sort(scores_M[~included_M])
-    rank_I = 1 + len(out_R) - np.searchsorted(out_R, scores_M[included_M], side="left")
-    return np.asarray(np.log2(len(out_R) + 1) - np.log2(rank_I))
 
 
 def bar(found: list[Measurement], privacy: PrivacyRecord | None) -> pl.DataFrame:
@@ -146,7 +138,7 @@ def bar(found: list[Measurement], privacy: PrivacyRecord | None) -> pl.DataFrame
             "certified": privacy is not None and privacy.certified,
         }
         for m in found
-        if m.metric == "epsilon_lower"
+        if m.metric == "epsilon_lower_bound"
     ]
     numbers = dict.fromkeys(("low", "cap", "high", "high_prv"), pl.Float64)
     return pl.DataFrame(rows, schema_overrides=numbers)

@@ -16,37 +16,58 @@ from raiaudit.audit.statistics.keyed import keyed_rng
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from raiaudit.attacks.inference import Signals
     from raiaudit.audit.ledger import LedgerReader
 
-__all__ = ["by_group", "membership_scores", "of_attack", "parted"]
+__all__ = ["Attack", "by_group", "membership_scores", "of_attack", "parted", "signals_of", "strongest"]
+
+Attack = Literal["lira", "loss"]
 
 _SHADOW = re.compile(r"membership\.shadow\.\d+\.phi")
+_PHI = "membership.phi"
 _GROUP = "membership.group."
 _SMALLEST_GROUP = 10  # members and non-members, each
 
 
-def membership_scores(ledger: LedgerReader, attack: Literal["lira", "loss"] | None = None) -> pl.DataFrame:
-    """example_id, score (larger: more likely a member), member. Default: LiRA where shadows were trained."""
-    shadows = sorted(column for column in ledger.columns() if _SHADOW.fullmatch(column))
-    if attack is None:
-        attack = "lira" if shadows else "loss"
-    if attack == "loss":
-        rows = ledger.scan("membership.loss.score", "membership.member").drop_nulls().collect()
-        return rows.select(
-            "example_id", score=pl.col("membership.loss.score"), member=pl.col("membership.member")
-        )
-    from raiaudit.attacks.inference import INFERENCE, Signals
+def membership_scores(ledger: LedgerReader, attack: Attack | None = None, *, phi: str = _PHI) -> pl.DataFrame:
+    """example_id, score (larger: more likely a member), member. Default: LiRA where shadows were trained.
 
+    `phi` is the column of the target's φ; another one asks what the attack would say of another model.
+    """
+    if attack is None:
+        attack = strongest(ledger)
+    if attack == "loss":
+        held = "membership.loss.score" if phi == _PHI else phi
+        rows = ledger.scan(held, "membership.member").drop_nulls().collect()
+        values = rows[held].to_numpy().astype(np.float64)
+        score = values if phi == _PHI else -np.logaddexp(0.0, -values)
+    else:
+        from raiaudit.attacks.inference import INFERENCE
+
+        rows, signals = signals_of(ledger, phi)
+        score = INFERENCE["lira"](signals)
+    return rows.select("example_id", pl.Series("score", score), member=pl.col("membership.member"))
+
+
+def strongest(ledger: LedgerReader) -> Attack:
+    """The strongest attack that the ledger has the signals for."""
+    return "lira" if any(_SHADOW.fullmatch(column) for column in ledger.columns()) else "loss"
+
+
+def signals_of(ledger: LedgerReader, phi: str = _PHI) -> tuple[pl.DataFrame, Signals]:
+    """Rows with example_id and membership.member, and the signals of the same points: target and shadows."""
+    from raiaudit.attacks.inference import Signals
+
+    shadows = sorted(column for column in ledger.columns() if _SHADOW.fullmatch(column))
     keeps = [column.removesuffix("phi") + "keep" for column in shadows]
-    wanted = ["membership.phi", "membership.member", *shadows, *keeps]
+    wanted = [phi, "membership.member", *shadows, *keeps]
     rows = ledger.scan(*wanted).drop_nulls(wanted).collect()
     signals = Signals(
-        rows["membership.phi"].to_numpy().astype(np.float64),
+        rows[phi].to_numpy().astype(np.float64),
         rows.select(shadows).to_numpy().T.astype(np.float64),
         rows.select(keeps).to_numpy().T,
     )
-    score = INFERENCE["lira"](signals)
-    return rows.select("example_id", pl.Series("score", score), member=pl.col("membership.member"))
+    return rows, signals
 
 
 def parted(scores: pl.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

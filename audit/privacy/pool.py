@@ -1,7 +1,7 @@
-"""The examples whose membership is in question, and which shadow model learns from which of them.
+"""The examples whose membership is in question, those nobody trains on, and who learns from which.
 
-Shapes: P points of the pool (half members, half not), M shadow models, keep_MP true where a shadow
-trains on a point.
+Shapes: P points of the pool (half members, half not), M shadow models, keep_MP true where a shadow trains on
+a point.
 """
 
 from __future__ import annotations
@@ -22,33 +22,59 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.subject import Subject
 
-__all__ = ["Pool", "joined", "keep_matrix", "pool_of"]
+__all__ = ["Pool", "joined", "keep_matrix", "pool_of", "training_rows", "why_no_pool"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """`points` with `member_P`, and `rest`: the rows the target trained on that are not in the pool."""
+    """`points` with `member_P`; `rest`: the rows the target trained on that are not in the pool;
+    `population`: rows that neither the target nor any shadow trains on, and that are not in the pool.
+    """
 
     points: Split
     member_P: NDArray[np.bool_]
     rest: Split
+    population: Split
+
+    def shadow_rows(self, keep_P: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The rows a shadow learns from, of `points` followed by `rest`."""
+        rest = np.arange(len(self.points), len(self.points) + len(self.rest))
+        return np.concatenate([np.flatnonzero(keep_P), rest])
 
 
-def pool_of(subject: Subject, size: int) -> Pool:
+def pool_of(subject: Subject, size: int, population: int = 0) -> Pool:
     """At most `size` members and as many non-members, drawn by the audit's seed.
 
     Members are rows the target really trained on, non-members come from the validation and test splits.
-    Raises `CapabilityError` when the record shows that the target trained on other rows.
+    The population is drawn first, from at most half of the validation split, so that it is disjoint from
+    the pool. Raises `CapabilityError` when the record shows that the target trained on other rows.
     """
-    trained = _training_rows(subject)
-    unseen = joined(subject.dataset.splits["validation"], subject.dataset.splits["test"])
+    trained = training_rows(subject)
+    validation, test = subject.dataset.splits["validation"], subject.dataset.splits["test"]
+    order = keyed_rng(subject.seed, "membership", "population").permutation(len(validation))
+    reserved = np.sort(order[: min(population, len(validation) // 2)])
+    unseen = joined(validation.take(np.setdiff1d(np.arange(len(validation)), reserved)), test)
     count = min(size, len(trained), len(unseen))
     rng = keyed_rng(subject.seed, "membership", "pool")
     chosen = np.sort(rng.permutation(len(trained))[:count])
     members = trained.take(chosen)
     others = unseen.take(np.sort(rng.permutation(len(unseen))[:count]))
     rest = trained.take(np.setdiff1d(np.arange(len(trained)), chosen))
-    return Pool(joined(members, others), np.arange(2 * count) < count, rest)
+    points = joined(members, others)
+    return Pool(points, np.arange(2 * count) < count, rest, validation.take(reserved))
+
+
+def why_no_pool(subject: Subject) -> str:
+    """Why no pool can be drawn: fewer than two examples on a side; "" if one can.
+
+    Raises `CapabilityError` when the record shows that the target trained on other rows.
+    """
+    splits = subject.dataset.splits
+    unseen = len(splits["validation"]) + len(splits["test"])
+    for side, count in (("members", len(training_rows(subject))), ("non-members", unseen)):
+        if count < 2:
+            return f"the data set has {count} {side}, at least 2 are needed"
+    return ""
 
 
 def keep_matrix(shadows: int, points: int, seed: int) -> NDArray[np.bool_]:
@@ -74,7 +100,8 @@ def joined(first: Split, second: Split) -> Split:
     )
 
 
-def _training_rows(subject: Subject) -> Split:
+def training_rows(subject: Subject) -> Split:
+    """What the target was trained on. Raises `CapabilityError` when its record says otherwise."""
     split, recipe = subject.dataset.splits["train"], subject.record.recipe
     if recipe is not None and recipe.train_limit is not None:
         split = split.take(slice(0, recipe.train_limit))

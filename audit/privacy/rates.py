@@ -23,11 +23,49 @@ if TYPE_CHECKING:
 
     Scores = NDArray[np.float64]
 
-__all__ = ["Advantage", "TprAtFpr", "advantage", "histogram", "roc", "tpr_at_fpr"]
+__all__ = [
+    "Advantage",
+    "Threshold",
+    "TprAtFpr",
+    "advantage",
+    "histogram",
+    "roc",
+    "smallest_fpr",
+    "threshold_at_fpr",
+    "tpr_at_fpr",
+]
 
 _FALSE_POSITIVES = 10  # fewer expected ones leave the threshold to luck
 _ROC_POINTS = 200
 _BINS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A score is an alarm above `value`; `judges` are the non-members (positions) that did not set it."""
+
+    value: float
+    judges: NDArray[np.intp]
+
+
+def smallest_fpr(non_members: int) -> float | None:
+    """The smallest false-positive rate whose threshold is not luck; None where there is none below 1."""
+    setters = non_members // 2
+    return _FALSE_POSITIVES / setters if setters > _FALSE_POSITIVES else None
+
+
+def threshold_at_fpr(out_N: Scores, fpr: float, rng: np.random.Generator) -> tuple[Threshold | None, str]:
+    """(the threshold that half of the non-members set, ""), or (None, why it is refused)."""
+    order = rng.permutation(len(out_N))
+    setters, judges = order[: len(out_N) // 2], order[len(out_N) // 2 :]
+    expected = fpr * len(setters)
+    if expected < _FALSE_POSITIVES - 1e-9:
+        needed = math.ceil(2 * _FALSE_POSITIVES / fpr)
+        return None, (
+            f"of the {len(setters)} non-members that set the threshold {expected:.3g} would be false "
+            f"positives; {_FALSE_POSITIVES} are needed: a pool of {needed} non-members"
+        )
+    return Threshold(float(np.sort(out_N[setters])[::-1][int(expected + 1e-9)]), judges), ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +85,11 @@ def tpr_at_fpr(
     """(the rates at the threshold for `fpr`, ""), or (None, why the cell is refused)."""
     if not (len(in_M) and len(out_N) > 1):
         return None, "there are no members or no non-members"
-    setters, judges = _halves(out_N, rng)
-    expected = fpr * len(setters)
-    if expected < _FALSE_POSITIVES:
-        needed = math.ceil(2 * _FALSE_POSITIVES / fpr)
-        return None, (
-            f"of the {len(setters)} non-members that set the threshold {expected:.3g} would be false "
-            f"positives; {_FALSE_POSITIVES} are needed: a pool of {needed} non-members"
-        )
-    threshold = np.sort(setters)[::-1][int(expected + 1e-9)]
-    hits, alarms = int((in_M > threshold).sum()), int((judges > threshold).sum())
+    threshold, why = threshold_at_fpr(out_N, fpr, rng)
+    if threshold is None:
+        return None, why
+    judges = out_N[threshold.judges]
+    hits, alarms = int((in_M > threshold.value).sum()), int((judges > threshold.value).sum())
     rates = TprAtFpr(
         hits / len(in_M),
         clopper_pearson(hits, len(in_M)),

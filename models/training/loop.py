@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.recipe import Recipe
 
-__all__ = ["Fitted", "Step", "TrainingProgress", "fit", "follow", "one_cycle", "optimizer_of"]
+__all__ = [
+    "Fitted",
+    "Step",
+    "TrainingProgress",
+    "fit",
+    "follow",
+    "one_cycle",
+    "optimizer_for",
+    "optimizer_of",
+    "rate_at",
+]
 
 _WATCHED = 1000  # validation examples looked at after each epoch
 _SCORED = 512  # of them, what a step scores the weights on
@@ -97,12 +107,26 @@ def one_cycle(progress: float) -> float:
     return (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))) / 2
 
 
+def rate_at(recipe: Recipe, progress: float) -> float:
+    """The learning rate at `progress` in [0, 1]."""
+    return recipe.learning_rate * (one_cycle(progress) if recipe.schedule == "onecycle" else 1)
+
+
 def optimizer_of(classifier: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD with momentum; matrices and kernels decay, biases and norms do not."""
-    parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
+    """The recipe's optimiser of a classifier's trainable parameters."""
+    return optimizer_for([p for p in classifier.parameters() if p.requires_grad], recipe)
+
+
+def optimizer_for(
+    parameters: Sequence[Tensor], recipe: Recipe, *, vector_dim: int = 1
+) -> torch.optim.Optimizer:
+    """AdamW or SGD with momentum; matrices and kernels decay, biases and norms do not.
+
+    What has at most `vector_dim` dimensions does not decay: 2 where parameters of several models are stacked.
+    """
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() > vector_dim], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= vector_dim], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
@@ -171,9 +195,8 @@ def fit(
         losses_S = torch.zeros(step.steps_per_epoch, device=device)
         for place, batch in enumerate(train.batches(step.batches(order))):
             number = epoch * step.steps_per_epoch + place
-            rate = recipe.learning_rate * (one_cycle(number / total) if recipe.schedule == "onecycle" else 1)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate_at(recipe, number / total)
             losses_S[place] = step.gradients(batch, number / total, draws)
             optimizer.step()
             follow(average, classifier, min(recipe.average, (number + 1) / (number + 10)))

@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     from raiaudit.models.recipe import Recipe
     from raiaudit.models.training.canaries import GradientCanaries
 
-__all__ = ["train"]
+__all__ = [
+    "device_of",
+    "fresh_classifier",
+    "repeatable",
+    "restricted",
+    "run_key",
+    "step_of",
+    "train",
+]
 
 
 def train(
@@ -57,36 +65,35 @@ def train(
     """Train a fresh model on the training split (or its rows `indices`, as shadow models do).
 
     For audits of a private recipe: `public_examples` is its N where rows were added by coins, `canaries`
-    watches every noisy step (`canaries.py`).
+    watches every noisy step (`canaries.py`); neither is resumed from a checkpoint.
 
     `device` is "auto" (CUDA, else CPU) or a torch device; the model comes back on the CPU, in evaluation
     mode. With `checkpoint` the state is saved after every epoch and a killed run resumes exactly; the
     caller removes the file once the model is stored. The record's metrics are of the validation split.
     Torch's global generators are left as they were.
     """
-    where = _device(device)
-    data = _restricted(dataset, recipe, indices)
+    assert checkpoint is None or (public_examples is None and canaries is None)
+    where = device_of(device)
+    data = restricted(dataset, recipe, indices)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(derived(seed, "weights"))
-        classifier = _fresh(recipe, data).to(where)
+        classifier = fresh_classifier(recipe, data).to(where)
         if precision.channels_last(classifier, recipe):
             classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         examples = Examples.of(data.splits["train"], classifier, where)
         validation = Examples.of(data.splits["validation"], classifier, where)
         bf16 = precision.in_bf16(classifier, recipe, where)
-        with suited_threads(recipe.batch_size * examples.scalars), _repeatable(recipe):
-            if recipe.kind == "private":
-                step: Step = PrivateStep(
-                    classifier,
-                    recipe,
-                    examples=len(examples),
-                    space=data.space,
-                    device=where,
-                    public_examples=public_examples,
-                    canaries=canaries,
-                )
-            else:
-                step = _step(classifier, recipe, data, len(examples), where, bf16)
+        with suited_threads(recipe.batch_size * examples.scalars), repeatable(recipe):
+            step = step_of(
+                classifier,
+                recipe,
+                data,
+                len(examples),
+                where,
+                bf16,
+                public_examples=public_examples,
+                canaries=canaries,
+            )
             fitted = fit(
                 classifier,
                 examples,
@@ -95,7 +102,7 @@ def train(
                 step,
                 seed=seed,
                 device=where,
-                run=_run_key(recipe, dataset, seed, indices, where, bf16),
+                run=run_key(recipe, dataset, seed, indices, where, bf16),
                 path=checkpoint,
                 progress=progress,
             )
@@ -127,7 +134,7 @@ def train(
     return ModelVersion(name, 0, classifier, record)
 
 
-def _fresh(recipe: Recipe, data: Dataset) -> Classifier:
+def fresh_classifier(recipe: Recipe, data: Dataset) -> Classifier:
     """A model with fresh weights; a private one looks at no example to standardise, unless told to."""
     options, chosen = recipe.options, family(recipe.architecture)
     if recipe.kind == "private" and "normalization" in inspect.signature(chosen).parameters:
@@ -136,7 +143,7 @@ def _fresh(recipe: Recipe, data: Dataset) -> Classifier:
 
 
 @contextmanager
-def _repeatable(recipe: Recipe) -> Iterator[None]:
+def repeatable(recipe: Recipe) -> Iterator[None]:
     """Within, torch uses only algorithms that repeat exactly, if the recipe asks for it."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if recipe.deterministic:
@@ -160,19 +167,39 @@ def _unaccounted(classifier: Classifier) -> str:
     return ""
 
 
-def _step(
-    classifier: Classifier, recipe: Recipe, data: Dataset, examples: int, device: torch.device, bf16: bool
+def step_of(
+    classifier: Classifier,
+    recipe: Recipe,
+    data: Dataset,
+    examples: int,
+    device: torch.device,
+    bf16: bool,
+    *,
+    public_examples: int | None = None,
+    canaries: GradientCanaries | None = None,
 ) -> Step:
+    """The step that trains as the recipe's kind says; the last two are for audits of a private one."""
     if recipe.kind == "adversarial":
         return AdversarialStep(
             classifier, recipe, examples=examples, space=data.space, device=device, bf16=bf16
+        )
+    if recipe.kind == "private":
+        return PrivateStep(
+            classifier,
+            recipe,
+            examples=examples,
+            space=data.space,
+            device=device,
+            public_examples=public_examples,
+            canaries=canaries,
         )
     if recipe.kind == "fair":
         return fair_step(classifier, recipe, data.splits["train"], device=device, bf16=bf16)
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
 
 
-def _device(device: str) -> torch.device:
+def device_of(device: str) -> torch.device:
+    """A torch device by name; "auto" is CUDA, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -181,7 +208,7 @@ def _device(device: str) -> torch.device:
         raise UsageError(f"unknown device {device!r}", remedy="use auto, cpu or cuda") from error
 
 
-def _restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | None) -> Dataset:
+def restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | None) -> Dataset:
     """The data set whose training split holds only the rows to learn from.
 
     Everything fitted on data (statistics, tokenizer) then sees those rows and no others.
@@ -194,7 +221,7 @@ def _restricted(dataset: Dataset, recipe: Recipe, indices: NDArray[np.int64] | N
     return replace(dataset, splits={"train": split, "validation": dataset.splits["validation"]})
 
 
-def _run_key(
+def run_key(
     recipe: Recipe,
     dataset: Dataset,
     seed: int,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.spec import LoadedSpec
     from raiaudit.audit.store import Run
 
-__all__ = ["run"]
+__all__ = ["limited", "run", "write_reports"]
 
 
 def run(
@@ -43,12 +43,12 @@ def run(
     try:
         loaded = load_spec(spec)
         if limit is not None:
-            loaded = _limited(loaded, limit)
+            loaded = limited(loaded, limit)
         with watch(as_json=as_json) as listener:
             from raiaudit.audit.runner import run_suite
 
             runs = run_suite(
-                loaded, Home.at(home), listener=listener, documents=_documents, unsafe_load=unsafe_load
+                loaded, Home.at(home), listener=listener, documents=write_reports, unsafe_load=unsafe_load
             )
     except KeyboardInterrupt:
         if as_json:
@@ -70,14 +70,16 @@ def run(
     raise typer.Exit(code)
 
 
-def _limited(loaded: LoadedSpec, limit: int) -> LoadedSpec:
+def limited(loaded: LoadedSpec, limit: int) -> LoadedSpec:
+    """The same spec on the first `limit` test examples."""
     from raiaudit.audit.spec import LoadedSpec
 
     options = loaded.spec.run.model_copy(update={"limit": limit})
     return LoadedSpec(loaded.spec.model_copy(update={"run": options}), loaded.source, loaded.configs)
 
 
-def _documents(finished: Run) -> None:
+def write_reports(finished: Run) -> None:
+    """The documents of a run, before it is sealed."""
     from raiaudit.reports import write_documents
 
     write_documents(finished)

@@ -7,6 +7,7 @@ from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.reliability import reliability_diagram
+from raiaudit.reports.charts.risk import exposed_members, risk_by_group
 from raiaudit.reports.charts.robustness import (
     accuracy_against_eps,
     accuracy_against_noise,
@@ -14,9 +15,16 @@ from raiaudit.reports.charts.robustness import (
     certified_accuracy_against_radius,
 )
 from raiaudit.reports.charts.style import to_svg
+from raiaudit.reports.charts.tradeoff import (
+    accuracy_against_budget,
+    accuracy_against_leakage,
+    shares_by_variant,
+)
 
 __all__ = [
+    "accuracy_against_budget",
     "accuracy_against_eps",
+    "accuracy_against_leakage",
     "accuracy_against_noise",
     "accuracy_against_queries",
     "accuracy_against_severity",
@@ -26,10 +34,13 @@ __all__ = [
     "class_robustness",
     "deletion_curve",
     "epsilon_bar",
+    "exposed_members",
     "group_intervals",
     "group_table",
     "membership_roc",
     "reliability_diagram",
+    "risk_by_group",
     "score_histogram",
+    "shares_by_variant",
     "to_svg",
 ]

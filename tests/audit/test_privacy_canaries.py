@@ -13,7 +13,6 @@ from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.audit.gates import Gate, decide
 from raiaudit.audit.privacy.canaries import CanaryAudit, CanaryConfig
 from raiaudit.audit.privacy.canary_data import input_canaries
-from raiaudit.audit.privacy.canary_summary import exposures
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import PrivacyBudget, Recipe
@@ -108,7 +107,7 @@ def test_an_honest_private_trainer_is_not_accused(
     assert not margin.doubts
     for kind in ("mislabelled", "gradient"):
         for bound in ("(ε, δ)", "f-DP"):
-            lower = one(found, "epsilon_lower", canaries=kind, bound=bound)
+            lower = one(found, "epsilon_lower_bound", canaries=kind, bound=bound)
             cap = one(found, "epsilon_power_cap", canaries=kind, bound=bound)
             assert lower.value is not None
             assert cap.value is not None
@@ -145,7 +144,7 @@ def test_a_trainer_with_too_little_noise_is_red(
     assert margin.value < 0
     assert "is refuted" in str(margin.reason)
     assert margin.doubts == ("epsilon",)
-    assert (one(found, "epsilon_lower", bound="(ε, δ)").value or 0) > 1
+    assert (one(found, "epsilon_lower_bound", bound="(ε, δ)").value or 0) > 1
     assert decide("privacy.canaries", Gate(metric="epsilon_margin", min=0), found).status == "fail"
 
 
@@ -177,7 +176,7 @@ def test_an_overfitted_model_gives_its_canaries_away(make_subject: Any, run_chec
     found = audited(run_check, subject, config)
     assert not [m for m in found if m.metric == "epsilon_margin"]  # nothing was claimed
     for kind in ("mislabelled", "random"):
-        assert (one(found, "epsilon_lower", canaries=kind, bound="(ε, δ)").value or 0) > 0
+        assert (one(found, "epsilon_lower_bound", canaries=kind, bound="(ε, δ)").value or 0) > 0
         assert (one(found, "canary_auc", canaries=kind).low or 0) > 0.6
         assert (one(found, "canary_exposure", canaries=kind).low or 0) > 1.44  # chance: log₂ e
     with pytest.raises(CapabilityError, match="gradient canaries"):
@@ -190,7 +189,7 @@ def test_too_few_canaries_show_nothing_and_say_how_many_would(
     subject = subject_of(make_subject, *private)
     found = audited(run_check, subject, CanaryConfig(kinds=("gradient",), canaries=20))
     assert audited(run_check, subject, CanaryConfig(kinds=("gradient",), canaries=3, guesses=0.5))
-    for metric in ("epsilon_lower", "epsilon_margin"):
+    for metric in ("epsilon_lower_bound", "epsilon_margin"):
         for m in (m for m in found if m.metric == metric):
             assert m.value is None
             assert "at least 30 canaries" in str(m.reason)
@@ -255,13 +254,6 @@ def test_random_rows_and_texts_lie_in_their_space(make_subject: Any) -> None:
     made = input_canaries(make_subject(None, reviews, recipe=PRIVATE), "random", 10).points.inputs
     assert {word for text in made for word in text.split()} <= {"good", "film", "a", "dull", "plot"}
     assert not set(made) <= {"good film", "a dull plot"}
-
-
-def test_exposure_is_the_rank_in_bits() -> None:
-    """Of seven left out, the first canary beats all, the second four, the last none."""
-    scores = np.array([9.0, 4.5, -1, 1, 2, 3, 4, 5, 6, 7])
-    included = np.arange(10) < 3
-    assert exposures(scores, included) == pytest.approx([3.0, 1.0, 0.0])
 
 
 @pytest.mark.parametrize(

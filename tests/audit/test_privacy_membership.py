@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from raiaudit.attacks.spaces import Column, TableSchema
 from raiaudit.audit.privacy.membership import Membership, MembershipConfig, membership_scores
-from raiaudit.audit.privacy.pool import keep_matrix, pool_of
-from raiaudit.audit.privacy.shadows import train_shadow
+from raiaudit.audit.privacy.pool import joined, keep_matrix, pool_of
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import Recipe
@@ -150,8 +149,12 @@ def test_a_shadow_sees_as_many_rows_as_the_target_and_never_the_others(make_subj
     pool = pool_of(subject, 40)
     assert len(pool.rest) == 120
     assert not set(pool.rest.ids) & set(pool.points.ids)
-    shadow = train_shadow(subject, pool, keep_matrix(4, 80, 0)[0], 0)
-    assert shadow.record.metrics["training_examples"] == 160
+    keep_MP = keep_matrix(4, 80, 0)
+    for keep_P in keep_MP:
+        rows = pool.shadow_rows(keep_P)
+        learned = joined(pool.points, pool.rest).take(rows).ids.to_list()
+        assert len(set(learned)) == len(learned) == 160
+        assert set(learned) == {*pool.points.ids.filter(keep_P), *pool.rest.ids}
 
 
 def test_the_same_pool_serves_every_task_whatever_the_attack(
@@ -166,8 +169,6 @@ def test_the_same_pool_serves_every_task_whatever_the_attack(
 
 
 def test_texts_are_joined_like_arrays() -> None:
-    from raiaudit.audit.privacy.pool import joined
-
     def texts(*words: str) -> Split:
         return Split(pl.Series(list(words)), list(words), np.zeros(len(words), dtype=np.int64))
 
@@ -179,7 +180,7 @@ def test_texts_are_joined_like_arrays() -> None:
     ("given", "says"),
     [
         ({"shadows": 5}, "even"),
-        ({"shadows": 2}, "4"),
+        ({"shadows": -2}, "greater"),
         ({"fpr": [0]}, "between 0 and 1"),
         ({"attack": "x"}, "lira"),
     ],

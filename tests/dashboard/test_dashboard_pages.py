@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.lock import run_lock
 from raiaudit.audit.store import Home, Run
+from raiaudit.audit.tradeoff.cells import CELLS, Cell, Change
+from raiaudit.audit.tradeoff.study import Study, StudyRow
 from raiaudit.dashboard import reading
 
 AddRun = Callable[..., Run]
@@ -47,6 +49,18 @@ def models_page() -> AppTest:
         from raiaudit.dashboard import models_page
 
         models_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+
+    return _ok(AppTest.from_function(script, default_timeout=30).run())
+
+
+def tradeoff_page() -> AppTest:
+    def script() -> None:
+        import streamlit as st
+
+        from raiaudit.audit.store import Home
+        from raiaudit.dashboard import tradeoff_page
+
+        tradeoff_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
 
     return _ok(AppTest.from_function(script, default_timeout=30).run())
 
@@ -322,3 +336,53 @@ def test_explained_words_are_shown_with_signed_shares_of_the_largest(add: AddRun
     ).write_parquet(run.folder / "evidence" / "explanations.attribution" / "maps.parquet")
     text = shown(run_page(run=run.id, pillar="Explanations"))
     assert "not :gray[-100%] <b>good</b> :gray[+50%]" in text
+
+
+def a_study(variant: str) -> Study:
+    """Two variants with invented numbers; the second one has a name from outside and leaks less."""
+
+    def cells(shift: float) -> dict[str, Cell]:
+        change = Change(difference=shift, low=shift - 0.02, high=shift + 0.02, n=300) if shift else None
+        share = Cell(value=0.9 + shift, low=0.85, high=0.95, n=300, change=change)
+        leak = share.model_copy(update={"value": 0.1 + shift, "better": "lower", "slice": "lira at 1 % FPR"})
+        none = Cell(value=None, reason="not in the spec")
+        return {metric: none for metric in CELLS} | {"clean_accuracy": share, "membership_tpr": leak}
+
+    rows = tuple(
+        StudyRow(variant=name, model=name, run=CNN, cells=cells(shift))
+        for name, shift in (("standard", 0.0), (variant, -0.05))
+    )
+    return Study(
+        id="study-1",
+        name="study",
+        data="digits",
+        seed=0,
+        partial=False,
+        made="2026-11-21T10:00:00+00:00",
+        machine="",
+        versions={},
+        spec_path="study.yaml",
+        notes=("private: derived",),
+        rows=rows,
+    )
+
+
+def test_a_tradeoff_study_shows_its_table_and_charts(home: Home) -> None:
+    assert "raiaudit tradeoff examples/tradeoff.yaml" in shown(tradeoff_page())
+    folder = home.root / "tradeoffs" / "study-1"
+    folder.mkdir(parents=True)
+    (folder / "tradeoff.json").write_text(a_study("[private](x)").model_dump_json())
+    page = tradeoff_page()
+    text = shown(page)
+    for part in (
+        "[private](x)",
+        "85.0 % [85.0, 95.0]",
+        "Δ −5.0 [−7.0, −3.0] ▼",
+        "lira at 1 % FPR",
+        "derived",
+    ):
+        assert part in text
+    assert len(page.get("arrow_vega_lite_chart")) + len(page.get("vega_lite_chart")) == 2
+    (home.root / "tradeoffs" / "damaged").mkdir()
+    (home.root / "tradeoffs" / "damaged" / "tradeoff.json").write_text("{")
+    assert "A study is left out" in shown(tradeoff_page())

@@ -1,0 +1,229 @@
+"""Who is at risk: groups whose membership shows more, the most exposed people, and who would be next.
+
+Reads the rows of `privacy.membership` in the same audit and asks the model nothing. Only with `onion` is
+there work of its own: the target's recipe is trained again without the most exposed members. Who they are
+is known once membership has run, so these tasks are listed in `follow_up`.
+
+Evidence names examples by id alone; `show: labels` adds what they are labelled. Inputs are never shown.
+
+Ledger columns, with `onion`: `at_risk.onion.<exposed|random>.phi` and `.removed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from raiaudit.audit.check import Capability, CheckConfig, Task
+from raiaudit.audit.fairness.cells import UNKNOWN
+from raiaudit.audit.fairness.reporting import Reporter
+from raiaudit.audit.measurement import Measurement
+from raiaudit.audit.privacy.exposed_examples import exposed_examples
+from raiaudit.audit.privacy.membership_summary import Attack, membership_scores, parted, strongest
+from raiaudit.audit.privacy.onion import REMOVALS, newly_exposed, onion_measurements, onion_tasks, peel
+from raiaudit.audit.privacy.rates import threshold_at_fpr
+from raiaudit.audit.privacy.risk_by_group import Scored, adjusted, risk_by_group
+from raiaudit.audit.statistics.keyed import keyed_rng
+from raiaudit.models.numbers import Fraction
+
+if TYPE_CHECKING:
+    from raiaudit.audit.ledger import LedgerReader
+    from raiaudit.audit.privacy.rates import Threshold
+    from raiaudit.audit.subject import Subject
+
+__all__ = ["AtRisk", "AtRiskConfig"]
+
+_MEMBER = "membership.member"
+_GROUP = "membership.group."
+_NO_ROWS = "the ledger has no membership rows: add `use: privacy.membership` to the spec"
+
+
+class AtRiskConfig(CheckConfig):
+    """At which false-positive rate people count as found, and how much is told about them."""
+
+    fpr: Fraction = Field(default=0.1, gt=0, lt=1, description="of the one threshold all are held against")
+    exposed: int = Field(default=20, ge=0, description="how many of the most exposed members are listed")
+    show: Literal["ids", "labels"] = Field(default="ids", description="what the list tells of each")
+    onion: Fraction = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the members taken out to see who is exposed next; 0: off",
+    )
+    min_group: int = Field(default=10, ge=2, description="fewest members, and non-members, of a group")
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    permutations: int = Field(default=1999, ge=99)
+
+
+class AtRisk:
+    """No tasks but those of the onion, which follow when membership is known."""
+
+    id: ClassVar[str] = "privacy.at_risk"
+    version: ClassVar[int] = 1
+    question: ClassVar[str] = (
+        "Whose membership shows most: which groups, which people, and who would be next?"
+    )
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.TRAINING_DATA})
+    modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
+    Config: ClassVar[type[CheckConfig]] = AtRiskConfig
+
+    def tasks(self, subject: Subject, config: AtRiskConfig) -> Sequence[Task]:
+        """None: what is read is there already."""
+        return []
+
+    def follow_up(self, ledger: LedgerReader, subject: Subject, config: AtRiskConfig) -> Sequence[Task]:
+        """The two trainings of the onion, where it is asked for and possible."""
+        if not config.onion or _why_no_onion(ledger, subject):
+            return []
+        attack = strongest(ledger)
+        scores = membership_scores(ledger, attack)
+        return onion_tasks(self.id, self.version, attack, scores, config.onion, subject.seed)
+
+    def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
+        """Train without the removed members and take φ of the pool."""
+        return peel(task, subject)
+
+    def summarise(self, ledger: LedgerReader, subject: Subject, config: AtRiskConfig) -> list[Measurement]:
+        """Rates, gaps and tests of every group column, then what the onion showed."""
+        if _MEMBER not in ledger.columns():
+            return [_undefined("group_tpr", _NO_ROWS)]
+        attack = strongest(ledger)
+        scores = membership_scores(ledger, attack)
+        threshold, why = _threshold(scores, attack, config, subject.seed)
+        found = self._by_group(ledger, subject, config, scores, attack, threshold, why)
+        if config.onion:
+            found += self._onion(ledger, subject, config, scores, attack, threshold, why)
+        return found
+
+    def evidence(
+        self, ledger: LedgerReader, subject: Subject, config: AtRiskConfig
+    ) -> Mapping[str, pl.DataFrame]:
+        """`exposed`: the most exposed members; `by_group`: rates as a table; `next`: who is newly exposed."""
+        if _MEMBER not in ledger.columns():
+            return {}
+        attack = strongest(ledger)
+        scores = membership_scores(ledger, attack)
+        tables: dict[str, pl.DataFrame] = {}
+        if config.exposed:
+            listed = exposed_examples(ledger, attack, scores, config.exposed)
+            tables["exposed"] = listed if config.show == "ids" else _labelled(listed, subject)
+        threshold, why = _threshold(scores, attack, config, subject.seed)
+        measured = self._by_group(ledger, subject, config, scores, attack, threshold, why)
+        if rates := [m for m in measured if "group" in m.where]:
+            tables["by_group"] = _table(rates)
+        if config.onion and threshold is not None and _peeled(ledger):
+            rows = newly_exposed(ledger, attack, scores, threshold.value)
+            tables["next"] = rows.filter("exposed").select("example_id", "score", also_at_random="random")
+        return tables
+
+    def _by_group(
+        self,
+        ledger: LedgerReader,
+        subject: Subject,
+        config: AtRiskConfig,
+        scores: pl.DataFrame,
+        attack: Attack,
+        threshold: Threshold | None,
+        why: str,
+    ) -> list[Measurement]:
+        columns = sorted(column for column in ledger.columns() if column.startswith(_GROUP))
+        if not columns:
+            return [_undefined("group_tpr", "the data set has no group columns")]
+        if threshold is None:
+            return [_undefined("group_tpr", why)]
+        scored = Scored(*parted(scores), threshold)
+        found: list[Measurement] = []
+        for column in columns:
+            levels = ledger.scan(column).collect()
+            rows = scores.join(levels, on="example_id", how="left", maintain_order="left")
+            member = rows["member"].to_numpy()
+            report = Reporter(
+                check=self.id,
+                attribute=column.removeprefix(_GROUP),
+                reference=UNKNOWN,
+                confidence=config.confidence,
+                seed=subject.seed,
+                draws=config.permutations,
+                evidence=(_MEMBER, "membership.phi", column),
+                where={"attack": attack, "fpr": config.fpr},
+            )
+            inside, outside = (rows[column].filter(pl.Series(side)) for side in (member, ~member))
+            found += risk_by_group(report, scored, inside, outside, config.min_group)
+        return adjusted(found)
+
+    def _onion(
+        self,
+        ledger: LedgerReader,
+        subject: Subject,
+        config: AtRiskConfig,
+        scores: pl.DataFrame,
+        attack: Attack,
+        threshold: Threshold | None,
+        why: str,
+    ) -> list[Measurement]:
+        reason = _why_no_onion(ledger, subject) or why or None
+        rows = pl.DataFrame({"example_id": [], "exposed": [], "random": []})
+        if threshold is not None and reason is None:
+            rows = newly_exposed(ledger, attack, scores, threshold.value)
+        where = {"attack": attack, "fpr": config.fpr, "share": config.onion}
+        return onion_measurements(
+            rows, check=self.id, confidence=config.confidence, where=where, reason=reason
+        )
+
+
+def _threshold(
+    scores: pl.DataFrame, attack: Attack, config: AtRiskConfig, seed: int
+) -> tuple[Threshold | None, str]:
+    inside, outside = parted(scores)
+    if not (len(inside) and len(outside)):
+        return None, "there are no members or no non-members"
+    return threshold_at_fpr(outside, config.fpr, keyed_rng(seed, AtRisk.id, attack, config.fpr))
+
+
+def _why_no_onion(ledger: LedgerReader, subject: Subject) -> str | None:
+    if _MEMBER not in ledger.columns():
+        return _NO_ROWS
+    if Capability.RETRAINING not in subject.capabilities:
+        return "how this model was trained is not known, so it cannot be trained without anybody"
+    return None
+
+
+def _peeled(ledger: LedgerReader) -> bool:
+    return {f"at_risk.onion.{removal}.phi" for removal in REMOVALS} <= ledger.columns()
+
+
+def _labelled(listed: pl.DataFrame, subject: Subject) -> pl.DataFrame:
+    train = subject.dataset.splits["train"]
+    names = np.asarray(subject.dataset.classes)[np.asarray(train.labels)]
+    labels = pl.DataFrame({"example_id": train.ids, "label": names.tolist()})
+    return listed.join(labels, on="example_id", how="left", maintain_order="left")
+
+
+def _table(rates: Sequence[Measurement]) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = [
+        {
+            "attribute": m.where["attribute"],
+            "group": m.where["group"],
+            "metric": m.metric,
+            "fpr": m.where["fpr"],
+            "attack": m.where["attack"],
+            "value": m.value,
+            "low": m.low,
+            "high": m.high,
+            "n": m.n,
+            "note": m.reason,
+        }
+        for m in rates
+    ]
+    kinds = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "note": pl.String}
+    return pl.DataFrame(rows, schema_overrides=kinds)
+
+
+def _undefined(metric: str, reason: str) -> Measurement:
+    return Measurement(
+        check=AtRisk.id, metric=metric, value=None, n=0, better="lower", method="clopper1934", reason=reason
+    )

@@ -1,0 +1,1 @@
+"""The trade-off study: one task trained plainly, adversarially, privately and both, audited alike."""
