@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["BIBLIOGRAPHY"]
 
 BIBLIOGRAPHY: dict[str, str] = {
+    "abadi2016": "M. Abadi, A. Chu, I. Goodfellow, H. B. McMahan, I. Mironov, K. Talwar, L. Zhang. Deep "
+    "learning with differential privacy. ACM CCS 2016. arXiv:1607.00133",
     "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
@@ -41,6 +43,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "837–845. doi:10.2307/2531595",
     "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
+    "dwork2006": "C. Dwork, K. Kenthapadi, F. McSherry, I. Mironov, M. Naor. Our data, ourselves: privacy "
+    "via distributed noise generation. EUROCRYPT 2006. doi:10.1007/11761679_29",
     "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical "
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
@@ -58,6 +62,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "FFT. AISTATS 2020. arXiv:1906.03049",
     "madry2018": "A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards deep learning models "
     "resistant to adversarial attacks. ICLR 2018. arXiv:1706.06083",
+    "mahloujifar2025": "S. Mahloujifar, L. Melis, K. Chaudhuri. Auditing f-differential privacy in one run. "
+    "ICML 2025. arXiv:2410.22235",
     "mcnemar1947": "Q. McNemar. Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12 (1947) 153–157. doi:10.1007/BF02295996",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
@@ -68,6 +74,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "secretsharer2019": "N. Carlini, C. Liu, Ú. Erlingsson, J. Kos, D. Song. The secret sharer: evaluating "
+    "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
+    "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
+    "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
     "2017. arXiv:1703.01365",
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "

@@ -11,6 +11,7 @@ from raiaudit.audit.fairness.groups import Groups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.accounting import Accounting
 from raiaudit.audit.privacy.at_risk import AtRisk
+from raiaudit.audit.privacy.canaries import CanaryAudit
 from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
 from raiaudit.audit.robustness.certified import CertifiedRobustness
@@ -32,6 +33,7 @@ CHECKS: dict[str, Check] = {
     "privacy.membership": Membership(),
     "privacy.at_risk": AtRisk(),
     "privacy.accounting": Accounting(),
+    "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),
