@@ -40,6 +40,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     planted = {"serial": 1.0}
     monkeypatch.setattr(Trial, "serial", lambda _self: planted["serial"])
     monkeypatch.setattr(Trial, "packed", lambda _self, size: planted[f"packed {size}"])
+    monkeypatch.setattr(Trial, "worth", lambda _self, _size: True)
     monkeypatch.setattr(ensemble, "cores", lambda: 1)
     return planted
 
@@ -89,6 +90,17 @@ def test_a_pack_too_large_for_the_memory_is_not_tried(
     timed |= {"packed 8": 0.5}
     monkeypatch.setattr(Trial, "pack_bytes", lambda _self, size: size * 2**28)
     assert str(train_ensemble(SMALL, DIGITS, members(9), device="cpu").choice.engine) == "packed 8"
+
+
+def test_a_hopeless_pack_ends_the_search_and_a_short_training_times_none(
+    timed: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed |= {"packed 8": 1.5}
+    assert train_ensemble(SMALL, DIGITS, members(9), device="cpu").choice.timings == timed
+    monkeypatch.setattr(Trial, "worth", lambda _self, _size: False)
+    assert "too little work" in train_ensemble(SMALL, DIGITS, members(9), device="cpu").choice.why
+    asked_for = train_ensemble(SMALL, DIGITS, members(9), device="cpu", mode="packed").choice
+    assert str(asked_for) == "packed 8 (a member's step: serial 1e+03 ms)"
 
 
 def test_a_trial_times_real_steps_and_weighs_what_they_keep() -> None:
