@@ -13,7 +13,7 @@ import pytest
 
 from raiaudit.errors import RaiauditError
 from raiaudit.models.data import load_dataset
-from raiaudit.models.recipe import Mitigation, Recipe
+from raiaudit.models.recipe import Mitigation, PrivacyBudget, Recipe
 from raiaudit.models.training import train
 from raiaudit.models.training.ensemble import EnsembleProgress, Member, ensemble, train_ensemble, worker
 from raiaudit.models.training.ensemble import members_on_disk as on_disk
@@ -110,6 +110,20 @@ def test_a_trial_times_real_steps_and_weighs_what_they_keep() -> None:
     assert 0 < trial.packed(3) < 5
     inputs = 16 * 64 * 4  # the batch is kept for the first layer's gradient
     assert inputs < trial.kept_bytes < 100 * inputs
+
+
+def test_a_private_ensemble_is_timed_and_trained() -> None:
+    private = SMALL.model_copy(
+        update={
+            "kind": "private",
+            "privacy": PrivacyBudget(epsilon=8, delta=1e-3, gradients="vmap"),
+            "epochs": 1,
+        }
+    )
+    found = train_ensemble(private, DIGITS, members(2), device="cpu", mode="packed")
+    assert str(found.choice.engine) == "serial"
+    assert found.choice.timings["serial"] > 0
+    assert "kind: private" in found.choice.why
 
 
 def test_an_ensemble_goes_on_with_the_engine_and_the_members_it_has(

@@ -75,7 +75,10 @@ class Trial:
                 follow(average, classifier, recipe.average)
 
         with suited_threads(recipe.batch_size * examples.scalars):
-            self._weighed(one)
+            if recipe.kind == "standard":
+                self._weighed(one)
+            else:  # is never packed, and per-example gradients do not go with being watched
+                one()
             self.window = 0.0
             self.window = min(_WINDOW, _SHARE * self._seconds(one) * self.steps * len(job.members))
             seconds = self._timed(one)
