@@ -33,7 +33,7 @@ _PACKS = (8, 16, 64)
 _GAIN = 0.9  # of serial's time: what another engine must promise
 _HOPELESS = 1.0  # of serial's time: a larger pack will not make good what this one costs
 _WORTH_TIMING = 2.0  # seconds of serial training
-_WORTH_STARTING = 20.0  # seconds of training in this process: others take several to start
+_WORTH_STARTING = 30.0  # seconds of training in this process: others take several to start
 _BRIEF = 20.0  # seconds of one member's training: less is not worth checkpoints
 _CHOICE = "engine-{mode}.json"
 
