@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# Workers share the cores: threads of torch would only wait for each other. Read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

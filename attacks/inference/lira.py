@@ -14,13 +14,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
+from raiaudit.attacks.inference.moments import Moments, of_chosen, require
 from raiaudit.attacks.inference.signals import Floats, Signals
-from raiaudit.errors import UsageError
 
-__all__ = ["Variance", "score"]
+__all__ = ["Variance", "log_ratio", "score", "shares"]
 
 Variance = Literal["auto", "fixed", "per_example"]
 
@@ -29,46 +28,34 @@ FEW_SHADOWS = 64
 
 
 def score(signals: Signals, *, online: bool = True, variance: Variance = "auto") -> Floats:
-    """Log likelihood ratio (online), or surprise under the out-distribution (offline).
+    """Log likelihood ratio, with the example to without it; offline, how it stands out of those without.
 
     Raises `UsageError` where an example has no shadow on a side that is needed, or no side has the two
     that a variance takes.
     """
-    shared = variance == "fixed" or (variance == "auto" and len(signals.keep_MN) < FEW_SHADOWS)
-    out_mean_N, out_variance_N = _gaussian(signals, ~signals.keep_MN, shared, "without")
-    if not online:
-        z_N = (signals.phi_N - out_mean_N) / np.sqrt(out_variance_N)
-        # The survival function keeps its digits where the cumulative one has rounded to 1.
-        return np.asarray(-log_ndtr(-z_N))
-    in_mean_N, in_variance_N = _gaussian(signals, signals.keep_MN, shared, "with")
-    return _log_density(signals.phi_N, in_mean_N, in_variance_N) - _log_density(
-        signals.phi_N, out_mean_N, out_variance_N
-    )
+    outside = of_chosen(signals.shadow_phi_MN, ~signals.keep_MN)
+    inside = of_chosen(signals.shadow_phi_MN, signals.keep_MN) if online else None
+    return log_ratio(signals.phi_N, outside, inside, shared=shares(variance, len(signals.keep_MN)))
 
 
-def _gaussian(
-    signals: Signals, chosen_MN: NDArray[np.bool_], shared: bool, side: str
-) -> tuple[Floats, Floats]:
-    """Mean and unbiased variance of the chosen shadows' φ for each example."""
-    count_N = chosen_MN.sum(0)
+def shares(variance: Variance, shadows: int) -> bool:
+    """Whether all examples share one variance."""
+    return variance == "fixed" or (variance == "auto" and shadows < FEW_SHADOWS)
+
+
+def log_ratio(phi: Floats, outside: Moments, inside: Moments | None, *, shared: bool) -> Floats:
+    """The score of φ given moments on both sides (online) or outside only; last axis: examples."""
     needed = 1 if shared else 2
-    if not len(chosen_MN) or count_N.min(initial=needed) < needed or count_N.max(initial=0) < 2:
-        worst = int(count_N.argmin()) if len(count_N) else 0
-        raise UsageError(
-            f"too few shadow models trained {side} example {worst}: {int(count_N.min(initial=0))}",
-            where="LiRA",
-            remedy="train more shadows, each point in half of them; offline needs only those without it",
-        )
-    phi_MN = np.where(chosen_MN, signals.shadow_phi_MN, 0.0)
-    mean_N = phi_MN.sum(0) / count_N
-    square_N = np.where(chosen_MN, (signals.shadow_phi_MN - mean_N) ** 2, 0.0).sum(0)
-    if shared:
-        variance_N = np.full_like(mean_N, square_N.sum() / (count_N - 1).sum())
-    else:
-        variance_N = square_N / (count_N - 1)
-    return mean_N, np.maximum(variance_N, np.finfo(np.float64).tiny)
+    require(outside, needed, some=2, where="LiRA", side="without")
+    z_out, variance_out = _standardised(phi, outside, shared)
+    if inside is None:
+        # The survival function keeps its digits where the cumulative one has rounded to 1.
+        return np.asarray(-log_ndtr(-z_out))
+    require(inside, needed, some=2, where="LiRA", side="with")
+    z_in, variance_in = _standardised(phi, inside, shared)
+    return np.asarray((z_out**2 - z_in**2 + np.log(variance_out / variance_in)) / 2)
 
 
-def _log_density(phi_N: Floats, mean_N: Floats, variance_N: Floats) -> Floats:
-    """Of the normal distribution."""
-    return np.asarray(-((phi_N - mean_N) ** 2) / (2 * variance_N) - np.log(2 * np.pi * variance_N) / 2)
+def _standardised(phi: Floats, side: Moments, shared: bool) -> tuple[Floats, Floats]:
+    variance = side.variance(shared=shared)
+    return (phi - side.mean) / np.sqrt(variance), variance

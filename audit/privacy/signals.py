@@ -66,10 +66,12 @@ def outputs_of(classifier: Classifier, points: Split, device: str, *, mirror: bo
     rows, plain_NK = np.arange(len(y_N)), logits_QNK[0].astype(np.float64)
     log_p_NK = plain_NK - np.logaddexp.reduce(plain_NK, axis=1, keepdims=True)
     p_NK = np.exp(log_p_NK)
-    # log(1 − p_k) of the likeliest class from its φ, which keeps its digits where p_k rounds to 1.
-    first_N = plain_NK.argmax(1)
     log_rest_NK = np.log1p(-np.minimum(p_NK, 0.5))
-    log_rest_NK[rows, first_N] = -np.logaddexp(0.0, phi(plain_NK, first_N))
+    # log p and log(1 − p) of the likeliest class from its φ, which keeps its digits where p rounds to 1.
+    first_N = plain_NK.argmax(1)
+    phi_first_N = phi(plain_NK, first_N)
+    log_p_NK[rows, first_N] = -np.logaddexp(0.0, -phi_first_N)
+    log_rest_NK[rows, first_N] = -np.logaddexp(0.0, phi_first_N)
     wrong_NK = p_NK * log_rest_NK
     wrong_NK[rows, y_N] = 0.0
     return Outputs(

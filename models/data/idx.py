@@ -54,7 +54,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if len(content) != expected:
         relation = "more" if len(content) > expected else "fewer"
         raise DataError(f"{relation} bytes than the header promises ({expected})", where=str(path))
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()  # torch wants to write
 
 
 _SHAPES = {"train": 60_000, "t10k": 10_000}

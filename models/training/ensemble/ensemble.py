@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -34,7 +34,8 @@ _PACK_BYTES = 2 * 2**30  # a pack that would need more is not tried
 _GAIN = 0.9  # of serial's time: what another engine must promise
 _WORTH_TIMING = 2.0  # seconds of serial training
 _WORTH_STARTING = 20.0  # seconds of training in this process: others take several to start
-_CHOICE = "engine.json"
+_BRIEF = 20.0  # seconds of one member's training: less is not worth checkpoints
+_CHOICE = "engine-{mode}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,15 @@ class EnsembleProgress:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine, seconds a member's step by engine (empty: not timed), and why the others were not tried."""
+    """The engine, seconds a member's step by engine (empty: not timed), and why the others were not tried.
+
+    `brief`: a member takes seconds.
+    """
 
     engine: Engine
     timings: Mapping[str, float] = field(default_factory=dict)
     why: str = ""
+    brief: bool = False
 
     def __str__(self) -> str:
         timed = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in self.timings.items())
@@ -92,25 +97,26 @@ def train_ensemble(
     with TemporaryDirectory(prefix="raiaudit-members-") as own:
         choice, workers = _choice(job, mode, folder or Path(own), folder)
         if workers is None:
-            found = _train_here(job, choice.engine.pack, folder, progress)
+            found = _train_here(job, choice, folder, progress)
         else:
             with workers:
-                found = _train_there(job, workers, choice.engine.pack, folder or Path(own), progress)
+                found = _train_there(job, workers, choice, folder or Path(own), progress)
     return TrainedEnsemble(tuple(found), choice, time.perf_counter() - started)
 
 
 def _train_here(
-    job: Job, size: int, folder: Path | None, progress: Callable[[EnsembleProgress], None] | None
+    job: Job, choice: Choice, folder: Path | None, progress: Callable[[EnsembleProgress], None] | None
 ) -> list[Classifier]:
     found: list[Classifier] = []
     count = len(job.members)
-    for pack in packs_of(count, size):
+    for pack in packs_of(count, choice.engine.pack):
 
         def report(epoch: int, done: int = pack.start) -> None:
             if progress is not None:
                 progress(EnsembleProgress(done, count, epoch))
 
-        found += train_pack(job, [job.members[place] for place in pack], folder=folder, report=report)
+        members = [job.members[place] for place in pack]
+        found += train_pack(job, members, folder=folder, brief=choice.brief, report=report)
         if progress is not None:
             progress(EnsembleProgress(len(found), count))
     return found
@@ -119,7 +125,7 @@ def _train_here(
 def _train_there(
     job: Job,
     workers: Workers,
-    size: int,
+    choice: Choice,
     folder: Path,
     progress: Callable[[EnsembleProgress], None] | None,
 ) -> list[Classifier]:
@@ -130,7 +136,7 @@ def _train_there(
         if progress is not None:
             progress(EnsembleProgress(len(trained), len(job.members)))
 
-    workers.train(size, report)
+    workers.train(choice.engine.pack, report, brief=choice.brief)
     found = [load(job, member, folder) for member in job.members]
     assert all(classifier is not None for classifier in found), "a process reports what it has saved"
     return [classifier for classifier in found if classifier is not None]
@@ -138,10 +144,10 @@ def _train_there(
 
 def _choice(job: Job, mode: Mode, room: Path, folder: Path | None) -> tuple[Choice, Workers | None]:
     """The choice that began this ensemble, or a new one; with processes that were started on the way."""
-    noted = None if folder is None else folder / _CHOICE
+    noted = None if folder is None else folder / _CHOICE.format(mode=mode)
     if noted is not None and noted.exists():
         told = json.loads(noted.read_text(encoding="utf-8"))
-        choice = Choice(Engine(**told["engine"]), told["timings"], told["why"])
+        choice = Choice(Engine(**told["engine"]), told["timings"], told["why"], told["brief"])
         workers = Workers(job, choice.engine.workers, room) if choice.engine.workers > 1 else None
         if workers is not None:
             workers.wait()
@@ -158,9 +164,10 @@ def _chosen(job: Job, mode: Mode, room: Path) -> tuple[Choice, Workers | None]:
         return Choice(SERIAL), None
     trial = Trial(job)
     timings = {str(SERIAL): trial.serial()}
-    whole = timings[str(SERIAL)] * trial.steps * len(job.members)
-    if mode == "auto" and whole < _WORTH_TIMING:
-        return Choice(SERIAL, timings, "too little work for another engine"), None
+    member = timings[str(SERIAL)] * trial.steps
+    brief = member < _BRIEF
+    if mode == "auto" and member * len(job.members) < _WORTH_TIMING:
+        return Choice(SERIAL, timings, "too little work for another engine", brief), None
     why_not = _why_not_packed(job, trial)
     best = SERIAL
     if not why_not:
@@ -170,18 +177,18 @@ def _chosen(job: Job, mode: Mode, room: Path) -> tuple[Choice, Workers | None]:
         best = min(packs, key=lambda engine: timings[str(engine)], default=SERIAL)
         why_not = "" if packs else "a pack needs too much memory"
     if mode == "packed":
-        return Choice(best, timings, f"not packed: {why_not}" if why_not else ""), None
+        return Choice(best, timings, f"not packed: {why_not}" if why_not else "", brief), None
     if timings[str(best)] > _GAIN * timings[str(SERIAL)]:
         best = SERIAL
     why = f"not packed: {why_not}" if why_not else ""
     count = min(cores(), len(job.members))
     if job.device != "cpu" or count == 1:
         why = "; ".join(filter(None, [why, "no processes: one core, or a GPU"]))
-        return Choice(best, timings, why), None
+        return Choice(best, timings, why, brief), None
     alone = timings[str(best)] * trial.steps * len(job.members)
     if mode == "auto" and alone < _WORTH_STARTING:
-        return Choice(best, timings, why), None
-    return _with_processes(job, mode, room, Choice(best, timings, why), count, not why_not)
+        return Choice(best, timings, why, brief), None
+    return _with_processes(job, mode, room, Choice(best, timings, why, brief), count, not why_not)
 
 
 def _with_processes(
@@ -200,12 +207,12 @@ def _with_processes(
             timings[str(engine)] = workers.seconds(engine.pack) * share / len(job.members)
         best = min(engines, key=lambda engine: timings[str(engine)])
         if mode == "processes" or timings[str(best)] < _GAIN * timings[str(here.engine)]:
-            return Choice(best, timings, here.why), workers
+            return replace(here, engine=best, timings=timings), workers
     except BaseException:
         workers.__exit__(None, None, None)
         raise
     workers.__exit__(None, None, None)
-    return Choice(here.engine, timings, here.why), None
+    return replace(here, timings=timings), None
 
 
 def _why_not_packed(job: Job, trial: Trial) -> str:

@@ -32,9 +32,17 @@ def packs_of(count: int, size: int) -> list[range]:
 
 
 def train_pack(
-    job: Job, members: Sequence[Member], *, folder: Path | None, report: Report | None = None
+    job: Job,
+    members: Sequence[Member],
+    *,
+    folder: Path | None,
+    brief: bool = False,
+    report: Report | None = None,
 ) -> list[Classifier]:
-    """Train a pack (one member: by `train`), or take its members from the folder if all are there."""
+    """Train a pack (one member: by `train`), or take its members from the folder if all are there.
+
+    A single member whose training is `brief` writes no checkpoints, which could take as long.
+    """
     if folder is not None:
         known = [load(job, member, folder) for member in members]
         if all(classifier is not None for classifier in known):
@@ -48,7 +56,7 @@ def train_pack(
             seed=members[0].seed,
             device=job.device,
             indices=members[0].rows_N,
-            checkpoint=path,
+            checkpoint=None if brief else path,
         )
         classifiers = [version.classifier]
     else:

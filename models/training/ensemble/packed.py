@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pack", "fit_pack", "why_not_packed"]
 
+SAVE_EVERY = 5.0
+"""Seconds between checkpoints: a stack is large, and its epochs may be short."""
+
 EpochReport = Callable[[int, float], None]
 """(epochs done, mean loss of the last one)."""
 
@@ -198,7 +201,7 @@ class Pack:
 def fit_pack(
     job: Job, members: Sequence[Member], *, path: Path | None, report: EpochReport | None
 ) -> list[Classifier]:
-    """Train `members` together, from the checkpoint at `path` if it is theirs.
+    """Train `members` together, from the checkpoint at `path` if it is theirs (written every few seconds).
 
     Raises `RaiauditError` when a loss or a weight is no longer a number, like `fit`.
     """
@@ -213,11 +216,12 @@ def fit_pack(
             pack.average = saved.average
             pack.optimizer.load_state_dict(saved.optimizer)
             done, before = saved.epoch, saved.seconds
+        saved_at = time.perf_counter()
         with suited_threads(pack.scalars):
             for epoch in range(done, job.recipe.epochs):
                 losses_SK = pack.epoch(epoch)
                 _refuse_divergence(pack, losses_SK, epoch)
-                if path is not None:
+                if path is not None and time.perf_counter() - saved_at >= SAVE_EVERY:
                     seconds = before + time.perf_counter() - started
                     optimizer: dict[str, Any] = pack.optimizer.state_dict()
                     weights = {name: tensor.detach() for name, tensor in pack.state().items()}
@@ -225,6 +229,7 @@ def fit_pack(
                         run, epoch + 1, weights, pack.average, {}, optimizer, {}, seconds
                     )
                     checkpoints.write(path, saved)
+                    saved_at = time.perf_counter()
                 if report is not None:
                     report(epoch + 1, float(losses_SK.mean()))
         return pack.finished()

@@ -5,7 +5,8 @@ copy of the caller (whose main module may be a notebook or have no guard). The j
 as files that all processes map, so that the data are in memory once. A process leaves its finished members in
 a folder; when one dies the others are stopped, and what is finished stays.
 
-Lines to a process: `time K`, `train K`. From it, JSON: {"ready"}, {"seconds"}, {"trained"}, {"failed"}.
+Lines to a process: `time K`, `train K`, `train K brief`. From it, JSON: {"ready"}, {"seconds"}, {"trained"},
+{"finished"}, {"failed"}.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from raiaudit.models.training.ensemble.member import Job
 
-__all__ = ["MARK", "Workers", "cores", "read_job"]
+__all__ = ["MARK", "Workers", "cores", "read_job", "write_job"]
 
 MARK = "raiaudit-ensemble "
 """Begins every line a process means for us; libraries may print, too."""
@@ -57,7 +58,7 @@ class Workers:
         self._room = TemporaryDirectory(prefix="raiaudit-ensemble-")
         room = Path(self._room.name)
         folder.mkdir(parents=True, exist_ok=True)
-        _write_job(job, room)
+        write_job(job, room)
         threads = max(1, cores() // count)
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         path = {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
@@ -109,9 +110,9 @@ class Workers:
         self._tell(f"time {pack}")
         return max(self._collect("seconds"))
 
-    def train(self, pack: int, trained: Callable[[int], None] | None = None) -> None:
+    def train(self, pack: int, trained: Callable[[int], None] | None = None, *, brief: bool = False) -> None:
         """Train all members, `pack` at a time in each process; reports the numbers as they finish."""
-        self._tell(f"train {pack}")
+        self._tell(f"train {pack} brief" if brief else f"train {pack}")
         self._collect("finished", trained)
 
     def _tell(self, line: str) -> None:
@@ -153,7 +154,7 @@ class Workers:
         )
 
 
-def _write_job(job: Job, room: Path) -> None:
+def write_job(job: Job, room: Path) -> None:
     """Pickled, with every array in a file of its own."""
     splits = {name: job.dataset.splits[name] for name in ("train", "validation")}
     plain = replace(job, dataset=replace(job.dataset, splits=splits))

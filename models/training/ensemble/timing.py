@@ -48,8 +48,8 @@ class Trial:
 
     def serial(self) -> float:
         """Seconds of a step of `fit`."""
-        job, recipe = self.job, self.job.recipe
-        classifier = self.job.fresh(job.members[0]).to(self.device)
+        recipe = self.job.recipe
+        classifier = self.classifier.to(self.device)
         if channels_last(classifier, recipe):
             classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         classifier.train()
@@ -68,7 +68,9 @@ class Trial:
                 follow(average, classifier, recipe.average)
 
         with suited_threads(recipe.batch_size * examples.scalars):
-            return self._timed(lambda: self._weighed(one), one)
+            seconds = self._timed(lambda: self._weighed(one), one)
+        classifier.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        return seconds
 
     def packed(self, size: int) -> float:
         """Seconds of a step of a pack of `size` members, divided by `size`."""

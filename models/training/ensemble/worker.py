@@ -32,20 +32,20 @@ def main() -> None:
     _say(ready=0)
     try:
         while True:
-            verb, size = orders.get().split()
+            verb, size, *how = orders.get().split()
             if verb == "time":
                 trial = Trial(job)
                 _say(seconds=trial.serial() if size == "1" else trial.packed(int(size)))
             else:
-                _train(job, int(size), folder, number, count)
+                _train(job, int(size), folder, number, count, brief="brief" in how)
                 _say(finished=0)
     except RaiauditError as error:
         _say(failed=error.problem, where=error.where, remedy=error.remedy)
 
 
-def _train(job: Job, size: int, folder: Path, number: int, count: int) -> None:
+def _train(job: Job, size: int, folder: Path, number: int, count: int, *, brief: bool) -> None:
     for pack in packs_of(len(job.members), size)[number::count]:
-        train_pack(job, [job.members[place] for place in pack], folder=folder)
+        train_pack(job, [job.members[place] for place in pack], folder=folder, brief=brief)
         for place in pack:
             _say(trained=place)
 
