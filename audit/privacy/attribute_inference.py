@@ -204,12 +204,13 @@ class AttributeInference:
                 )
             )
         for values_N, unit in ((hits_N, ""), (rows[at + "nats"].to_numpy(), "nats")):
-            sides: list[NDArray[np.float64]] = [values_N[member_N], values_N[~member_N]]
-            limits = mean_gap(*sides, confidence)
+            inside: NDArray[np.float64] = values_N[member_N]
+            outside: NDArray[np.float64] = values_N[~member_N]
+            limits = mean_gap(inside, outside, confidence)
             found.append(
                 measurement(
                     "attribute_leak" + (f"_{unit}" if unit else ""),
-                    float(sides[0].mean() - sides[1].mean()),
+                    float(inside.mean() - outside.mean()),
                     len(member_N),
                     limits,
                     unit=unit,

@@ -46,7 +46,7 @@ def _pooled(x_BCHW: NDArray[np.float64]) -> NDArray[np.float64]:
     down, across = -(-height // _SIDE), -(-width // _SIDE)
     rows, columns = height // down, width // across
     blocks = grey_BHW[:, : rows * down, : columns * across].reshape(batch, rows, down, columns, across)
-    return blocks.mean((2, 4)).reshape(batch, rows * columns)
+    return np.asarray(blocks.mean((2, 4)).reshape(batch, rows * columns))
 
 
 def _word_counts(texts: Sequence[str]) -> NDArray[np.float64]:

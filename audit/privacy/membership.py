@@ -2,9 +2,10 @@
 
 `attack` names one attack or several. Shadow-free ones (`loss`, arXiv:1709.01604; `confidence`, `entropy`,
 `modified_entropy`, `quantile`) look at the target alone; `lira` (arXiv:2112.03570), `rmia`
-(arXiv:2312.03562), `base` (arXiv:2505.24089) and `bavaria_t`, `bavaria_n` (arXiv:2603.11799) compare the target's φ with that of
-shadow models trained with and without the example, `…_offline` with those without it alone. The first is the
-headline: gates that name no attack judge it, and other checks go by it. `loss` runs beside any.
+(arXiv:2312.03562), `base` (arXiv:2505.24089) and `bavaria_t`, `bavaria_n` (arXiv:2603.11799) compare the
+target's φ with that of shadow models trained with and without the example, `…_offline` with those without it
+alone. The first is the headline: gates that name no attack judge it, and other checks go by it. `loss` runs
+beside any.
 
 By default LiRA is the headline, with RMIA and BASE beside it: all score the same φ, in milliseconds, and with
 few shadows who finds most differs between models.
@@ -14,9 +15,9 @@ A task is the target, the quantile regression, or an ensemble of at most 16 shad
 Ledger columns, one row a point of the pool: `membership.member`, `.population` (false), `.phi`, `.loss`,
 `.loss.score`, `.confidence_logit` (log-odds of the predicted class, whatever the label), `.entropy`,
 `.modified_entropy`, `.group.<attribute>`, `.quantile.score`; per shadow `membership.shadow.<kk>.phi`, `.keep`
-and `.engine`; `membership.headline.<attack>` where the headline is neither LiRA with shadow models nor the
-loss without. Rows of the population (points nobody trains on) have the same columns, with `membership.member` null
-and `.population` true.
+and `.engine`; `membership.headline.<attack>` where the headline is neither LiRA with shadow models nor
+the loss without. Rows of the population (points nobody trains on) have the same columns, with
+`membership.member` null and `.population` true.
 """
 
 from __future__ import annotations

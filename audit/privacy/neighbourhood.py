@@ -123,7 +123,8 @@ def boundary_distances(subject: Subject, rows: Split, ids: Sequence[int], budget
 
         def logits_of(x: torch.Tensor, index: NDArray[np.int64] = index) -> torch.Tensor:
             owner = np.repeat(index[:1], len(x))
-            return subject.classifier(subject.tensor(whole(x.cpu().numpy(), owner)))
+            logits_BK: torch.Tensor = subject.classifier(subject.tensor(whole(x.cpu().numpy(), owner)))
+            return logits_BK
 
         found = attack_despite_failures(
             HopSkipJump(),
@@ -133,7 +134,7 @@ def boundary_distances(subject: Subject, rows: Split, ids: Sequence[int], budget
             threat,
             space=ImageBox(shape),
             seed=subject.seed,
-            ids=[ids[row] for row in index],
+            ids=[ids[row] for row in index.tolist()],
         )
         broken = found.broken_B.cpu().numpy()
         distance_N[index] = np.where(broken, found.norm_B.cpu().numpy(), np.inf)
