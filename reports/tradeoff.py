@@ -35,10 +35,10 @@ METRIC_TITLES = {
     "worst_group_accuracy": "Worst-group accuracy",
     "membership_auc": "Membership AUC",
     "membership_tpr": "Membership TPR",
-    "epsilon_lower_bound": "ε proved to be spent, at least",
+    "epsilon_lower": "ε shown by canaries, at least",
     "epsilon": "ε of the accountant, at most",
 }
-_PLAIN = ("membership_auc", "epsilon_lower_bound", "epsilon")
+_PLAIN = ("membership_auc", "epsilon_lower", "epsilon")
 _NONE = "–"
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.spec import LoadedSpec, load_spec
 from raiaudit.audit.statistics.intervals import clopper_pearson, paired_difference, wilson
 from raiaudit.audit.statistics.paired_auc import paired_auc_difference
 from raiaudit.audit.store import Home, Run
+from raiaudit.audit.tradeoff.cells import epsilon_lower
 from raiaudit.audit.tradeoff.study import Study, read_study, studies, study
 from raiaudit.audit.tradeoff.variants import Wishes, derive
 from raiaudit.cli import app
@@ -178,7 +181,7 @@ def test_the_command_prints_json_and_writes_markdown(made: Made) -> None:
         in text
     )
     assert "private: derived, ε ≤ 1 at δ = 1e-05" in text
-    assert "privacy.canaries is not in the spec" in text
+    assert "no privacy.canaries in the spec" in text
     told = CliRunner().invoke(app, ["tradeoff", str(made.spec), *wishes])
     assert told.exit_code == 0, told.output
     assert "Worst-group accuracy" in told.stdout
@@ -231,6 +234,29 @@ def test_an_unreadable_study_says_how_to_make_it_anew(made: Made, tmp_path: Path
     path.write_text('{"schema_version": 1}')
     with pytest.raises(StorageError, match="tradeoff SPEC"):
         read_study(path)
+
+
+def test_what_canaries_show_is_the_largest_of_the_bound_all_variants_have(made: Made) -> None:
+    """Planted: two kinds of canary and two bounds; the private variant has both, the other one alone."""
+
+    def found(bound: str, kind: str, value: float, metric: str = "epsilon_lower") -> Measurement:
+        where: dict[str, Any] = {"bound": bound, "canaries": kind}
+        check = "privacy.canaries"
+        return Measurement(
+            check=check, metric=metric, value=value, n=9, better="lower", where=where, method="steinke2023"
+        )
+
+    plain = [found("(ε, δ)", "label", 0.5), found("(ε, δ)", "input", 0.7)]
+    private = [*plain, found("f-DP", "label", 2.0), found("(ε, δ)", "label", 3.0, "epsilon_power_cap")]
+    runs: Any = {}
+    for name, measured in (("standard", plain), ("private", private)):
+        results = made.run("standard").results.model_copy(update={"measurements": tuple(measured)})
+        runs[name] = SimpleNamespace(results=results)
+    cells = epsilon_lower(runs)
+    assert cells["standard"].value == cells["private"].value == 0.7
+    assert cells["private"].slice.endswith("a perfect attack would show 3")
+    runs["standard"] = runs["private"]
+    assert epsilon_lower(runs)["private"].value == 2.0
 
 
 def test_paired_areas_agree_with_the_bootstrap_and_beat_independent_ones() -> None:
