@@ -112,6 +112,7 @@ def tradeoff_notes(study: Study) -> Iterator[str]:
         ]
         if slices and not metric_slice(study, metric):
             yield f"{METRIC_TITLES[metric]}, {'; '.join(slices)}."
+    yield from dict.fromkeys(cell.remark for row in study.rows for cell in row.cells.values() if cell.remark)
     yield from study.notes
     for metric, title in METRIC_TITLES.items():
         reasons: dict[str, list[str]] = {}

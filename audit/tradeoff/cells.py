@@ -59,7 +59,7 @@ class Change(BaseModel):
 
 
 class Cell(BaseModel):
-    """A metric of one variant. Undefined is None with a reason."""
+    """A metric of one variant. Undefined is None with a reason; `slice` says what was measured exactly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,6 +69,7 @@ class Cell(BaseModel):
     n: int = 0
     better: str = "higher"
     slice: str = ""
+    remark: str = ""
     reason: str | None = None
     change: Change | None = None
 
@@ -131,9 +132,9 @@ def membership_tpr(runs: Runs) -> Cells:
             runs, f"{outsiders} non-members are too few for any rate: 22 at least", better="lower"
         )
     rate = max(_SMALLEST_FPR, math.ceil(1000 * supported - 1e-9) / 1000)
-    slice_ = f"{attack} at {100 * rate:g} % FPR"
+    remark = ""
     if rate > _SMALLEST_FPR:
-        slice_ += f", the smallest that {outsiders} non-members support"
+        remark = f"{100 * rate:g} % is the smallest FPR that {outsiders} non-members support"
     caught = {}
     for name, run in runs.items():
         table = scores[name]
@@ -142,7 +143,8 @@ def membership_tpr(runs: Runs) -> Cells:
         assert threshold is not None, why
         members = table.filter("member")
         caught[name] = members.select("example_id", good=pl.col("score") > threshold.value)
-    return _shares(caught, clopper_pearson, where=slice_, better="lower")
+    told = f"{attack} at {100 * rate:g} % FPR"
+    return _shares(caught, clopper_pearson, where=told, better="lower", remark=remark)
 
 
 def epsilon_lower(runs: Runs) -> Cells:
@@ -175,40 +177,48 @@ def epsilon(runs: Runs) -> Cells:
 
 
 def worst_group_accuracy(runs: Runs) -> Cells:
-    """The smallest accuracy of a group with enough examples, over all group columns.
-
-    Simultaneous over the groups. The paired interval holds for the difference of the smallest, wherever each
-    model has it: min a − min b lies between the smallest and the largest of the groups' own differences.
-    """
-    found: Cells = {}
+    """The smallest accuracy of a group with enough examples, over all group columns and simultaneous."""
     values = {name: _by_group(run) for name, run in runs.items()}
     shared = sorted(set.intersection(*(set(groups) for groups in values.values())))
     if not shared:
         return _undefined(runs, "no group has enough examples, or fairness.groups did not run")
+    right = {name: [groups[key] for key in shared] for name, groups in values.items()}
     each = 1 - (1 - _CONFIDENCE) / len(shared)
-    for name, groups in values.items():
-        limits = [wilson(int(groups[key].sum()), len(groups[key]), each) for key in shared]
-        shares = [float(groups[key].mean()) for key in shared]
+    found: Cells = {}
+    for name, groups in right.items():
+        limits = [wilson(int(group.sum()), len(group), each) for group in groups]
+        shares = [float(group.mean()) for group in groups]
         worst = int(np.argmin(shares))
-        change = None
-        if name != STANDARD:
-            base = [values[STANDARD][key] for key in shared]
-            gaps = [paired_difference(groups[key], b, each) for key, b in zip(shared, base, strict=True)]
-            change = Change(
-                difference=min(shares) - min(float(b.mean()) for b in base),
-                low=min(gap.low for gap in gaps),
-                high=max(gap.high for gap in gaps),
-                n=sum(len(b) for b in base),
-            )
         found[name] = Cell(
             value=shares[worst],
             low=min(limit.low for limit in limits),
             high=min(limit.high for limit in limits),
-            n=len(groups[shared[worst]]),
+            n=len(groups[worst]),
             slice=shared[worst],
-            change=change,
+            change=None if name == STANDARD else _worst_change(groups, right[STANDARD]),
         )
     return found
+
+
+def _worst_change(ours: list[NDArray[np.bool_]], base: list[NDArray[np.bool_]]) -> Change:
+    """min a − min b, for accuracies of the same groups, wherever each model has its smallest.
+
+    Where a has its smallest, its difference to b is at most that of the two minima; where b has its own, at
+    least. Which groups these can be, simultaneous intervals tell at half of the error; their paired
+    differences, simultaneous too, have the other half.
+    """
+    half = (1 - _CONFIDENCE) / 2
+    gaps = [paired_difference(a, b, 1 - half / len(base)) for a, b in zip(ours, base, strict=True)]
+    low = min(gaps[i].low for i in _perhaps_smallest(ours, half / (2 * len(base))))
+    high = max(gaps[i].high for i in _perhaps_smallest(base, half / (2 * len(base))))
+    difference = min(float(a.mean()) for a in ours) - min(float(b.mean()) for b in base)
+    return Change(difference=difference, low=low, high=high, n=sum(map(len, base)))
+
+
+def _perhaps_smallest(groups: list[NDArray[np.bool_]], error: float) -> list[int]:
+    limits = [wilson(int(group.sum()), len(group), 1 - error) for group in groups]
+    lowest = min(limit.high for limit in limits)
+    return [i for i, limit in enumerate(limits) if limit.low <= lowest]
 
 
 CELLS: dict[str, Callable[[Runs], Cells]] = {
@@ -235,6 +245,7 @@ def _shares(
     *,
     where: str = "",
     better: str = "higher",
+    remark: str = "",
 ) -> Cells:
     """The share of good rows of each, and its paired change; tables hold example_id and `good`."""
     found = {}
@@ -248,6 +259,7 @@ def _shares(
             n=n,
             slice=where,
             better=better,
+            remark=remark,
             reason=None if n else "the ledger has no such rows: its check failed",
             change=_change(table, tables[STANDARD]) if name != STANDARD else None,
         )

@@ -19,7 +19,7 @@ from raiaudit.audit.spec import LoadedSpec, load_spec
 from raiaudit.audit.statistics.intervals import clopper_pearson, paired_difference, wilson
 from raiaudit.audit.statistics.paired_auc import paired_auc_difference
 from raiaudit.audit.store import Home, Run
-from raiaudit.audit.tradeoff.cells import epsilon_lower
+from raiaudit.audit.tradeoff.cells import _worst_change, epsilon_lower
 from raiaudit.audit.tradeoff.study import Study, read_study, studies, study
 from raiaudit.audit.tradeoff.variants import Wishes, derive
 from raiaudit.cli import app
@@ -158,6 +158,22 @@ def test_the_worst_group_is_the_worst(made: Made) -> None:
         if cell.change is not None:
             assert cell.change.difference == pytest.approx(share - smallest["standard"])
             assert cell.change.low <= cell.change.difference <= cell.change.high
+
+
+def test_the_difference_of_worst_groups_is_covered_wherever_they_are() -> None:
+    """Coverage over 300 pairs of models whose worst groups differ (true difference −0.05)."""
+    rng, covered = np.random.default_rng(1), 0
+    sizes, a, b = (400, 300, 40), (0.75, 0.9, 0.9), (0.9, 0.8, 0.85)
+    for _ in range(300):
+        ours, base = [], []
+        for n, p, q in zip(sizes, a, b, strict=True):
+            u = rng.random(n)  # one draw for both: the models err on the same examples
+            ours.append(u < p)
+            base.append(u < q)
+        change = _worst_change(ours, base)
+        covered += change.low <= -0.05 <= change.high
+    assert covered >= 0.95 * 300
+    assert change.high - change.low < 0.25
 
 
 def test_a_finished_study_is_made_again_without_work(made: Made) -> None:
