@@ -26,6 +26,7 @@ from raiaudit.cli import app
 from raiaudit.errors import StorageError, UsageError
 from raiaudit.reports import charts
 from raiaudit.reports.tradeoff import cell_lines, tradeoff_markdown
+from raiaudit.reports.tradeoff_pdf import write_tradeoff_pdf
 
 RECIPE = (
     "{architecture: mlp, options: {hidden: 16}, epochs: 4, train_limit: 240, batch_size: 40, average: 0.5}"
@@ -185,11 +186,16 @@ def test_a_finished_study_is_made_again_without_work(made: Made) -> None:
 
 
 def test_the_command_prints_json_and_writes_markdown(made: Made) -> None:
-    out = made.spec.parent / "table.md"
+    out, pdf = made.spec.parent / "table.md", made.spec.parent / "table.pdf"
     wishes = ["--eps", "0.05", "--steps", "1", "--epsilon", "1", "--home", str(made.home.root)]
-    done = CliRunner().invoke(app, ["tradeoff", str(made.spec), *wishes, "--json", "--markdown", str(out)])
+    done = CliRunner().invoke(
+        app, ["tradeoff", str(made.spec), *wishes, "--json", "--markdown", str(out), "--pdf", str(pdf)]
+    )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["id"] == made.study.id
+    first = pdf.read_bytes()
+    assert first.startswith(b"%PDF-1.7")
+    assert write_tradeoff_pdf(read_study(studies(made.home)[0]), pdf).read_bytes() == first
     text = out.read_text()
     assert text.startswith("| | standard | adversarial | private | adversarial+private |")
     assert (
@@ -240,7 +246,7 @@ def test_the_charts_show_every_variant(made: Made) -> None:
     assert best == by_hand
     budget = charts.accuracy_against_budget(made.study)
     assert budget is not None
-    assert ">clean, adversarial training<" in charts.to_svg(budget)
+    assert ">clean, trained adversarially<" in charts.to_svg(budget)
     plain = made.study.model_copy(update={"rows": made.study.rows[:2]})
     assert charts.accuracy_against_budget(plain) is None
 
