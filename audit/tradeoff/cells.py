@@ -203,22 +203,26 @@ def worst_group_accuracy(runs: Runs) -> Cells:
 def _worst_change(ours: list[NDArray[np.bool_]], base: list[NDArray[np.bool_]]) -> Change:
     """min a − min b, for accuracies of the same groups, wherever each model has its smallest.
 
-    Where a has its smallest, its difference to b is at most that of the two minima; where b has its own, at
-    least. Which groups these can be, simultaneous intervals tell at half of the error; their paired
-    differences, simultaneous too, have the other half.
+    Half of the error goes to intervals of all accuracies, which bound each minimum and tell which groups can
+    have it; half to the groups' paired differences. Where a has its minimum, the difference is at most that
+    of the minima; where b has its own, at least. What both ways allow is the interval.
     """
-    half = (1 - _CONFIDENCE) / 2
-    gaps = [paired_difference(a, b, 1 - half / len(base)) for a, b in zip(ours, base, strict=True)]
-    low = min(gaps[i].low for i in _perhaps_smallest(ours, half / (2 * len(base))))
-    high = max(gaps[i].high for i in _perhaps_smallest(base, half / (2 * len(base))))
-    difference = min(float(a.mean()) for a in ours) - min(float(b.mean()) for b in base)
-    return Change(difference=difference, low=low, high=high, n=sum(map(len, base)))
-
-
-def _perhaps_smallest(groups: list[NDArray[np.bool_]], error: float) -> list[int]:
-    limits = [wilson(int(group.sum()), len(group), 1 - error) for group in groups]
-    lowest = min(limit.high for limit in limits)
-    return [i for i, limit in enumerate(limits) if limit.low <= lowest]
+    groups, half = len(base), (1 - _CONFIDENCE) / 2
+    of_a, of_b = (
+        [wilson(int(right.sum()), len(right), 1 - half / (2 * groups)) for right in side]
+        for side in (ours, base)
+    )
+    gaps = [paired_difference(a, b, 1 - half / groups) for a, b in zip(ours, base, strict=True)]
+    low_a, high_a = min(i.low for i in of_a), min(i.high for i in of_a)
+    low_b, high_b = min(i.low for i in of_b), min(i.high for i in of_b)
+    paired_low = min(gap.low for gap, i in zip(gaps, of_a, strict=True) if i.low <= high_a)
+    paired_high = max(gap.high for gap, i in zip(gaps, of_b, strict=True) if i.low <= high_b)
+    return Change(
+        difference=min(float(a.mean()) for a in ours) - min(float(b.mean()) for b in base),
+        low=max(paired_low, low_a - high_b),
+        high=min(paired_high, high_a - low_b),
+        n=sum(map(len, base)),
+    )
 
 
 CELLS: dict[str, Callable[[Runs], Cells]] = {

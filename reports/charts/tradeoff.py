@@ -88,7 +88,7 @@ def accuracy_against_budget(study: Study) -> AnyChart | None:
             cell = row.cells[metric]
             if cell.value is None or metric == "worst_group_accuracy":
                 continue
-            kind = f"{name}, trained adversarially" if robust else name
+            kind = f"{name} (adversarial)" if robust else name
             if epsilon is None:
                 lines.append({"kind": kind, "y": cell.value})
             else:

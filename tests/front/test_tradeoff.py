@@ -132,9 +132,8 @@ def test_accuracies_and_their_paired_differences_are_those_of_the_ledgers(made: 
 
 def test_the_true_positive_rate_is_at_the_smallest_rate_the_pool_supports(made: Made) -> None:
     cell = made.study.rows[0].cells["membership_tpr"]
-    assert (
-        cell.slice == "loss at 8.4 % FPR, the smallest that 240 non-members support"
-    )  # 10 of 120, rounded up
+    assert cell.slice == "loss at 8.4 % FPR"  # 10 of 120, rounded up
+    assert cell.remark == "8.4 % is the smallest FPR that 240 non-members support"
     assert cell.n == 240
     hits = round((cell.value or 0) * 240)
     assert (cell.low, cell.high) == pytest.approx(tuple(clopper_pearson(hits, 240)))
@@ -174,7 +173,7 @@ def test_the_difference_of_worst_groups_is_covered_wherever_they_are() -> None:
         change = _worst_change(ours, base)
         covered += change.low <= -0.05 <= change.high
     assert covered >= 0.95 * 300
-    assert change.high - change.low < 0.25
+    assert change.high - change.low < 0.3
 
 
 def test_a_finished_study_is_made_again_without_work(made: Made) -> None:
@@ -246,7 +245,7 @@ def test_the_charts_show_every_variant(made: Made) -> None:
     assert best == by_hand
     budget = charts.accuracy_against_budget(made.study)
     assert budget is not None
-    assert ">clean, trained adversarially<" in charts.to_svg(budget)
+    assert ">clean (adversarial)<" in charts.to_svg(budget)
     plain = made.study.model_copy(update={"rows": made.study.rows[:2]})
     assert charts.accuracy_against_budget(plain) is None
 
