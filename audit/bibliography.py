@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["BIBLIOGRAPHY"]
 
 BIBLIOGRAPHY: dict[str, str] = {
+    "abadi2016": "M. Abadi, A. Chu, I. Goodfellow, H. B. McMahan, I. Mironov, K. Talwar, L. Zhang. Deep "
+    "learning with differential privacy. ACM CCS 2016. arXiv:1607.00133",
     "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
@@ -12,9 +14,13 @@ BIBLIOGRAPHY: dict[str, str] = {
     "benjamini1995": "Y. Benjamini, Y. Hochberg. Controlling the false discovery rate: a practical and "
     "powerful approach to multiple testing. Journal of the Royal Statistical Society B 57 (1995) 289–300. "
     "doi:10.1111/j.2517-6161.1995.tb02031.x",
+    "bertran2023": "M. Bertran, S. Tang, M. Kearns, J. Morgenstern, A. Roth, Z. S. Wu. Scalable membership "
+    "inference attacks via quantile regression. NeurIPS 2023. arXiv:2307.03694",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
     "binomial proportions based on paired data. Journal of Educational and Behavioral "
     "Statistics 37 (2012) 479–488. doi:10.3102/1076998611411915",
+    "brannvall2026": "R. Brännvall. Exponential-family membership inference: from LiRA and RMIA to "
+    "BaVarIA. 2026. arXiv:2603.11799",
     "brier1950": "G. W. Brier. Verification of forecasts expressed in terms of probability. Monthly "
     "Weather Review 78 (1950) 1–3. doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
     "brocker2007": "J. Bröcker, L. A. Smith. Increasing the reliability of reliability diagrams. Weather "
@@ -27,6 +33,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "onion effect: memorization is relative. NeurIPS 2022. arXiv:2206.10469",
     "carlini2022": "N. Carlini, S. Chien, M. Nasr, S. Song, A. Terzis, F. Tramèr. Membership inference "
     "attacks from first principles. IEEE S&P 2022. arXiv:2112.03570",
+    "chen2020": "J. Chen, M. I. Jordan, M. J. Wainwright. HopSkipJumpAttack: a query-efficient "
+    "decision-based attack. IEEE S&P 2020. arXiv:1904.02144",
+    "choquette2021": "C. A. Choquette-Choo, F. Tramèr, N. Carlini, N. Papernot. Label-only membership "
+    "inference attacks. ICML 2021. arXiv:2007.14321",
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
     "in the case of the binomial. Biometrika 26 (1934) 404–413. "
     "doi:10.1093/biomet/26.4.404",
@@ -41,8 +51,12 @@ BIBLIOGRAPHY: dict[str, str] = {
     "837–845. doi:10.2307/2531595",
     "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
+    "dwork2006": "C. Dwork, K. Kenthapadi, F. McSherry, I. Mironov, M. Naor. Our data, ourselves: privacy "
+    "via distributed noise generation. EUROCRYPT 2006. doi:10.1007/11761679_29",
     "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical "
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
+    "fredrikson2015": "M. Fredrikson, S. Jha, T. Ristenpart. Model inversion attacks that exploit confidence "
+    "information and basic countermeasures. ACM CCS 2015. doi:10.1145/2810103.2813677",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
     "2021. arXiv:2106.02848",
     "gowal2018": "S. Gowal, K. Dvijotham, R. Stanforth, R. Bunel, C. Qin, J. Uesato, R. Arandjelovic, "
@@ -52,12 +66,18 @@ BIBLIOGRAPHY: dict[str, str] = {
     "networks. ICML 2017. arXiv:1706.04599",
     "hendrycks2019": "D. Hendrycks, T. Dietterich. Benchmarking neural network robustness to common "
     "corruptions and perturbations. ICLR 2019. arXiv:1903.12261",
+    "jayaraman2022": "B. Jayaraman, D. Evans. Are attribute inference attacks just imputation? ACM CCS 2022. "
+    "arXiv:2209.01292",
     "koopman1984": "P. A. R. Koopman. Confidence intervals for the ratio of two binomial proportions. "
     "Biometrics 40 (1984) 513–517. doi:10.2307/2531405",
     "koskela2020": "A. Koskela, J. Jälkö, A. Honkela. Computing tight differential privacy guarantees using "
     "FFT. AISTATS 2020. arXiv:1906.03049",
+    "lassila2025": "M. Lassila, J. Östman, K.-H. Ngo, A. Graell i Amat. Practical Bayes-optimal membership "
+    "inference attacks. NeurIPS 2025. arXiv:2505.24089",
     "madry2018": "A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards deep learning models "
     "resistant to adversarial attacks. ICLR 2018. arXiv:1706.06083",
+    "mahloujifar2025": "S. Mahloujifar, L. Melis, K. Chaudhuri. Auditing f-differential privacy in one run. "
+    "ICML 2025. arXiv:2410.22235",
     "mcnemar1947": "Q. McNemar. Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12 (1947) 153–157. doi:10.1007/BF02295996",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
@@ -68,16 +88,29 @@ BIBLIOGRAPHY: dict[str, str] = {
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "salem2019": "A. Salem, Y. Zhang, M. Humbert, P. Berrang, M. Fritz, M. Backes. ML-Leaks: model and data "
+    "independent membership inference attacks and defenses on machine learning models. NDSS 2019. "
+    "arXiv:1806.01246",
+    "secretsharer2019": "N. Carlini, C. Liu, Ú. Erlingsson, J. Kos, D. Song. The secret sharer: evaluating "
+    "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
+    "song2021": "L. Song, P. Mittal. Systematic evaluation of privacy risks of machine learning models. "
+    "USENIX Security 2021. arXiv:2003.10595",
+    "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
+    "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
     "2017. arXiv:1703.01365",
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "
     "distributions for populations of unknown distribution form. Annals of Mathematical Statistics 7 "
     "(1936) 122–128. doi:10.1214/aoms/1177732502",
+    "welch1947": "B. L. Welch. The generalization of ‘Student’s’ problem when several different population "
+    "variances are involved. Biometrika 34 (1947) 28–35. doi:10.1093/biomet/34.1-2.28",
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "
     "Journal of the American Statistical Association 22 (1927) 209–212. "
     "doi:10.1080/01621459.1927.10502953",
     "yeom2018": "S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. Privacy risk in machine learning: analyzing "
     "the connection to overfitting. IEEE CSF 2018. arXiv:1709.01604",
+    "zarifzadeh2024": "S. Zarifzadeh, P. Liu, R. Shokri. Low-cost high-power membership inference attacks. "
+    "ICML 2024. arXiv:2312.03562",
     "zimmermann2022": "R. S. Zimmermann, W. Brendel, F. Tramèr, N. Carlini. Increasing confidence in "
     "adversarial robustness evaluations. NeurIPS 2022. arXiv:2206.13991",
     "zou2008": "G. Y. Zou, A. Donner. Construction of confidence limits about effect measures: a "

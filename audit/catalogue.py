@@ -11,6 +11,9 @@ from raiaudit.audit.fairness.groups import Groups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.accounting import Accounting
 from raiaudit.audit.privacy.at_risk import AtRisk
+from raiaudit.audit.privacy.attribute_inference import AttributeInference
+from raiaudit.audit.privacy.canaries import CanaryAudit
+from raiaudit.audit.privacy.label_only import LabelOnly
 from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
 from raiaudit.audit.robustness.certified import CertifiedRobustness
@@ -30,8 +33,11 @@ CHECKS: dict[str, Check] = {
     "robustness.certified": CertifiedRobustness(),
     "robustness.character_noise": CharacterNoise(),
     "privacy.membership": Membership(),
+    "privacy.label_only": LabelOnly(),
+    "privacy.attribute_inference": AttributeInference(),
     "privacy.at_risk": AtRisk(),
     "privacy.accounting": Accounting(),
+    "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),

@@ -22,7 +22,8 @@ class Measurement(BaseModel):
     `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a
     citation id of the report's bibliography; `evidence` names the ledger columns it was computed from.
     `doubts` names metrics that cannot be trusted for the reason given here: no gate on one of them, or on
-    one whose name begins so, passes in a run with this measurement.
+    one whose name begins so, passes in a run with this measurement. `beside` is a key of `where`: a gate
+    that does not name it is about the measurement this one stands beside.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class Measurement(BaseModel):
     reason: str | None = None
     evidence: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    beside: str | None = None
 
     @model_validator(mode="after")
     def _undefined_has_a_reason(self) -> Measurement:
@@ -69,9 +71,10 @@ def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> 
     """Whether a gate's (metric, where) selects this measurement; numbers compare as labels print
     them, to four digits.
 
-    Keys that `where` leaves out match anything. `{class: 3}` finds the class called "3".
+    Keys that `where` leaves out match anything, but for what stands `beside`. `{class: 3}` finds the class
+    called "3".
     """
-    if measurement.metric != metric:
+    if measurement.metric != metric or (measurement.beside and measurement.beside not in where):
         return False
     for key, wanted in where.items():
         found = measurement.where.get(key)

@@ -274,6 +274,21 @@ def _histogram(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     yield _chart(caption, score_histogram(table), f"{table.height} bins.")
 
 
+def _epsilon(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import epsilon_bar
+
+    def number(value: float | None) -> str:
+        return "not defined" if value is None else f"{value:.3g}"
+
+    told = "; ".join(
+        f"{row['canaries']} canaries, {row['bound']}: shown {number(row['low'])}, "
+        f"a perfect attack {number(row['cap'])}, accountant {number(row['high'])}"
+        for row in table.iter_rows(named=True)
+    )
+    caption = "ε from both sides: what canaries showed at least, and what the accountant claims at most."
+    yield _chart(caption, epsilon_bar(table), told)
+
+
 def _risk(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     import polars as pl
 
@@ -442,6 +457,11 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
     "privacy.membership": (
         _Drawing("roc", _columns("fpr tpr attack"), "Membership ROC", _roc),
         _Drawing("histogram", _columns("low high count member"), "Score histogram", _histogram),
+    ),
+    "privacy.canaries": (
+        _Drawing(
+            "epsilon", _columns("canaries threat_model bound low cap high"), "ε from both sides", _epsilon
+        ),
     ),
     "privacy.at_risk": (
         _Drawing(

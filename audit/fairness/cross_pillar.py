@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -57,15 +57,13 @@ def robustness_by_group(
 def membership_by_group(
     report: Reporter, ledger: LedgerReader, attribute: str, minimum: int
 ) -> list[Measurement]:
-    """AUC of every membership attack in the ledger within each group: whose presence in training shows."""
-    from raiaudit.audit.privacy.membership_summary import membership_scores
+    """AUC of the headline attack, and of the loss, within each group: whose presence in training shows."""
+    from raiaudit.audit.privacy.membership_summary import headline, membership_scores
 
     held, group = ledger.columns(), f"membership.group.{attribute}"
     if group not in held:
         return []
-    attacks: list[Literal["lira", "loss"]] = ["loss"]
-    if any(column.startswith("membership.shadow.") for column in held):
-        attacks.insert(0, "lira")
+    attacks = dict.fromkeys([headline(ledger), "loss"])
     groups = ledger.scan(group).collect()
     found: list[Measurement] = []
     for attack in attacks:

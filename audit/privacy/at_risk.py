@@ -23,7 +23,8 @@ from raiaudit.audit.fairness.cells import UNKNOWN
 from raiaudit.audit.fairness.reporting import Reporter
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.privacy.exposed_examples import exposed_examples
-from raiaudit.audit.privacy.membership_summary import Attack, membership_scores, parted, strongest
+from raiaudit.audit.privacy.membership_attacks import RESCORED
+from raiaudit.audit.privacy.membership_summary import Attack, headline, membership_scores, parted
 from raiaudit.audit.privacy.onion import REMOVALS, newly_exposed, onion_measurements, onion_tasks, peel
 from raiaudit.audit.privacy.rates import threshold_at_fpr
 from raiaudit.audit.privacy.risk_by_group import Scored, adjusted, risk_by_group
@@ -79,7 +80,7 @@ class AtRisk:
         """The two trainings of the onion, where it is asked for and possible."""
         if not config.onion or _why_no_onion(ledger, subject):
             return []
-        attack = strongest(ledger)
+        attack = headline(ledger)
         scores = membership_scores(ledger, attack)
         return onion_tasks(self.id, self.version, attack, scores, config.onion, subject.seed)
 
@@ -91,7 +92,7 @@ class AtRisk:
         """Rates, gaps and tests of every group column, then what the onion showed."""
         if _MEMBER not in ledger.columns():
             return [_undefined("group_tpr", _NO_ROWS)]
-        attack = strongest(ledger)
+        attack = headline(ledger)
         scores = membership_scores(ledger, attack)
         threshold, why = _threshold(scores, attack, config, subject.seed)
         found = self._by_group(ledger, subject, config, scores, attack, threshold, why)
@@ -105,7 +106,7 @@ class AtRisk:
         """`exposed`: the most exposed members; `by_group`: rates as a table; `next`: who is newly exposed."""
         if _MEMBER not in ledger.columns():
             return {}
-        attack = strongest(ledger)
+        attack = headline(ledger)
         scores = membership_scores(ledger, attack)
         tables: dict[str, pl.DataFrame] = {}
         if config.exposed:
@@ -189,6 +190,10 @@ def _why_no_onion(ledger: LedgerReader, subject: Subject) -> str | None:
         return _NO_ROWS
     if Capability.RETRAINING not in subject.capabilities:
         return "how this model was trained is not known, so it cannot be trained without anybody"
+    if (attack := headline(ledger)) not in RESCORED:
+        return (
+            f"what {attack} would say of a model trained anew cannot be told from its φ: name another first"
+        )
     return None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from raiaudit.audit.privacy.membership_summary import signals_of
+from raiaudit.audit.privacy.membership_summary import has_shadows, signals_of
 from raiaudit.audit.statistics.intervals import clopper_pearson
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def exposed_examples(ledger: LedgerReader, attack: str, scores: pl.DataFrame, co
     )
     if attack == "lira":
         table = table.with_columns(posterior=pl.Series(expit(table["score"].to_numpy())))
-    if attack == "loss":
+    if not has_shadows(ledger):
         return table
     rows, signals = signals_of(ledger)
     return table.join(_beside_shadows(rows["example_id"], signals), on="example_id", how="left").sort("rank")

@@ -1,28 +1,44 @@
 """Membership inference: can an adversary tell who was in the training data?
 
-Two attacks. `loss` (Yeom et al., arXiv:1709.01604) thresholds the example's loss and needs no other
-model. `lira` (Carlini et al., arXiv:2112.03570) compares the target's φ with that of shadow models
-trained with and without the example; it runs the loss attack as well.
+`attack` names one attack or several. Shadow-free ones (`loss`, arXiv:1709.01604; `confidence`, `entropy`,
+`modified_entropy`, `quantile`) look at the target alone; `lira` (arXiv:2112.03570), `rmia`
+(arXiv:2312.03562), `base` (arXiv:2505.24089) and `bavaria_t`, `bavaria_n` (arXiv:2603.11799) compare the
+target's φ with that of shadow models trained with and without the example, `…_offline` with those without it
+alone. The first is the headline: gates that name no attack judge it, and other checks go by it. `loss` runs
+beside any.
 
-A task is the target, or an ensemble of at most 16 shadow models (`shadows.py`).
+By default LiRA is the headline, with RMIA and BASE beside it: all score the same φ, in milliseconds, and with
+few shadows who finds most differs between models.
+
+A task is the target, the quantile regression, or an ensemble of at most 16 shadow models (`shadows.py`).
 
 Ledger columns, one row a point of the pool: `membership.member`, `.population` (false), `.phi`, `.loss`,
-`.loss.score`, `.confidence`, `.entropy`, `.modified_entropy`, `.group.<attribute>`; per shadow
-`membership.shadow.<kk>.phi`, `.keep` and `.engine`. Rows of the population (points nobody trains on) have the
-same columns, with `membership.member` null and `.population` true.
+`.loss.score`, `.confidence_logit` (log-odds of the predicted class, whatever the label), `.entropy`,
+`.modified_entropy`, `.group.<attribute>`, `.quantile.score`; per shadow `membership.shadow.<kk>.phi`, `.keep`
+and `.engine`; `membership.headline.<attack>` where the headline is neither LiRA with shadow models nor
+the loss without. Rows of the population (points nobody trains on) have the same columns, with
+`membership.member` null and `.population` true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.membership_summary import by_group, membership_scores, of_attack, parted
+from raiaudit.audit.privacy.membership_attacks import SHADOW_FREE, Attack, why_no_shadows
+from raiaudit.audit.privacy.membership_measurements import (
+    Attacked,
+    by_group,
+    method_of,
+    of_attack,
+    undefined,
+)
+from raiaudit.audit.privacy.membership_summary import HEADLINE, membership_scores, parted, score_all
 from raiaudit.audit.privacy.pool import joined, pool_of, why_no_pool
 from raiaudit.audit.privacy.rates import histogram, roc
 from raiaudit.errors import CapabilityError
@@ -36,14 +52,28 @@ if TYPE_CHECKING:
 __all__ = ["Membership", "MembershipConfig", "membership_scores"]
 
 _TASK = 16  # shadows of one ensemble: fixed, so that tasks do not depend on the machine
-_FEWEST = 4  # shadows: with two on a side of a point, its φ has a spread
+
+
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+Attacks = Annotated[
+    tuple[Attack, ...],
+    BeforeValidator(_listed, json_schema_input_type=Attack | tuple[Attack, ...]),
+    Field(min_length=1),
+]
+"""One name or several."""
 
 
 class MembershipConfig(CheckConfig):
-    """Which attack, with how many shadow models, on how many examples."""
+    """Which attacks, with how many shadow models, on how many examples."""
 
-    attack: Literal["lira", "loss"] = "lira"
-    shadows: int = Field(default=8, ge=0, description="shadow models of LiRA; an even number, at least 4")
+    attack: Attacks = Field(
+        default=("lira", "rmia", "base", "loss"),
+        description="one or several; the first is the headline, and `loss` runs beside any",
+    )
+    shadows: int = Field(default=8, ge=0, description="shadow models; an even number, at least 4 for LiRA")
     pool: int = Field(default=500, ge=2, description="members, and as many non-members, where there are")
     population: int = Field(
         default=500,
@@ -56,6 +86,11 @@ class MembershipConfig(CheckConfig):
     fpr: Fractions = Field(
         default=(0.1, 0.01, 0.001), description="false-positive rates at which the true-positive rate is read"
     )
+
+    @field_validator("attack")
+    @classmethod
+    def _once(cls, attack: tuple[Attack, ...]) -> tuple[Attack, ...]:
+        return tuple(dict.fromkeys(attack))
 
     @field_validator("shadows")
     @classmethod
@@ -71,12 +106,17 @@ class MembershipConfig(CheckConfig):
             raise ValueError("a false-positive rate lies strictly between 0 and 1")
         return tuple(sorted(set(fpr), reverse=True))
 
+    @property
+    def attacks(self) -> tuple[Attack, ...]:
+        """All that run, the headline first."""
+        return tuple(dict.fromkeys((*self.attack, "loss")))
+
 
 class Membership:
     """One task for the target's signals, one for each ensemble of shadow models."""
 
     id: ClassVar[str] = "privacy.membership"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Can an adversary tell whose data the model was trained on?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.TRAINING_DATA})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -85,37 +125,37 @@ class Membership:
     def tasks(self, subject: Subject, config: MembershipConfig) -> Sequence[Task]:
         """The target first.
 
-        Raises `CapabilityError` when there are no two examples on a side, and for LiRA on a model without a
-        recipe, or with too few shadows.
+        Raises `CapabilityError` when there are no two examples on a side, and when none of the attacks named
+        can run: on a model without a recipe, or with too few shadows.
         """
         if why := why_no_pool(subject):
             raise CapabilityError(why, where=f"{self.id} pool")
-        pool = {"pool": config.pool, "population": config.population}
-        target = Task(check=self.id, name="target", config=pool, version=self.version)
-        if config.attack == "loss":
-            return [target]
-        if Capability.RETRAINING not in subject.capabilities:
+        unable = {attack: why_no_shadows(attack, subject, config.shadows) for attack in config.attack}
+        able = [attack for attack, why in unable.items() if not why]
+        if not able:
             raise CapabilityError(
-                "LiRA trains shadow models, and how this model was trained is not known",
+                unable[config.attack[0]],
                 where=f"{self.id} attack",
-                remedy="set attack: loss, or audit a model trained from a recipe",
+                remedy="set attack: loss, or audit a model trained from a recipe, with shadows: 4 or more",
             )
-        if config.shadows < _FEWEST:
-            raise CapabilityError(
-                f"{config.shadows} shadow models leave points with fewer than two models on a side, that "
-                "trained on them or did not",
-                where=f"{self.id} shadows",
-                remedy=f"set shadows: {_FEWEST} or more (even), or attack: loss",
-            )
-        return [target] + [
-            Task(
-                check=self.id,
-                name=f"shadows-{first:03d}-{min(first + _TASK, config.shadows) - 1:03d}",
+        pool = {"pool": config.pool, "population": config.population}
+
+        def task(name: str, **more: Any) -> Task:
+            return Task(check=self.id, name=name, version=self.version, **{"config": pool, **more})
+
+        tasks = [task("target")]
+        trained = any(attack not in SHADOW_FREE for attack in able)
+        if able[0] != ("lira" if trained else "loss"):
+            tasks.append(task(f"headline-{able[0]}", params={"headline": able[0]}))
+        if "quantile" in able:
+            tasks.append(task("quantile"))
+        return tasks + [
+            task(
+                f"shadows-{first:03d}-{min(first + _TASK, config.shadows) - 1:03d}",
                 params={"first": first, "shadows": config.shadows},
                 config={**pool, "ensemble": config.ensemble},
-                version=self.version,
             )
-            for first in range(0, config.shadows, _TASK)
+            for first in range(0, config.shadows if trained else 0, _TASK)
         ]
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
@@ -125,6 +165,10 @@ class Membership:
         pool = pool_of(subject, task.config["pool"], task.config["population"])
         if task.name == "target":
             return _target(pool, subject)
+        if task.name == "quantile":
+            return _quantile(pool, subject)
+        if named := task.params.get("headline"):
+            return pl.DataFrame({"example_id": pool.points.ids, HEADLINE + named: True})
         first, shadows = task.params["first"], task.params["shadows"]
         numbers = range(first, min(first + _TASK, shadows))
         found = shadow_signals(subject, pool, numbers, shadows, task.config["ensemble"])
@@ -140,30 +184,69 @@ class Membership:
     def summarise(
         self, ledger: LedgerReader, subject: Subject, config: MembershipConfig
     ) -> list[Measurement]:
-        """AUC, TPR at small FPR and advantage of each attack; AUC by group for the stronger design."""
+        """AUC, TPR at small FPR and advantage of each attack; AUC by group for the headline."""
+        scores = score_all(ledger, config.attacks)
         found: list[Measurement] = []
-        for attack in _attacks(config):
-            scores = membership_scores(ledger, attack)
-            found += of_attack(self.id, attack, scores, config.fpr, subject.seed)
-        found += by_group(self.id, config.attack, ledger, membership_scores(ledger, config.attack))
-        return found
+        for attack in config.attacks:
+            of = self._attacked(attack, subject, config, scores.population)
+            if (table := scores.tables.get(attack)) is not None:
+                found += of_attack(of, table, config.fpr)
+            else:
+                why = why_no_shadows(attack, subject, config.shadows) or scores.reasons[attack]
+                found += undefined(of, config.fpr, why)
+        grouped = next(attack for attack in config.attacks if attack in scores.tables)
+        of = self._attacked(grouped, subject, config, scores.population)
+        return found + by_group(of, ledger, scores.tables[grouped])
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: MembershipConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`roc` of each attack; `histogram`: the scores of the configured one."""
-        curves = []
-        for attack in _attacks(config):
-            inside, outside = parted(membership_scores(ledger, attack))
-            curves.append(roc(inside, outside).with_columns(attack=pl.lit(attack)))
-        return {
-            "roc": pl.concat(curves),
-            "histogram": histogram(*parted(membership_scores(ledger, config.attack))),
-        }
+        """`roc` of each attack, its `rank` 0 for the headline; `histogram`: the headline's scores."""
+        scores = score_all(ledger, config.attacks)
+        shown = [attack for attack in config.attacks if attack in scores.tables]
+        curves = [
+            roc(*parted(scores.tables[attack])).with_columns(attack=pl.lit(attack), rank=pl.lit(rank))
+            for rank, attack in enumerate(shown)
+        ]
+        return {"roc": pl.concat(curves), "histogram": histogram(*parted(scores.tables[shown[0]]))}
+
+    def _attacked(
+        self, attack: Attack, subject: Subject, config: MembershipConfig, population: int
+    ) -> Attacked:
+        columns = ["membership.member", "membership.phi"]
+        if attack in SHADOW_FREE:
+            columns[1] = f"membership.{attack}" + (".score" if attack in ("loss", "quantile") else "")
+        else:
+            columns.append("membership.shadow.*")
+        return Attacked(
+            check=self.id,
+            attack=attack,
+            evidence=tuple(columns),
+            seed=subject.seed,
+            method=method_of(attack),
+            first=attack == config.attack[0],
+            levels=population if attack.startswith("rmia") else None,
+        )
 
 
-def _attacks(config: MembershipConfig) -> tuple[Literal["lira", "loss"], ...]:
-    return ("loss",) if config.attack == "loss" else ("lira", "loss")
+def _quantile(pool: Pool, subject: Subject) -> pl.DataFrame:
+    """The score by quantile regression, learned from the non-members and the population."""
+    import numpy as np
+
+    from raiaudit.attacks.inference import quantile
+    from raiaudit.audit.privacy.knowledge import features_of
+    from raiaudit.audit.privacy.signals import mirrors, phi_of
+
+    asked = joined(pool.points, pool.population)
+    outside_N = np.concatenate([~pool.member_P, np.ones(len(pool.population), dtype=np.bool_)])
+    score_N = quantile.score(
+        phi_of(subject.version.classifier, asked, str(subject.device), mirror=mirrors(subject)),
+        features_of(asked, len(subject.dataset.classes)),
+        outside_N,
+        folds=min(5, int(outside_N.sum())),
+        seed=subject.seed,
+    )
+    return pl.DataFrame({"example_id": asked.ids, "membership.quantile.score": score_N})
 
 
 def _target(pool: Pool, subject: Subject) -> pl.DataFrame:
@@ -183,9 +266,9 @@ def _target(pool: Pool, subject: Subject) -> pl.DataFrame:
             "membership.phi": pl.Series(outputs.phi_N, dtype=pl.Float32),
             "membership.loss": outputs.loss_N,
             "membership.loss.score": -outputs.loss_N,
-            "membership.confidence": outputs.confidence_N,
-            "membership.entropy": outputs.entropy_N,
-            "membership.modified_entropy": outputs.modified_entropy_N,
+            "membership.confidence_logit": outputs.uncertainty.confidence_N,
+            "membership.entropy": outputs.uncertainty.entropy_N,
+            "membership.modified_entropy": outputs.uncertainty.modified_entropy_N,
             **groups,
         },
         schema_overrides={"membership.member": pl.Boolean},

@@ -1,17 +1,18 @@
-"""What the rows of `privacy.membership` amount to: one score a point, and how well it separates."""
+"""What the rows of `privacy.membership` say of each point: its signals, and the score of every attack."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from raiaudit.audit.measurement import Measurement, Scalar
-from raiaudit.audit.privacy.rates import advantage, tpr_at_fpr
-from raiaudit.audit.statistics.intervals import auc_delong
-from raiaudit.audit.statistics.keyed import keyed_rng
+from raiaudit.audit.privacy.membership_attacks import ATTACKS, RESCORED, SHADOW_FREE, Attack, why_no_score
+from raiaudit.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,53 +20,121 @@ if TYPE_CHECKING:
     from raiaudit.attacks.inference import Signals
     from raiaudit.audit.ledger import LedgerReader
 
-__all__ = ["Attack", "by_group", "membership_scores", "of_attack", "parted", "signals_of", "strongest"]
+__all__ = [
+    "HEADLINE",
+    "Attack",
+    "Scores",
+    "has_shadows",
+    "headline",
+    "membership_scores",
+    "parted",
+    "score_all",
+    "signals_of",
+]
 
-Attack = Literal["lira", "loss"]
+HEADLINE = "membership.headline."
 
 _SHADOW = re.compile(r"membership\.shadow\.\d+\.phi")
 _PHI = "membership.phi"
-_GROUP = "membership.group."
-_SMALLEST_GROUP = 10  # members and non-members, each
+_MEMBER = "membership.member"
+_POPULATION = "membership.population"
+_UNCERTAINTY = ("membership.confidence_logit", "membership.entropy", "membership.modified_entropy")
+_HELD = {"loss": "membership.loss.score", "quantile": "membership.quantile.score"}
+"""Scores that the ledger has: the loss is of the input as it is, φ the mean over queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`tables`: example_id, score, member by attack; `reasons` why another has none; Z of the population."""
+
+    tables: dict[Attack, pl.DataFrame]
+    reasons: dict[Attack, str]
+    population: int
+
+
+def has_shadows(ledger: LedgerReader) -> bool:
+    """Whether shadow models were asked about the points."""
+    return any(_SHADOW.fullmatch(column) for column in ledger.columns())
+
+
+def headline(ledger: LedgerReader) -> Attack:
+    """The attack that other checks go by: the first that the spec names and that can run."""
+    held = ledger.columns()
+    named = (attack for attack in ATTACKS if HEADLINE + attack in held)
+    return next(named, "lira" if has_shadows(ledger) else "loss")
+
+
+def score_all(ledger: LedgerReader, attacks: Iterable[Attack], *, phi: str = _PHI) -> Scores:
+    """Every attack's scores from one reading of the ledger; one that cannot says why, the others go on.
+
+    `phi` is the column of the target's φ; another one asks what the attacks would say of another model.
+    """
+    from raiaudit.attacks.inference import INFERENCE
+
+    tables: dict[Attack, pl.DataFrame] = {}
+    reasons: dict[Attack, str] = {}
+    population = 0
+
+    @cache
+    def read(shadows: bool) -> tuple[pl.DataFrame, Signals]:
+        return signals_of(ledger, phi, shadows=shadows)
+
+    for attack in attacks:
+        try:
+            if attack in _HELD and phi == _PHI:
+                score = pl.col(_HELD[attack])
+                rows = ledger.scan(_HELD[attack], _MEMBER).drop_nulls().collect()
+            else:
+                if phi != _PHI and attack not in RESCORED:
+                    raise UsageError(f"{attack} takes more of a model than its φ")
+                rows, signals = read(attack not in SHADOW_FREE)
+                if why := why_no_score(attack, signals):
+                    raise UsageError(why)
+                population = 0 if signals.population_phi_Z is None else len(signals.population_phi_Z)
+                score = pl.lit(pl.Series(INFERENCE[attack](signals)))
+            tables[attack] = rows.select("example_id", score=score, member=_MEMBER)
+        except UsageError as error:
+            reasons[attack] = str(error)
+    return Scores(tables, reasons, population)
 
 
 def membership_scores(ledger: LedgerReader, attack: Attack | None = None, *, phi: str = _PHI) -> pl.DataFrame:
-    """example_id, score (larger: more likely a member), member. Default: LiRA where shadows were trained.
+    """example_id, score (larger: more likely a member), member; by default of the headline attack.
 
-    `phi` is the column of the target's φ; another one asks what the attack would say of another model.
+    Raises `UsageError` where that attack cannot be scored.
     """
-    if attack is None:
-        attack = strongest(ledger)
-    if attack == "loss":
-        held = "membership.loss.score" if phi == _PHI else phi
-        rows = ledger.scan(held, "membership.member").drop_nulls().collect()
-        values = rows[held].to_numpy().astype(np.float64)
-        score = values if phi == _PHI else -np.logaddexp(0.0, -values)
-    else:
-        from raiaudit.attacks.inference import INFERENCE
-
-        rows, signals = signals_of(ledger, phi)
-        score = INFERENCE["lira"](signals)
-    return rows.select("example_id", pl.Series("score", score), member=pl.col("membership.member"))
+    attack = attack or headline(ledger)
+    found = score_all(ledger, [attack], phi=phi)
+    if attack in found.reasons:
+        raise UsageError(found.reasons[attack], where="privacy.membership")
+    return found.tables[attack]
 
 
-def strongest(ledger: LedgerReader) -> Attack:
-    """The strongest attack that the ledger has the signals for."""
-    return "lira" if any(_SHADOW.fullmatch(column) for column in ledger.columns()) else "loss"
+def signals_of(
+    ledger: LedgerReader, phi: str = _PHI, *, shadows: bool = True
+) -> tuple[pl.DataFrame, Signals]:
+    """Rows with example_id and membership.member, and what target and shadows say of the same points.
 
+    Without `shadows` the target's alone. Raises `UsageError` where a φ is no finite number.
+    """
+    from raiaudit.attacks.inference import Signals, Uncertainty
 
-def signals_of(ledger: LedgerReader, phi: str = _PHI) -> tuple[pl.DataFrame, Signals]:
-    """Rows with example_id and membership.member, and the signals of the same points: target and shadows."""
-    from raiaudit.attacks.inference import Signals
-
-    shadows = sorted(column for column in ledger.columns() if _SHADOW.fullmatch(column))
-    keeps = [column.removesuffix("phi") + "keep" for column in shadows]
-    wanted = [phi, "membership.member", *shadows, *keeps]
-    rows = ledger.scan(*wanted).drop_nulls(wanted).collect()
+    held = ledger.columns()
+    asked = sorted(column for column in held if _SHADOW.fullmatch(column)) if shadows else []
+    keeps = [column.removesuffix("phi") + "keep" for column in asked]
+    needed = [phi, *asked, *keeps]
+    told = list(_UNCERTAINTY) if phi == _PHI and held.issuperset(_UNCERTAINTY) else []
+    marked = [_POPULATION] if _POPULATION in held else []
+    every = ledger.scan(*needed, _MEMBER, *told, *marked).drop_nulls(needed).collect()
+    rows = every.drop_nulls(_MEMBER)
+    nobody = every.filter(_POPULATION) if marked and asked else every.clear()
     signals = Signals(
-        rows[phi].to_numpy().astype(np.float64),
-        rows.select(shadows).to_numpy().T.astype(np.float64),
-        rows.select(keeps).to_numpy().T,
+        _array(rows, [phi])[0],
+        _array(rows, asked),
+        rows.select(keeps).to_numpy().T if asked else np.empty((0, rows.height), dtype=np.bool_),
+        population_phi_Z=_array(nobody, [phi])[0] if nobody.height else None,
+        shadow_population_phi_MZ=_array(nobody, asked) if nobody.height else None,
+        uncertainty=Uncertainty(*_array(rows, told)) if told else None,
     )
     return rows, signals
 
@@ -76,123 +145,8 @@ def parted(scores: pl.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float6
     return score[member], score[~member]
 
 
-def of_attack(
-    check: str, attack: str, scores: pl.DataFrame, rates: tuple[float, ...], seed: int
-) -> list[Measurement]:
-    """AUC, advantage, and TPR with the FPR that was realised, at each rate."""
-    inside, outside = parted(scores)
-    used = _evidence(attack)
-
-    def measurement(metric: str, value: float | None, n: int, **more: Any) -> Measurement:
-        where = {"attack": attack, **more.pop("where", {})}
-        return Measurement(check=check, metric=metric, value=value, n=n, where=where, evidence=used, **more)
-
-    area = auc_delong(inside, outside)
-    found = [
-        measurement(
-            "membership_auc",
-            area.value,
-            len(scores),
-            low=area.low if area.value is not None else None,
-            high=area.high if area.value is not None else None,
-            better="lower",
-            method="delong1988",
-            reason=None if area.value is not None else "there are no members or no non-members",
-        )
-    ]
-    gain = advantage(inside, outside, keyed_rng(seed, check, attack, "advantage"))
-    found.append(
-        measurement(
-            "membership_advantage",
-            gain.value if gain else None,
-            gain.n if gain else len(scores),
-            low=gain.interval.low if gain else None,
-            high=gain.interval.high if gain else None,
-            better="lower",
-            method="yeom2018",
-            reason=None if gain else "fewer than two members or non-members",
-        )
+def _array(rows: pl.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+    """One row a column, float64."""
+    return np.array([rows[column].to_numpy() for column in columns], dtype=np.float64).reshape(
+        len(columns), rows.height
     )
-    for rate in rates:
-        cell, why = tpr_at_fpr(inside, outside, rate, keyed_rng(seed, check, attack, "tpr", rate))
-        where = {"fpr": rate}
-        if cell is None:
-            found.append(
-                measurement(
-                    "tpr_at_fpr",
-                    None,
-                    len(scores),
-                    where=where,
-                    better="lower",
-                    method="carlini2022",
-                    reason=why,
-                )
-            )
-            continue
-        found.append(
-            measurement(
-                "tpr_at_fpr",
-                cell.tpr,
-                len(inside),
-                low=cell.tpr_interval.low,
-                high=cell.tpr_interval.high,
-                where=where,
-                better="lower",
-                method="carlini2022",
-            )
-        )
-        found.append(
-            measurement(
-                "realised_fpr",
-                cell.fpr,
-                cell.n_out,
-                low=cell.fpr_interval.low,
-                high=cell.fpr_interval.high,
-                where=where,
-                better="neither",
-                method="clopper1934",
-            )
-        )
-    return found
-
-
-def by_group(check: str, attack: str, ledger: LedgerReader, scores: pl.DataFrame) -> list[Measurement]:
-    """AUC within each group; its own metric, so that a gate on the whole does not select small groups."""
-    attributes = sorted(column for column in ledger.columns() if column.startswith(_GROUP))
-    found = []
-    for column in attributes:
-        rows = scores.join(ledger.scan(column).collect(), on="example_id").drop_nulls(column)
-        for (group,), part in sorted(rows.group_by(column), key=lambda item: str(item[0])):
-            inside, outside = parted(part)
-            enough = min(len(inside), len(outside)) >= _SMALLEST_GROUP
-            area = auc_delong(inside, outside) if enough else None
-            where: dict[str, Scalar] = {
-                "attack": attack,
-                "attribute": column.removeprefix(_GROUP),
-                "group": str(group),
-            }
-            found.append(
-                Measurement(
-                    check=check,
-                    metric="group_membership_auc",
-                    value=area.value if area else None,
-                    low=area.low if area else None,
-                    high=area.high if area else None,
-                    n=len(part),
-                    better="lower",
-                    where=where,
-                    method="delong1988",
-                    reason=None
-                    if area
-                    else f"{len(inside)} members and {len(outside)} non-members: "
-                    f"at least {_SMALLEST_GROUP} of each are needed",
-                    evidence=(*_evidence(attack), column),
-                )
-            )
-    return found
-
-
-def _evidence(attack: str) -> tuple[str, ...]:
-    if attack == "loss":
-        return ("membership.member", "membership.loss.score")
-    return ("membership.member", "membership.phi", "membership.shadow.*")

@@ -2,8 +2,7 @@
 
 φ = log p_y − log Σ_{k≠y} p_k in evaluation mode, the mean over the queries: the input as it is, and its
 mirror image where the recipe's augmentation mirrors (Carlini et al., arXiv:2112.03570, section VI). Of the
-target also, for the input as it is: the loss, the confidence p_y, the entropy −Σ_k p_k log p_k and the
-modified entropy −(1 − p_y) log p_y − Σ_{k≠y} p_k log(1 − p_k) (Song & Mittal, arXiv:2003.10595).
+target also, for the input as it is: the loss, and how sure it is (`Uncertainty` of attacks/inference).
 
 Shapes: N points, K classes.
 """
@@ -20,6 +19,7 @@ from raiaudit.models.data.dataset import take
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from raiaudit.attacks.inference import Uncertainty
     from raiaudit.audit.subject import Subject
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Split
@@ -33,13 +33,11 @@ _BATCH = 512
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """One number a point each; all float64."""
+    """φ and loss a point, float64, and the target's uncertainty."""
 
     phi_N: Floats
     loss_N: Floats
-    confidence_N: Floats
-    entropy_N: Floats
-    modified_entropy_N: Floats
+    uncertainty: Uncertainty
 
 
 def mirrors(subject: Subject) -> bool:
@@ -59,28 +57,11 @@ def phi_of(classifier: Classifier, points: Split, device: str, *, mirror: bool) 
 
 def outputs_of(classifier: Classifier, points: Split, device: str, *, mirror: bool) -> Outputs:
     """φ over the queries, and what the answer to the input as it is tells."""
-    from raiaudit.attacks.inference import phi
+    from raiaudit.attacks.inference import phi, uncertainty
 
     logits_QNK, y_N = _logits(classifier, points, device, mirror), points.labels
     phi_QN = np.array([phi(logits_NK, y_N) for logits_NK in logits_QNK])
-    rows, plain_NK = np.arange(len(y_N)), logits_QNK[0].astype(np.float64)
-    log_p_NK = plain_NK - np.logaddexp.reduce(plain_NK, axis=1, keepdims=True)
-    p_NK = np.exp(log_p_NK)
-    log_rest_NK = np.log1p(-np.minimum(p_NK, 0.5))
-    # log p and log(1 − p) of the likeliest class from its φ, which keeps its digits where p rounds to 1.
-    first_N = plain_NK.argmax(1)
-    phi_first_N = phi(plain_NK, first_N)
-    log_p_NK[rows, first_N] = -np.logaddexp(0.0, -phi_first_N)
-    log_rest_NK[rows, first_N] = -np.logaddexp(0.0, phi_first_N)
-    wrong_NK = p_NK * log_rest_NK
-    wrong_NK[rows, y_N] = 0.0
-    return Outputs(
-        phi_N=phi_QN.mean(0),
-        loss_N=np.logaddexp(0.0, -phi_QN[0]),
-        confidence_N=p_NK[rows, y_N],
-        entropy_N=-(p_NK * log_p_NK).sum(1),
-        modified_entropy_N=-np.exp(log_rest_NK[rows, y_N]) * log_p_NK[rows, y_N] - wrong_NK.sum(1),
-    )
+    return Outputs(phi_QN.mean(0), np.logaddexp(0.0, -phi_QN[0]), uncertainty(logits_QNK[0], y_N))
 
 
 def _logits(classifier: Classifier, points: Split, device: str, mirror: bool) -> list[NDArray[np.float32]]:

@@ -1,17 +1,32 @@
-"""The mean of a per-example quantity as a measurement, with its bootstrap interval."""
+"""Means of per-example quantities: one as a measurement with its bootstrap interval, the gap between two."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from scipy.special import stdtrit
+
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.statistics.intervals import mean_bootstrap
+from raiaudit.audit.statistics.intervals import Interval, mean_bootstrap
 from raiaudit.audit.statistics.keyed import keyed_rng
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
-__all__ = ["mean_measurement"]
+__all__ = ["mean_gap", "mean_measurement"]
+
+
+def mean_gap(a_M: NDArray[np.float64], b_N: NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """Of mean(a) − mean(b), samples apart: Welch's (doi:10.1093/biomet/34.1-2.28). At least two of each."""
+    gap = float(a_M.mean() - b_N.mean())
+    parts = a_M.var(ddof=1) / len(a_M), b_N.var(ddof=1) / len(b_N)
+    if not sum(parts):
+        return Interval(gap, gap)
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(a_M) - 1) + parts[1] ** 2 / (len(b_N) - 1))
+    reach = float(stdtrit(freedom, 0.5 + confidence / 2) * np.sqrt(sum(parts)))
+    return Interval(gap - reach, gap + reach)
 
 
 def mean_measurement(

@@ -17,7 +17,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from raiaudit.audit.fairness.cells import UNKNOWN
-from raiaudit.audit.privacy.membership_summary import Attack, membership_scores, parted, strongest
+from raiaudit.audit.privacy.membership_summary import Attack, headline, membership_scores, parted
 from raiaudit.audit.privacy.rates import smallest_fpr, threshold_at_fpr
 from raiaudit.audit.statistics.intervals import (
     Interval,
@@ -284,7 +284,7 @@ def _scores(runs: Runs) -> tuple[Attack | None, dict[str, pl.DataFrame]]:
     """The attack, and each run's scores of the same points in the same order."""
     if any("membership.member" not in run.ledger.columns() for run in runs.values()):
         return None, {}
-    attacks = {strongest(run.ledger) for run in runs.values()}
+    attacks = {headline(run.ledger) for run in runs.values()}
     attack: Attack = attacks.pop() if len(attacks) == 1 else "loss"
     tables = {name: membership_scores(run.ledger, attack).sort("example_id") for name, run in runs.items()}
     ids = tables[STANDARD]["example_id"]

@@ -86,7 +86,7 @@ def test_an_overfitted_model_gives_its_members_away(
     assert scores.columns == ["example_id", "score", "member"]
     assert scores["member"].sum() == 120
     evidence = Membership().evidence(ledger, subject, CONFIG)
-    assert set(evidence["roc"]["attack"]) == {"lira", "loss"}
+    assert set(evidence["roc"]["attack"]) == {"lira", "rmia", "base", "loss"}
     assert evidence["histogram"]["count"].sum() == 240
 
 
@@ -112,8 +112,13 @@ def test_the_loss_attack_needs_no_recipe_and_lira_does(
     dataset, version = overfitted
     subject = make_subject(version.classifier, dataset)
     with pytest.raises(CapabilityError, match="shadow models"):
-        Membership().tasks(subject, CONFIG)
-    config = MembershipConfig(attack="loss", pool=120)
+        Membership().tasks(subject, MembershipConfig(attack=("lira",)))
+    mixed = measured(run_check(Membership(), subject, CONFIG), subject, CONFIG)
+    for attack in ("lira", "rmia", "base"):
+        assert "how this model was trained is not known" in str(
+            mixed[f"membership_auc (attack={attack})"].reason
+        )
+    config = MembershipConfig.model_validate({"attack": "loss", "pool": 120})
     found = measured(run_check(Membership(), subject, config), subject, config)
     assert {m.where["attack"] for m in found.values()} == {"loss"}
     assert (found["membership_auc (attack=loss)"].low or 0) > 0.6
@@ -162,7 +167,7 @@ def test_the_same_pool_serves_every_task_whatever_the_attack(
 ) -> None:
     subject = subject_of(make_subject, *overfitted)
     lira, loss = (
-        Membership().tasks(subject, MembershipConfig(attack=attack, pool=50))[0]
+        Membership().tasks(subject, MembershipConfig.model_validate({"attack": attack, "pool": 50}))[0]
         for attack in ("lira", "loss")
     )
     assert lira == loss

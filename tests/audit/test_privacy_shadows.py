@@ -158,9 +158,12 @@ def test_entropies_and_confidence_are_their_definitions() -> None:
     p = softmax(logits.astype(np.float64), axis=1)
     own = p[np.arange(50), y]
     others = np.where(np.eye(5, dtype=bool)[y], 0, p * np.log1p(-p))
-    np.testing.assert_allclose(found.confidence_N, own)
-    np.testing.assert_allclose(found.entropy_N, -(p * log_softmax(logits.astype(np.float64), axis=1)).sum(1))
-    np.testing.assert_allclose(found.modified_entropy_N, -(1 - own) * np.log(own) - others.sum(1))
+    top = p.max(1)
+    np.testing.assert_allclose(found.uncertainty.confidence_N, np.log(top / (1 - top)))
+    np.testing.assert_allclose(
+        found.uncertainty.entropy_N, -(p * log_softmax(logits.astype(np.float64), axis=1)).sum(1)
+    )
+    np.testing.assert_allclose(found.uncertainty.modified_entropy_N, -(1 - own) * np.log(own) - others.sum(1))
     np.testing.assert_allclose(found.loss_N, -np.log(own))
 
 
@@ -170,9 +173,11 @@ def test_signals_stay_finite_and_ordered_where_a_probability_rounds_to_one() -> 
     logits = np.stack([gap, np.zeros(3)], axis=1).astype(np.float32)
     split = Split(pl.Series(["0", "1", "2"]), logits, np.zeros(3, dtype=np.int64))
     found = outputs_of(Echo(), split, "cpu", mirror=False)
-    np.testing.assert_allclose(found.modified_entropy_N, 2 * np.exp(-gap) * np.exp(-gap), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.uncertainty.modified_entropy_N, 2 * np.exp(-gap) * np.exp(-gap), rtol=1e-6
+    )
     wrong = outputs_of(Echo(), Split(split.ids, logits, np.ones(3, dtype=np.int64)), "cpu", mirror=False)
-    np.testing.assert_allclose(wrong.modified_entropy_N, 2 * gap, rtol=1e-6)
+    np.testing.assert_allclose(wrong.uncertainty.modified_entropy_N, 2 * gap, rtol=1e-6)
 
 
 class _KilledError(Exception):
@@ -221,7 +226,7 @@ def test_the_choice_of_engine_is_told(subject: Subject) -> None:
 @pytest.mark.parametrize("count", [0, 2])
 def test_too_few_shadows_are_not_run_with_the_number_that_would_do(subject: Subject, count: int) -> None:
     with pytest.raises(CapabilityError, match="shadows: 4 or more"):
-        Membership().tasks(subject, config(shadows=count))
+        Membership().tasks(subject, config(attack="lira", shadows=count))
 
 
 def test_a_side_without_examples_is_not_run(make_subject: Any) -> None:
