@@ -152,13 +152,13 @@ def epsilon_lower(runs: Runs) -> Cells:
 
     privacy.canaries shares its error out among the kinds of canary, so that the largest of a bound holds.
     """
-    measured = {name: _named(run, "privacy.canaries", "epsilon_lower") for name, run in runs.items()}
+    measured = {name: _named(run, "privacy.canaries", "epsilon_lower_bound") for name, run in runs.items()}
     bounds = [
         {str(m.where.get("bound")) for m in found if m.value is not None} for found in measured.values()
     ]
     shared = set.intersection(*bounds)
     chosen = next((bound for bound in _BOUNDS if bound in shared), None)
-    cells = _measured(runs, "privacy.canaries", "epsilon_lower", {"bound": chosen} if chosen else {})
+    cells = _measured(runs, "privacy.canaries", "epsilon_lower_bound", {"bound": chosen} if chosen else {})
     for name, run in runs.items():
         caps = [
             m.value

@@ -260,7 +260,7 @@ def test_an_unreadable_study_says_how_to_make_it_anew(made: Made, tmp_path: Path
 def test_what_canaries_show_is_the_largest_of_the_bound_all_variants_have(made: Made) -> None:
     """Planted: two kinds of canary and two bounds; the private variant has both, the other one alone."""
 
-    def found(bound: str, kind: str, value: float, metric: str = "epsilon_lower") -> Measurement:
+    def found(bound: str, kind: str, value: float, metric: str = "epsilon_lower_bound") -> Measurement:
         where: dict[str, Any] = {"bound": bound, "canaries": kind}
         check = "privacy.canaries"
         return Measurement(
