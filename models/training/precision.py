@@ -25,6 +25,7 @@ __all__ = ["autocast", "channels_last", "helps", "in_bf16"]
 
 _SMALLEST_IMAGE = 28
 _FEWEST_PARAMETERS = 100_000
+_SAFE_CHANNELS = 8
 
 
 def helps(classifier: Classifier, device: torch.device) -> bool:
@@ -44,10 +45,22 @@ def in_bf16(classifier: Classifier, recipe: Recipe, device: torch.device) -> boo
 
 
 def channels_last(classifier: Classifier, recipe: Recipe) -> bool:
-    """What the recipe says, or: for what convolves, unless per-example gradients are taken."""
-    if recipe.channels_last is not None:
-        return recipe.channels_last and _convolves(classifier)
-    return recipe.kind != "private" and _convolves(classifier)
+    """What the recipe says, or: for what convolves, unless per-example gradients are taken.
+
+    Never where it would corrupt memory: on the CPU, torch 2.13 writes beyond the weight gradient of a
+    strided 1×1 convolution of few channels in this layout.
+    """
+    wanted = recipe.kind != "private" if recipe.channels_last is None else recipe.channels_last
+    return wanted and _convolves(classifier) and not any(map(_overruns, classifier.modules()))
+
+
+def _overruns(module: nn.Module) -> bool:
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.in_channels < _SAFE_CHANNELS
+    )
 
 
 def _convolves(classifier: nn.Module) -> bool:
