@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.wording import check_title, quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
 
 __all__ = ["remarks"]
@@ -29,4 +32,16 @@ def remarks(results: Results, check: str) -> list[str]:
         for m in own
         if m.metric == "robust_accuracy" and m.value is not None and m.reason and "attack" in m.where
     ]
-    return list(dict.fromkeys([*doubts, *limits]))
+    return list(dict.fromkeys([*doubts, *limits, *_stronger(own)]))
+
+
+def _stronger(own: Sequence[Measurement]) -> list[str]:
+    """Membership attacks that find clearly more than the one that is judged."""
+    areas = [m for m in own if m.metric == "membership_auc" and m.value is not None]
+    return [
+        f"{m.where['attack']} finds more members than {first.where['attack']}, the attack that gates judge: "
+        f"AUC {quantity(m)} against {quantity(first)}"
+        for first in areas
+        for m in areas
+        if first.beside is None and m.beside and (m.low or 0.0) > (first.high or 1.0)
+    ]
