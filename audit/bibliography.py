@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["BIBLIOGRAPHY"]
 
 BIBLIOGRAPHY: dict[str, str] = {
+    "abadi2016": "M. Abadi, A. Chu, I. Goodfellow, H. B. McMahan, I. Mironov, K. Talwar, L. Zhang. Deep "
+    "learning with differential privacy. ACM CCS 2016. arXiv:1607.00133",
     "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
@@ -49,6 +51,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "837–845. doi:10.2307/2531595",
     "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
+    "dwork2006": "C. Dwork, K. Kenthapadi, F. McSherry, I. Mironov, M. Naor. Our data, ourselves: privacy "
+    "via distributed noise generation. EUROCRYPT 2006. doi:10.1007/11761679_29",
     "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical "
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
     "fredrikson2015": "M. Fredrikson, S. Jha, T. Ristenpart. Model inversion attacks that exploit confidence "
@@ -72,6 +76,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "inference attacks. NeurIPS 2025. arXiv:2505.24089",
     "madry2018": "A. Madry, A. Makelov, L. Schmidt, D. Tsipras, A. Vladu. Towards deep learning models "
     "resistant to adversarial attacks. ICLR 2018. arXiv:1706.06083",
+    "mahloujifar2025": "S. Mahloujifar, L. Melis, K. Chaudhuri. Auditing f-differential privacy in one run. "
+    "ICML 2025. arXiv:2410.22235",
     "mcnemar1947": "Q. McNemar. Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12 (1947) 153–157. doi:10.1007/BF02295996",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
@@ -85,8 +91,12 @@ BIBLIOGRAPHY: dict[str, str] = {
     "salem2019": "A. Salem, Y. Zhang, M. Humbert, P. Berrang, M. Fritz, M. Backes. ML-Leaks: model and data "
     "independent membership inference attacks and defenses on machine learning models. NDSS 2019. "
     "arXiv:1806.01246",
+    "secretsharer2019": "N. Carlini, C. Liu, Ú. Erlingsson, J. Kos, D. Song. The secret sharer: evaluating "
+    "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
     "song2021": "L. Song, P. Mittal. Systematic evaluation of privacy risks of machine learning models. "
     "USENIX Security 2021. arXiv:2003.10595",
+    "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
+    "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
     "2017. arXiv:1703.01365",
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "

@@ -12,6 +12,7 @@ from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.accounting import Accounting
 from raiaudit.audit.privacy.at_risk import AtRisk
 from raiaudit.audit.privacy.attribute_inference import AttributeInference
+from raiaudit.audit.privacy.canaries import CanaryAudit
 from raiaudit.audit.privacy.label_only import LabelOnly
 from raiaudit.audit.privacy.membership import Membership
 from raiaudit.audit.reliability.calibration import Calibration
@@ -36,6 +37,7 @@ CHECKS: dict[str, Check] = {
     "privacy.attribute_inference": AttributeInference(),
     "privacy.at_risk": AtRisk(),
     "privacy.accounting": Accounting(),
+    "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),

@@ -77,31 +77,17 @@ def _table(study: Study) -> None:
 
 
 def _charts(study: Study) -> None:
-    from raiaudit.reports.charts import accuracy_against_budget, accuracy_against_leakage, shares_by_variant
+    from raiaudit.reports.tradeoff_pdf import tradeoff_charts
 
-    drawn = [
-        (
-            "Accuracy against membership leakage; ringed: no variant beats it in both.",
-            accuracy_against_leakage(study),
-        ),
-        (
-            "Robust accuracy against membership leakage.",
-            accuracy_against_leakage(study, utility="robust_accuracy"),
-        ),
-        ("Accuracy against the privacy budget.", accuracy_against_budget(study)),
-        (
-            "Every share by variant, with intervals; the tick is an attack's AUC by chance.",
-            shares_by_variant(study),
-        ),
-    ]
-    shown = [(caption, chart) for caption, chart in drawn if chart is not None]
+    shown = list(tradeoff_charts(study))
     told = "; ".join(
-        f"{row.variant}: {cell_lines(m, row.cells[m])[0]}" for m in study.metrics for row in study.rows
+        f"{row.variant}: {cell_lines(metric, row.cells[metric])[0]}"
+        for metric in study.metrics
+        for row in study.rows
     )
     for start in range(0, len(shown), 2):
-        for column, (caption, chart) in zip(
-            st.columns(2, gap="large"), shown[start : start + 2], strict=False
-        ):
-            with column:
+        places = st.columns(2, gap="large")
+        for place, (caption, chart) in zip(places, shown[start : start + 2], strict=False):
+            with place:
                 draw_chart(chart, f"Chart. {caption} {told}")
                 st.caption(plain(caption))

@@ -27,7 +27,8 @@ class PrivacyRecord(_Frozen):
     `steps` the optimiser steps taken. `epsilon_pld` is dp-accounting's privacy-loss-distribution
     bound, `epsilon_prv` Opacus' PRV accountant as a cross-check. `certified` is false when an
     assumption (Poisson sampling, per-example clipping, a public divisor) was not met; `why` says which.
-    `gradients` is how per-example gradients were computed: vmap or hooks.
+    `gradients` is how per-example gradients were computed: vmap or hooks. `steps_taken`, `batch_mean` and
+    `batch_variance` (of the batch sizes) were counted while training; None where an older release trained.
     """
 
     sample_rate: float
@@ -42,6 +43,9 @@ class PrivacyRecord(_Frozen):
     public_divisor: float
     max_clipped_norm: float
     gradients: str = "vmap"
+    steps_taken: int | None = None
+    batch_mean: float | None = None
+    batch_variance: float | None = None
     certified: bool
     why: str = ""
 

@@ -290,6 +290,21 @@ def _histogram(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     yield _chart(caption, score_histogram(table), f"{table.height} bins.")
 
 
+def _epsilon(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import epsilon_bar
+
+    def number(value: float | None) -> str:
+        return "not defined" if value is None else f"{value:.3g}"
+
+    told = "; ".join(
+        f"{row['canaries']} canaries, {row['bound']}: shown {number(row['low'])}, "
+        f"a perfect attack {number(row['cap'])}, accountant {number(row['high'])}"
+        for row in table.iter_rows(named=True)
+    )
+    caption = "ε from both sides: what canaries showed at least, and what the accountant claims at most."
+    yield _chart(caption, epsilon_bar(table), told)
+
+
 def _risk(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     import polars as pl
 
@@ -465,6 +480,11 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
     ),
     "privacy.attribute_inference": (
         _Drawing("gain", _columns("column of value low high n"), "Attribute gain", _attributes),
+    ),
+    "privacy.canaries": (
+        _Drawing(
+            "epsilon", _columns("canaries threat_model bound low cap high"), "ε from both sides", _epsilon
+        ),
     ),
     "privacy.at_risk": (
         _Drawing(

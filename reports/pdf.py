@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
 
-__all__ = ["STANDARDS", "write_pdf"]
+__all__ = ["STANDARDS", "compile_pdf", "lacking", "timestamp", "write_pdf"]
 
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-2a"]
 _TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.typ"
@@ -43,7 +43,7 @@ def write_pdf(run: Run, path: Path | None = None) -> Path:
     with TemporaryDirectory() as folder:
         content = _with_figures(run, Path(folder))
         (Path(folder) / "report.typ").write_bytes(_TEMPLATE.read_bytes())
-        document = _compile(Path(folder) / "report.typ", content, _timestamp(run.header.started))
+        document = compile_pdf(Path(folder) / "report.typ", content, timestamp(run.header.started))
     write_atomically(target, document)
     return target
 
@@ -53,7 +53,7 @@ def _with_figures(run: Run, folder: Path) -> dict[str, Any]:
     results, content = run.results, report_content(run)
     evidence = read_evidence(run, [section["check"] for section in content["sections"]])
     texts = [content, [_strings(table) for table in evidence.values()]]
-    printable = Printable(texts, _lacking)
+    printable = Printable(texts, lacking)
     clean = {key: _printable_table(table, printable) for key, table in evidence.items()}
     hashes, spec = content.pop("hashes"), content.pop("spec")
     content = dict(printable.everything(content))
@@ -87,7 +87,8 @@ def _illustrate(
     section["legend"] = _LEGENDS.get(check, "")
 
 
-def _compile(template: Path, content: dict[str, Any], timestamp: int) -> bytes:
+def compile_pdf(template: Path, content: dict[str, Any], at: int) -> bytes:
+    """The document of a template beside which its pictures lie; `at` is the time in it, in seconds."""
     import typst
 
     return typst.compile(
@@ -96,7 +97,7 @@ def _compile(template: Path, content: dict[str, Any], timestamp: int) -> bytes:
         font_paths=_fonts(),
         sys_inputs={"data": json.dumps(content)},
         pdf_standards=STANDARDS,
-        timestamp=timestamp,
+        timestamp=at,
         format="pdf",
     )
 
@@ -114,7 +115,7 @@ _PROBE = b"""#set document(title: "probe")
 """
 
 
-def _lacking(chars: frozenset[str]) -> frozenset[str]:
+def lacking(chars: frozenset[str]) -> frozenset[str]:
     """The characters our fonts have no glyph for: the compiler names them all when asked for PDF/UA."""
     import typst
 
@@ -138,7 +139,8 @@ def _unescaped(name: str) -> str:
     return chr(int(found[1], 16)) if found else name
 
 
-def _timestamp(started: str) -> int:
+def timestamp(started: str) -> int:
+    """Seconds since 1970 of a time in ISO 8601."""
     return int(datetime.fromisoformat(started).timestamp())
 
 

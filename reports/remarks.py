@@ -1,7 +1,8 @@
 """What stands beside a check's numbers: doubts that another check casts on them, and budgets not spent.
 
-`robustness.reliability` doubts robust accuracies; an evaluation below an attack's full budget says so in the
-reason of a measurement that has a value.
+`robustness.reliability` doubts robust accuracies, `privacy.canaries` an ε that they refute. What an attack
+below its full budget left, a refuted claim, and the ε of a tuning run say so in the reason of a measurement
+that has a value.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["remarks"]
 
+_PRIVACY = ("epsilon_margin", "epsilon_all_trials")
+
 
 def remarks(results: Results, check: str) -> list[str]:
     """Sentences, each once; none where nothing qualifies the numbers of `check`."""
@@ -32,7 +35,8 @@ def remarks(results: Results, check: str) -> list[str]:
         for m in own
         if m.metric == "robust_accuracy" and m.value is not None and m.reason and "attack" in m.where
     ]
-    return list(dict.fromkeys([*doubts, *limits, *_stronger(own)]))
+    privacy = [m.reason for m in own if m.metric in _PRIVACY and m.value is not None and m.reason]
+    return list(dict.fromkeys([*doubts, *limits, *privacy, *_stronger(own)]))
 
 
 def _stronger(own: Sequence[Measurement]) -> list[str]:

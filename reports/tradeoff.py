@@ -35,10 +35,10 @@ METRIC_TITLES = {
     "worst_group_accuracy": "Worst-group accuracy",
     "membership_auc": "Membership AUC",
     "membership_tpr": "Membership TPR",
-    "epsilon_lower_bound": "ε proved to be spent, at least",
+    "epsilon_lower": "ε shown by canaries, at least",
     "epsilon": "ε of the accountant, at most",
 }
-_PLAIN = ("membership_auc", "epsilon_lower_bound", "epsilon")
+_PLAIN = ("membership_auc", "epsilon_lower", "epsilon")
 _NONE = "–"
 
 
@@ -112,6 +112,7 @@ def tradeoff_notes(study: Study) -> Iterator[str]:
         ]
         if slices and not metric_slice(study, metric):
             yield f"{METRIC_TITLES[metric]}, {'; '.join(slices)}."
+    yield from dict.fromkeys(cell.remark for row in study.rows for cell in row.cells.values() if cell.remark)
     yield from study.notes
     for metric, title in METRIC_TITLES.items():
         reasons: dict[str, list[str]] = {}

@@ -140,7 +140,7 @@ def auc_gap_p_value(
 
 
 def _widest(rates: NDArray[np.float64], chance_G: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest |gap| / √(sum of `chance`) over pairs; rates (…, G), `chance` like variances."""
+    """The largest |gap| / √(sum of `chance`) over pairs; rates (…, G), `chance` proportional to variances."""
     first, second = np.triu_indices(len(chance_G), 1)
     gaps = np.abs(rates[..., first] - rates[..., second])
     return np.asarray((gaps / np.sqrt(chance_G[first] + chance_G[second])).max(axis=-1))

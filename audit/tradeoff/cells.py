@@ -33,6 +33,7 @@ from raiaudit.audit.tradeoff.variants import STANDARD
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.store import Run
 
 __all__ = ["CELLS", "Cell", "Change"]
@@ -40,6 +41,7 @@ __all__ = ["CELLS", "Cell", "Change"]
 _BROKEN = re.compile(r"evasion\.(\w+)-([\d.]+(?:e[+-]?\d+)?)-(.+)\.broken")
 _CONFIDENCE = 0.95
 _SMALLEST_FPR = 0.001
+_BOUNDS = ("f-DP", "(ε, δ)")  # of privacy.canaries, the stronger one first
 
 Runs = Mapping[str, "Run"]
 Cells = dict[str, "Cell"]
@@ -57,7 +59,7 @@ class Change(BaseModel):
 
 
 class Cell(BaseModel):
-    """A metric of one variant. Undefined is None with a reason."""
+    """A metric of one variant. Undefined is None with a reason; `slice` says what was measured exactly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,6 +69,7 @@ class Cell(BaseModel):
     n: int = 0
     better: str = "higher"
     slice: str = ""
+    remark: str = ""
     reason: str | None = None
     change: Change | None = None
 
@@ -129,9 +132,9 @@ def membership_tpr(runs: Runs) -> Cells:
             runs, f"{outsiders} non-members are too few for any rate: 22 at least", better="lower"
         )
     rate = max(_SMALLEST_FPR, math.ceil(1000 * supported - 1e-9) / 1000)
-    slice_ = f"{attack} at {100 * rate:g} % FPR"
+    remark = ""
     if rate > _SMALLEST_FPR:
-        slice_ += f", the smallest that {outsiders} non-members support"
+        remark = f"{100 * rate:g} % is the smallest FPR that {outsiders} non-members support"
     caught = {}
     for name, run in runs.items():
         table = scores[name]
@@ -140,54 +143,86 @@ def membership_tpr(runs: Runs) -> Cells:
         assert threshold is not None, why
         members = table.filter("member")
         caught[name] = members.select("example_id", good=pl.col("score") > threshold.value)
-    return _shares(caught, clopper_pearson, where=slice_, better="lower")
+    told = f"{attack} at {100 * rate:g} % FPR"
+    return _shares(caught, clopper_pearson, where=told, better="lower", remark=remark)
 
 
-def epsilon_lower_bound(runs: Runs) -> Cells:
-    """The largest of what canaries prove; a bound has no interval of its own."""
-    return _measured(runs, "privacy.canaries", "epsilon_lower_bound", "privacy.canaries is not in the spec")
+def epsilon_lower(runs: Runs) -> Cells:
+    """The largest of what canaries show, by the one bound that every run has; no interval of its own.
+
+    privacy.canaries shares its error out among the kinds of canary, so that the largest of a bound holds.
+    """
+    measured = {name: _named(run, "privacy.canaries", "epsilon_lower_bound") for name, run in runs.items()}
+    bounds = [
+        {str(m.where.get("bound")) for m in found if m.value is not None} for found in measured.values()
+    ]
+    shared = set.intersection(*bounds)
+    chosen = next((bound for bound in _BOUNDS if bound in shared), None)
+    cells = _measured(runs, "privacy.canaries", "epsilon_lower_bound", {"bound": chosen} if chosen else {})
+    for name, run in runs.items():
+        caps = [
+            m.value
+            for m in _named(run, "privacy.canaries", "epsilon_power_cap")
+            if m.value is not None and m.where.get("bound") == chosen
+        ]
+        if caps and cells[name].value is not None:
+            told = f"{cells[name].slice}; a perfect attack would show {max(caps):.3g}"
+            cells[name] = cells[name].model_copy(update={"slice": told})
+    return cells
 
 
 def epsilon(runs: Runs) -> Cells:
     """The accountant's upper bound."""
-    return _measured(runs, "privacy.accounting", "epsilon", "privacy.accounting is not in the spec")
+    return _measured(runs, "privacy.accounting", "epsilon", {})
 
 
 def worst_group_accuracy(runs: Runs) -> Cells:
-    """The smallest accuracy of a group with enough examples, over all group columns.
-
-    Simultaneous over the groups. The paired interval holds for the difference of the smallest, wherever each
-    model has it: min a − min b lies between the smallest and the largest of the groups' own differences.
-    """
-    found: Cells = {}
+    """The smallest accuracy of a group with enough examples, over all group columns and simultaneous."""
     values = {name: _by_group(run) for name, run in runs.items()}
     shared = sorted(set.intersection(*(set(groups) for groups in values.values())))
     if not shared:
         return _undefined(runs, "no group has enough examples, or fairness.groups did not run")
+    right = {name: [groups[key] for key in shared] for name, groups in values.items()}
     each = 1 - (1 - _CONFIDENCE) / len(shared)
-    for name, groups in values.items():
-        limits = [wilson(int(groups[key].sum()), len(groups[key]), each) for key in shared]
-        shares = [float(groups[key].mean()) for key in shared]
+    found: Cells = {}
+    for name, groups in right.items():
+        limits = [wilson(int(group.sum()), len(group), each) for group in groups]
+        shares = [float(group.mean()) for group in groups]
         worst = int(np.argmin(shares))
-        change = None
-        if name != STANDARD:
-            base = [values[STANDARD][key] for key in shared]
-            gaps = [paired_difference(groups[key], b, each) for key, b in zip(shared, base, strict=True)]
-            change = Change(
-                difference=min(shares) - min(float(b.mean()) for b in base),
-                low=min(gap.low for gap in gaps),
-                high=max(gap.high for gap in gaps),
-                n=sum(len(b) for b in base),
-            )
         found[name] = Cell(
             value=shares[worst],
             low=min(limit.low for limit in limits),
             high=min(limit.high for limit in limits),
-            n=len(groups[shared[worst]]),
+            n=len(groups[worst]),
             slice=shared[worst],
-            change=change,
+            change=None if name == STANDARD else _worst_change(groups, right[STANDARD]),
         )
     return found
+
+
+def _worst_change(ours: list[NDArray[np.bool_]], base: list[NDArray[np.bool_]]) -> Change:
+    """min a − min b, for accuracies of the same groups, wherever each model has its smallest.
+
+    Half of the error goes to intervals of all accuracies, which bound each minimum and tell which groups can
+    have it; half to the groups' paired differences. Where a has its minimum, the difference is at most that
+    of the minima; where b has its own, at least. What both ways allow is the interval.
+    """
+    groups, half = len(base), (1 - _CONFIDENCE) / 2
+    of_a, of_b = (
+        [wilson(int(right.sum()), len(right), 1 - half / (2 * groups)) for right in side]
+        for side in (ours, base)
+    )
+    gaps = [paired_difference(a, b, 1 - half / groups) for a, b in zip(ours, base, strict=True)]
+    low_a, high_a = min(i.low for i in of_a), min(i.high for i in of_a)
+    low_b, high_b = min(i.low for i in of_b), min(i.high for i in of_b)
+    paired_low = min(gap.low for gap, i in zip(gaps, of_a, strict=True) if i.low <= high_a)
+    paired_high = max(gap.high for gap, i in zip(gaps, of_b, strict=True) if i.low <= high_b)
+    return Change(
+        difference=min(float(a.mean()) for a in ours) - min(float(b.mean()) for b in base),
+        low=max(paired_low, low_a - high_b),
+        high=min(paired_high, high_a - low_b),
+        n=sum(map(len, base)),
+    )
 
 
 CELLS: dict[str, Callable[[Runs], Cells]] = {
@@ -196,7 +231,7 @@ CELLS: dict[str, Callable[[Runs], Cells]] = {
     "worst_group_accuracy": worst_group_accuracy,
     "membership_auc": membership_auc,
     "membership_tpr": membership_tpr,
-    "epsilon_lower_bound": epsilon_lower_bound,
+    "epsilon_lower": epsilon_lower,
     "epsilon": epsilon,
 }
 """Metric → its cell for every variant, in the order of the table."""
@@ -214,6 +249,7 @@ def _shares(
     *,
     where: str = "",
     better: str = "higher",
+    remark: str = "",
 ) -> Cells:
     """The share of good rows of each, and its paired change; tables hold example_id and `good`."""
     found = {}
@@ -227,6 +263,7 @@ def _shares(
             n=n,
             slice=where,
             better=better,
+            remark=remark,
             reason=None if n else "the ledger has no such rows: its check failed",
             change=_change(table, tables[STANDARD]) if name != STANDARD else None,
         )
@@ -275,16 +312,22 @@ def _by_group(run: Run) -> dict[str, NDArray[np.bool_]]:
     return found
 
 
-def _measured(runs: Runs, check: str, metric: str, absent: str) -> Cells:
+def _named(run: Run, check: str, metric: str) -> list[Measurement]:
+    return [m for m in run.results.measurements if m.check == check and m.metric == metric]
+
+
+def _measured(runs: Runs, check: str, metric: str, where: Mapping[str, str]) -> Cells:
+    """The largest of the measurements of a metric, in the slice `where`."""
     found = {}
     for name, run in runs.items():
-        results = run.results
-        measured = [m for m in results.measurements if m.check == check and m.metric == metric]
-        defined = [m for m in measured if m.value is not None]
-        why = next((o.reason for o in results.checks if o.check == check and o.reason), absent)
+        measured = _named(run, check, metric)
+        defined = [m for m in measured if m.value is not None and where.items() <= m.where.items()]
         if not defined:
-            reason = measured[0].reason if measured else why
-            found[name] = Cell(value=None, better="lower", reason=reason)
+            outcome = next(
+                (o.reason for o in run.results.checks if o.check == check), f"no {check} in the spec"
+            )
+            reason = measured[0].reason if measured else outcome
+            found[name] = Cell(value=None, better="lower", reason=reason or "not measured")
             continue
         largest = max(defined, key=lambda m: m.value or 0.0)
         slice_ = ", ".join(f"{key} = {value}" for key, value in largest.where.items())

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from raiaudit.attacks.spaces import InputSpace
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.recipe import Recipe
+    from raiaudit.models.training.canaries import GradientCanaries
     from raiaudit.models.training.data import Batch, Examples
     from raiaudit.models.training.per_example import PerExample
 
@@ -53,9 +54,12 @@ __all__ = ["PrivateStep"]
 
 
 class PrivateStep:
-    """One DP-SGD update; `state` holds the largest norm that clipping ever left, and the gradient mode.
+    """One DP-SGD update; `state` holds the largest norm that clipping ever left, the gradient mode, how many
+    steps were taken, and the sum of the batch sizes and of their squares.
 
-    Raises `UsageError` for a model whose layers mix examples, and for an unreachable budget.
+    `public_examples` is N, where it is not the number of `examples` that are drawn from: an audit adds some
+    by a coin, and what it adds must show in no rate and no divisor. Raises `UsageError` for a model whose
+    layers mix examples, and for an unreachable budget.
     """
 
     def __init__(
@@ -66,23 +70,27 @@ class PrivateStep:
         examples: int,
         space: InputSpace,
         device: torch.device,
+        public_examples: int | None = None,
+        canaries: GradientCanaries | None = None,
     ) -> None:
         assert recipe.privacy is not None
         self._refuse_mixing(classifier)
         self.attack = None
         if recipe.adversary is not None:
             self.attack = InnerAttack(classifier, recipe.adversary, space, device=device)
-        if recipe.batch_size > examples:
+        N = examples if public_examples is None else public_examples
+        if recipe.batch_size > N:
             raise UsageError(
-                f"the expected batch of {recipe.batch_size} is larger than the {examples} training examples",
+                f"the expected batch of {recipe.batch_size} is larger than the {N} training examples",
                 where="recipe.batch_size",
             )
         self.classifier = classifier
         self.recipe = recipe
         self.budget = recipe.privacy
         self.examples = examples
+        self.canaries = canaries
         self.device = device
-        self.sample_rate = recipe.batch_size / examples
+        self.sample_rate = recipe.batch_size / N
         self.divisor = float(recipe.batch_size)
         self.steps_per_epoch = max(1, round(1 / self.sample_rate))
         self.steps = recipe.epochs * self.steps_per_epoch
@@ -93,7 +101,13 @@ class PrivateStep:
             steps=self.steps,
         )
         self.mode: PerExample | None = None
-        self.state: dict[str, Any] = {"max_clipped_norm": 0.0, "gradients": self.budget.gradients}
+        self.state: dict[str, Any] = {
+            "max_clipped_norm": 0.0,
+            "gradients": self.budget.gradients,
+            "steps": 0,
+            "drawn": 0,
+            "drawn_squared": 0,
+        }
 
     @staticmethod
     def _refuse_mixing(classifier: Classifier) -> None:
@@ -128,9 +142,16 @@ class PrivateStep:
             sums, loss = clipped.sums, clipped.losses_B.mean()
             largest = (clipped.norms_B * clip_factors(clipped.norms_B, self.budget.clip)).max()
             self.state["max_clipped_norm"] = max(self.state["max_clipped_norm"], float(largest))
+        self.state["steps"] += 1
+        self.state["drawn"] += len(batch.y_B)
+        self.state["drawn_squared"] += len(batch.y_B) ** 2
+        if self.canaries is not None:
+            self.canaries.plant(sums, clip=self.budget.clip, sample_rate=self.sample_rate)
         for name, parameter in named.items():
             noise = torch.randn(parameter.shape, generator=generator, device=self.device)
             parameter.grad = (sums[name] + self.sigma * self.budget.clip * noise) / self.divisor
+        if self.canaries is not None:
+            self.canaries.watch(named, divisor=self.divisor, sigma=self.sigma)
         return loss
 
     def views(self, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
@@ -166,8 +187,11 @@ class PrivateStep:
         prv, why_no_prv = epsilon_prv(mechanism)
         largest = self.state["max_clipped_norm"]
         clipped = largest <= self.budget.clip * (1 + 1e-4)  # float32 rounding of a norm
+        taken, drawn = self.state["steps"], self.state["drawn"]
+        mean = drawn / taken if taken else 0.0
         reasons = [
             unaccounted,
+            "" if taken == self.steps else f"{taken:,} steps were taken, {self.steps:,} accounted for",
             "" if clipped else f"a clipped gradient had norm {largest:.6g} > {self.budget.clip:g}",
         ]
         return PrivacyRecord(
@@ -183,6 +207,9 @@ class PrivateStep:
             public_divisor=self.divisor,
             max_clipped_norm=largest,
             gradients=self.state["gradients"],
+            steps_taken=taken,
+            batch_mean=mean,
+            batch_variance=self.state["drawn_squared"] / taken - mean**2 if taken else 0.0,
             certified=not any(reasons) and math.isfinite(largest),
             why="; ".join(filter(None, [*reasons, why_no_prv])),
         )

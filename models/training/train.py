@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
+    from raiaudit.models.training.canaries import GradientCanaries
 
 __all__ = [
     "device_of",
@@ -58,14 +59,20 @@ def train(
     progress: Callable[[TrainingProgress], None] | None = None,
     checkpoint: Path | None = None,
     indices: NDArray[np.int64] | None = None,
+    public_examples: int | None = None,
+    canaries: GradientCanaries | None = None,
 ) -> ModelVersion:
     """Train a fresh model on the training split (or its rows `indices`, as shadow models do).
+
+    For audits of a private recipe: `public_examples` is its N where rows were added by coins, `canaries`
+    watches every noisy step (`canaries.py`); neither is resumed from a checkpoint.
 
     `device` is "auto" (CUDA, else CPU) or a torch device; the model comes back on the CPU, in evaluation
     mode. With `checkpoint` the state is saved after every epoch and a killed run resumes exactly; the
     caller removes the file once the model is stored. The record's metrics are of the validation split.
     Torch's global generators are left as they were.
     """
+    assert checkpoint is None or (public_examples is None and canaries is None)
     where = device_of(device)
     data = restricted(dataset, recipe, indices)
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
@@ -77,7 +84,16 @@ def train(
         validation = Examples.of(data.splits["validation"], classifier, where)
         bf16 = precision.in_bf16(classifier, recipe, where)
         with suited_threads(recipe.batch_size * examples.scalars), repeatable(recipe):
-            step = step_of(classifier, recipe, data, len(examples), where, bf16)
+            step = step_of(
+                classifier,
+                recipe,
+                data,
+                len(examples),
+                where,
+                bf16,
+                public_examples=public_examples,
+                canaries=canaries,
+            )
             fitted = fit(
                 classifier,
                 examples,
@@ -152,15 +168,31 @@ def _unaccounted(classifier: Classifier) -> str:
 
 
 def step_of(
-    classifier: Classifier, recipe: Recipe, data: Dataset, examples: int, device: torch.device, bf16: bool
+    classifier: Classifier,
+    recipe: Recipe,
+    data: Dataset,
+    examples: int,
+    device: torch.device,
+    bf16: bool,
+    *,
+    public_examples: int | None = None,
+    canaries: GradientCanaries | None = None,
 ) -> Step:
-    """The step that trains as the recipe's kind says."""
+    """The step that trains as the recipe's kind says; the last two are for audits of a private one."""
     if recipe.kind == "adversarial":
         return AdversarialStep(
             classifier, recipe, examples=examples, space=data.space, device=device, bf16=bf16
         )
     if recipe.kind == "private":
-        return PrivateStep(classifier, recipe, examples=examples, space=data.space, device=device)
+        return PrivateStep(
+            classifier,
+            recipe,
+            examples=examples,
+            space=data.space,
+            device=device,
+            public_examples=public_examples,
+            canaries=canaries,
+        )
     if recipe.kind == "fair":
         return fair_step(classifier, recipe, data.splits["train"], device=device, bf16=bf16)
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)

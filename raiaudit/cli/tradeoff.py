@@ -32,6 +32,7 @@ def tradeoff(
         typer.Option(help="δ of the budget. Default: that of the spec's private model, or 1e-5."),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
+    pdf: Annotated[Path | None, typer.Option(help="Also write table and charts here.")] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One line of JSON on standard output; progress goes to standard error."),
@@ -70,6 +71,10 @@ def tradeoff(
         raise typer.Exit(130) from None
     if markdown is not None:
         write_atomically(markdown, tradeoff_markdown(found))
+    if pdf is not None:
+        from raiaudit.reports.tradeoff_pdf import write_tradeoff_pdf
+
+        write_tradeoff_pdf(found, pdf)
     if as_json:
         typer.echo(found.model_dump_json())
         return

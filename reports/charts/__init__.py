@@ -6,7 +6,7 @@ from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
-from raiaudit.reports.charts.privacy import membership_roc, score_histogram
+from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.risk import exposed_members, risk_by_group
 from raiaudit.reports.charts.robustness import (
@@ -35,6 +35,7 @@ __all__ = [
     "certified_accuracy_against_radius",
     "class_robustness",
     "deletion_curve",
+    "epsilon_bar",
     "exposed_members",
     "group_intervals",
     "group_table",

@@ -1,4 +1,5 @@
-"""Membership inference: the ROC where it matters (low false-positive rates), and the score histogram.
+"""Membership inference: the ROC where it matters (low false-positive rates), and the score histogram;
+ε from both sides.
 
 The ROC is drawn on log–log axes after Carlini et al., arXiv:2112.03570: an attack that finds few
 members with near certainty is invisible on linear axes.
@@ -13,12 +14,18 @@ import altair as alt
 import polars as pl
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
-from raiaudit.reports.theme import FAINT
+from raiaudit.reports.theme import FAINT, MUTED, SERIES, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["membership_roc", "score_histogram"]
+__all__ = ["epsilon_bar", "membership_roc", "score_histogram"]
+
+_MARKS = {
+    "low": ("shown (≥)", "triangle-right"),
+    "cap": ("perfect attack", "diamond"),
+    "high": ("claimed (≤)", "triangle-left"),
+}
 
 
 def membership_roc(table: pl.DataFrame) -> AnyChart:
@@ -93,6 +100,58 @@ def score_histogram(table: pl.DataFrame) -> AnyChart:
         tooltip=tooltips("who:N", "low:Q", "high:Q", "count:Q"),
     )
     return styled(bars.mark_rect(opacity=0.5))
+
+
+def epsilon_bar(table: pl.DataFrame) -> AnyChart:
+    """`table`: canaries, threat_model, bound, low (shown), cap (could be shown), high (accountant, or null).
+
+    A bar from what was shown to what is claimed; red, and said so, where more was shown than claimed. Where a
+    perfect attack would have shown less than the claim, the claim could not have been refuted.
+    """
+    refuted = pl.col("low") > pl.col("high")
+    rows = table.with_columns(
+        line=pl.format(
+            "{}, {}{}",
+            "canaries",
+            "bound",
+            pl.when(refuted).then(pl.lit(" (refuted)")).otherwise(pl.lit("")),
+        ),
+        state=pl.when(refuted).then(pl.lit("refuted")).otherwise(pl.lit("holds")),
+    )
+    lines = rows["line"].to_list()
+    axis = alt.Axis(title=None, labelLimit=230, labelPadding=12, ticks=False, domain=False, grid=True)
+    y, x = alt.Y("line:N", sort=lines, axis=axis), alt.Axis(title="Privacy loss ε")
+    states = alt.Scale(domain=["holds", "refuted"], range=[SERIES[0], VERDICTS["fail"].colour])
+    colour = alt.Color("state:N", scale=states, legend=None)
+    both = rows.drop_nulls(["low", "high"])
+    layers: list[alt.Chart] = [
+        alt.Chart(inline(both))
+        .mark_rule(strokeWidth=6, opacity=0.3)
+        .encode(x=alt.X("low:Q", axis=x), x2=alt.X2("high:Q"), y=y, color=colour)
+    ]
+    marks = rows.unpivot(
+        ["low", "cap", "high"], index=["line", "state"], variable_name="mark", value_name="ε"
+    )
+    marks = marks.drop_nulls("ε").with_columns(
+        pl.col("mark").replace_strict({k: v[0] for k, v in _MARKS.items()})
+    )
+    names, shapes = zip(*_MARKS.values(), strict=True)
+    layers.append(
+        alt.Chart(inline(marks))
+        .mark_point(filled=True, size=80, opacity=1)
+        .encode(
+            x=alt.X("ε:Q", axis=x, scale=alt.Scale(zero=True)),
+            y=y,
+            color=colour,
+            shape=alt.Shape(
+                "mark:N",
+                scale=alt.Scale(domain=names, range=shapes),
+                legend=alt.Legend(title=None, columns=2, symbolFillColor=MUTED, symbolStrokeColor=MUTED),
+            ),
+            tooltip=tooltips("line:N", "mark:N", "ε:Q"),
+        )
+    )
+    return styled(alt.layer(*layers), height=90 + 26 * len(lines))
 
 
 def _decade_below(rates: Iterable[float]) -> float:

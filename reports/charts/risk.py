@@ -32,7 +32,7 @@ def risk_by_group(table: pl.DataFrame) -> AnyChart:
     x = alt.X(
         "value:Q",
         scale=alt.Scale(domain=[0, min(1.0, 1.1 * high)]),
-        axis=percent_axis("Share above the common threshold, with interval", tickCount=5),
+        axis=percent_axis("Share above the threshold", tickCount=5),
     )
     plain = alt.Color("rate:N", scale=look["color"]["scale"], legend=None)
     layers = [

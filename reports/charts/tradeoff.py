@@ -45,7 +45,13 @@ def accuracy_against_leakage(
     x = alt.X(
         "x:Q",
         scale=alt.Scale(zero=False, nice=True),
-        axis=_axis(leakage, METRIC_TITLES[leakage] + (f" ({told})" if told else ""), tickCount=5, grid=True),
+        axis=_axis(
+            leakage,
+            " ".join([METRIC_TITLES[leakage], told.partition(" ")[2]])
+            + (f" ({told.split()[0]})" if told else ""),
+            tickCount=5,
+            grid=True,
+        ),
     )
     y = alt.Y(
         "y:Q", scale=alt.Scale(zero=False, nice=True), axis=percent_axis(METRIC_TITLES[utility], tickCount=5)
@@ -82,7 +88,7 @@ def accuracy_against_budget(study: Study) -> AnyChart | None:
             cell = row.cells[metric]
             if cell.value is None or metric == "worst_group_accuracy":
                 continue
-            kind = f"{name}, {'adversarial' if robust else 'standard'} training"
+            kind = f"{name} (adversarial)" if robust else name
             if epsilon is None:
                 lines.append({"kind": kind, "y": cell.value})
             else:

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,19 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.spec import LoadedSpec, load_spec
 from raiaudit.audit.statistics.intervals import clopper_pearson, paired_difference, wilson
 from raiaudit.audit.statistics.paired_auc import paired_auc_difference
 from raiaudit.audit.store import Home, Run
+from raiaudit.audit.tradeoff.cells import _worst_change, epsilon_lower
 from raiaudit.audit.tradeoff.study import Study, read_study, studies, study
 from raiaudit.audit.tradeoff.variants import Wishes, derive
 from raiaudit.cli import app
 from raiaudit.errors import StorageError, UsageError
 from raiaudit.reports import charts
 from raiaudit.reports.tradeoff import cell_lines, tradeoff_markdown
+from raiaudit.reports.tradeoff_pdf import write_tradeoff_pdf
 
 RECIPE = (
     "{architecture: mlp, options: {hidden: 16}, epochs: 4, train_limit: 240, batch_size: 40, average: 0.5}"
@@ -128,9 +132,8 @@ def test_accuracies_and_their_paired_differences_are_those_of_the_ledgers(made: 
 
 def test_the_true_positive_rate_is_at_the_smallest_rate_the_pool_supports(made: Made) -> None:
     cell = made.study.rows[0].cells["membership_tpr"]
-    assert (
-        cell.slice == "loss at 8.4 % FPR, the smallest that 240 non-members support"
-    )  # 10 of 120, rounded up
+    assert cell.slice == "loss at 8.4 % FPR"  # 10 of 120, rounded up
+    assert cell.remark == "8.4 % is the smallest FPR that 240 non-members support"
     assert cell.n == 240
     hits = round((cell.value or 0) * 240)
     assert (cell.low, cell.high) == pytest.approx(tuple(clopper_pearson(hits, 240)))
@@ -157,6 +160,22 @@ def test_the_worst_group_is_the_worst(made: Made) -> None:
             assert cell.change.low <= cell.change.difference <= cell.change.high
 
 
+def test_the_difference_of_worst_groups_is_covered_wherever_they_are() -> None:
+    """Coverage over 300 pairs of models whose worst groups differ (true difference −0.05)."""
+    rng, covered = np.random.default_rng(1), 0
+    sizes, a, b = (400, 300, 40), (0.75, 0.9, 0.9), (0.9, 0.8, 0.85)
+    for _ in range(300):
+        ours, base = [], []
+        for n, p, q in zip(sizes, a, b, strict=True):
+            u = rng.random(n)  # one draw for both: the models err on the same examples
+            ours.append(u < p)
+            base.append(u < q)
+        change = _worst_change(ours, base)
+        covered += change.low <= -0.05 <= change.high
+    assert covered >= 0.95 * 300
+    assert change.high - change.low < 0.3
+
+
 def test_a_finished_study_is_made_again_without_work(made: Made) -> None:
     events: list[dict[str, Any]] = []
     again = study(load_spec(made.spec), WISHES, made.home, listener=events.append, documents=lambda _: None)
@@ -166,11 +185,16 @@ def test_a_finished_study_is_made_again_without_work(made: Made) -> None:
 
 
 def test_the_command_prints_json_and_writes_markdown(made: Made) -> None:
-    out = made.spec.parent / "table.md"
+    out, pdf = made.spec.parent / "table.md", made.spec.parent / "table.pdf"
     wishes = ["--eps", "0.05", "--steps", "1", "--epsilon", "1", "--home", str(made.home.root)]
-    done = CliRunner().invoke(app, ["tradeoff", str(made.spec), *wishes, "--json", "--markdown", str(out)])
+    done = CliRunner().invoke(
+        app, ["tradeoff", str(made.spec), *wishes, "--json", "--markdown", str(out), "--pdf", str(pdf)]
+    )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["id"] == made.study.id
+    first = pdf.read_bytes()
+    assert first.startswith(b"%PDF-1.7")
+    assert write_tradeoff_pdf(read_study(studies(made.home)[0]), pdf).read_bytes() == first
     text = out.read_text()
     assert text.startswith("| | standard | adversarial | private | adversarial+private |")
     assert (
@@ -178,7 +202,7 @@ def test_the_command_prints_json_and_writes_markdown(made: Made) -> None:
         in text
     )
     assert "private: derived, ε ≤ 1 at δ = 1e-05" in text
-    assert "privacy.canaries is not in the spec" in text
+    assert "no privacy.canaries in the spec" in text
     told = CliRunner().invoke(app, ["tradeoff", str(made.spec), *wishes])
     assert told.exit_code == 0, told.output
     assert "Worst-group accuracy" in told.stdout
@@ -221,7 +245,7 @@ def test_the_charts_show_every_variant(made: Made) -> None:
     assert best == by_hand
     budget = charts.accuracy_against_budget(made.study)
     assert budget is not None
-    assert ">clean, adversarial training<" in charts.to_svg(budget)
+    assert ">clean (adversarial)<" in charts.to_svg(budget)
     plain = made.study.model_copy(update={"rows": made.study.rows[:2]})
     assert charts.accuracy_against_budget(plain) is None
 
@@ -231,6 +255,29 @@ def test_an_unreadable_study_says_how_to_make_it_anew(made: Made, tmp_path: Path
     path.write_text('{"schema_version": 1}')
     with pytest.raises(StorageError, match="tradeoff SPEC"):
         read_study(path)
+
+
+def test_what_canaries_show_is_the_largest_of_the_bound_all_variants_have(made: Made) -> None:
+    """Planted: two kinds of canary and two bounds; the private variant has both, the other one alone."""
+
+    def found(bound: str, kind: str, value: float, metric: str = "epsilon_lower_bound") -> Measurement:
+        where: dict[str, Any] = {"bound": bound, "canaries": kind}
+        check = "privacy.canaries"
+        return Measurement(
+            check=check, metric=metric, value=value, n=9, better="lower", where=where, method="steinke2023"
+        )
+
+    plain = [found("(ε, δ)", "label", 0.5), found("(ε, δ)", "input", 0.7)]
+    private = [*plain, found("f-DP", "label", 2.0), found("(ε, δ)", "label", 3.0, "epsilon_power_cap")]
+    runs: Any = {}
+    for name, measured in (("standard", plain), ("private", private)):
+        results = made.run("standard").results.model_copy(update={"measurements": tuple(measured)})
+        runs[name] = SimpleNamespace(results=results)
+    cells = epsilon_lower(runs)
+    assert cells["standard"].value == cells["private"].value == 0.7
+    assert cells["private"].slice.endswith("a perfect attack would show 3")
+    runs["standard"] = runs["private"]
+    assert epsilon_lower(runs)["private"].value == 2.0
 
 
 def test_paired_areas_agree_with_the_bootstrap_and_beat_independent_ones() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from raiaudit.errors import RaiauditError
 from raiaudit.models.data import load_dataset
-from raiaudit.models.recipe import Mitigation, Recipe
+from raiaudit.models.recipe import Mitigation, PrivacyBudget, Recipe
 from raiaudit.models.training import train
 from raiaudit.models.training.ensemble import EnsembleProgress, Member, ensemble, train_ensemble, worker
 from raiaudit.models.training.ensemble import members_on_disk as on_disk
@@ -40,6 +40,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     planted = {"serial": 1.0}
     monkeypatch.setattr(Trial, "serial", lambda _self: planted["serial"])
     monkeypatch.setattr(Trial, "packed", lambda _self, size: planted[f"packed {size}"])
+    monkeypatch.setattr(Trial, "worth", lambda _self, _size: True)
     monkeypatch.setattr(ensemble, "cores", lambda: 1)
     return planted
 
@@ -91,6 +92,17 @@ def test_a_pack_too_large_for_the_memory_is_not_tried(
     assert str(train_ensemble(SMALL, DIGITS, members(9), device="cpu").choice.engine) == "packed 8"
 
 
+def test_a_hopeless_pack_ends_the_search_and_a_short_training_times_none(
+    timed: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed |= {"packed 8": 1.5}
+    assert train_ensemble(SMALL, DIGITS, members(9), device="cpu").choice.timings == timed
+    monkeypatch.setattr(Trial, "worth", lambda _self, _size: False)
+    assert "too little work" in train_ensemble(SMALL, DIGITS, members(9), device="cpu").choice.why
+    asked_for = train_ensemble(SMALL, DIGITS, members(9), device="cpu", mode="packed").choice
+    assert str(asked_for) == "packed 8 (a member's step: serial 1e+03 ms)"
+
+
 def test_a_trial_times_real_steps_and_weighs_what_they_keep() -> None:
     trial = Trial(Job(SMALL, DIGITS, tuple(members(3)), "cpu"))
     assert trial.steps == 2 * 4
@@ -98,6 +110,20 @@ def test_a_trial_times_real_steps_and_weighs_what_they_keep() -> None:
     assert 0 < trial.packed(3) < 5
     inputs = 16 * 64 * 4  # the batch is kept for the first layer's gradient
     assert inputs < trial.kept_bytes < 100 * inputs
+
+
+def test_a_private_ensemble_is_timed_and_trained() -> None:
+    private = SMALL.model_copy(
+        update={
+            "kind": "private",
+            "privacy": PrivacyBudget(epsilon=8, delta=1e-3, gradients="vmap"),
+            "epochs": 1,
+        }
+    )
+    found = train_ensemble(private, DIGITS, members(2), device="cpu", mode="packed")
+    assert str(found.choice.engine) == "serial"
+    assert found.choice.timings["serial"] > 0
+    assert "kind: private" in found.choice.why
 
 
 def test_an_ensemble_goes_on_with_the_engine_and_the_members_it_has(

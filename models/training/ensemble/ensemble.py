@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["EnsembleProgress", "TrainedEnsemble", "train_ensemble"]
 
 _PACKS = (8, 16, 64)
-_PACK_BYTES = 2 * 2**30  # a pack that would need more is not tried
 _GAIN = 0.9  # of serial's time: what another engine must promise
+_HOPELESS = 1.0  # of serial's time: a larger pack will not make good what this one costs
 _WORTH_TIMING = 2.0  # seconds of serial training
-_WORTH_STARTING = 20.0  # seconds of training in this process: others take several to start
+_WORTH_STARTING = 30.0  # seconds of training in this process: others take several to start
 _BRIEF = 20.0  # seconds of one member's training: less is not worth checkpoints
 _CHOICE = "engine-{mode}.json"
 
@@ -171,13 +171,18 @@ def _chosen(job: Job, mode: Mode, room: Path) -> tuple[Choice, Workers | None]:
     why_not = _why_not_packed(job, trial)
     best = SERIAL
     if not why_not:
-        for engine in _packs(len(job.members), trial):
-            timings[str(engine)] = trial.packed(engine.pack)
-        packs = [Engine(pack=size) for size in range(2, max(_PACKS) + 1) if f"packed {size}" in timings]
+        sizes = [
+            size for size in sorted({min(size, len(job.members)) for size in _PACKS}) if trial.fits(size)
+        ]
+        packs = _timed_packs(trial, sizes, timings)
         best = min(packs, key=lambda engine: timings[str(engine)], default=SERIAL)
-        why_not = "" if packs else "a pack needs too much memory"
+        if not packs and sizes:
+            why_not = "too little work to time packs"
+            best = Engine(pack=sizes[0]) if mode == "packed" else SERIAL
+        elif not packs:
+            why_not = "a pack needs too much memory"
     if mode == "packed":
-        return Choice(best, timings, f"not packed: {why_not}" if why_not else "", brief), None
+        return Choice(best, timings, f"not packed: {why_not}" if best == SERIAL else "", brief), None
     if timings[str(best)] > _GAIN * timings[str(SERIAL)]:
         best = SERIAL
     why = f"not packed: {why_not}" if why_not else ""
@@ -221,7 +226,12 @@ def _why_not_packed(job: Job, trial: Trial) -> str:
     return why_not_packed(job.recipe, trial.classifier, job.dataset.splits["train"].inputs)
 
 
-def _packs(members: int, trial: Trial) -> list[Engine]:
-    """Pack sizes worth a try: those that fit the ensemble and the memory."""
-    sizes = sorted({min(size, members) for size in _PACKS})
-    return [Engine(pack=size) for size in sizes if trial.pack_bytes(size) <= _PACK_BYTES]
+def _timed_packs(trial: Trial, sizes: Sequence[int], timings: dict[str, float]) -> list[Engine]:
+    """Packs of `sizes` with their `timings`, the smallest first, until one is hopeless."""
+    packs: list[Engine] = []
+    for size in filter(trial.worth, sizes):
+        packs.append(Engine(pack=size))
+        timings[str(packs[-1])] = trial.packed(size)
+        if timings[str(packs[-1])] > _HOPELESS * timings[str(SERIAL)]:
+            break
+    return packs

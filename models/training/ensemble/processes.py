@@ -106,9 +106,9 @@ class Workers:
         self._collect("ready")
 
     def seconds(self, pack: int) -> float:
-        """Of one step of one member in a process, while all of them compute: the slowest one's."""
+        """Of one step of one member in a process, while all of them compute: their mean."""
         self._tell(f"time {pack}")
-        return max(self._collect("seconds"))
+        return sum(self._collect("seconds")) / self.count
 
     def train(self, pack: int, trained: Callable[[int], None] | None = None, *, brief: bool = False) -> None:
         """Train all members, `pack` at a time in each process; reports the numbers as they finish."""

@@ -1,7 +1,9 @@
-"""Seconds of one step of one member, by each way to train it: three steps are timed, the quickest counts.
+"""Seconds of one step of one member, by each way to train it.
 
-The first step, which allocates and chooses algorithms, is not counted. Threads are those the training would
-have.
+The first step, which allocates and chooses algorithms, is not counted. Then at least three steps are timed,
+and as many as fit into a window that is the same for all engines: what else the machine does would interrupt
+every long step and hardly a short one. The better of two windows counts, where steps are not so long that one
+is enough. Threads are those the training would have.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Trial"]
 
 _STEPS = 3
+_WINDOW = 0.25  # seconds
+_SHARE = 0.005  # of the whole training, that a window may take
+_SHARE_ALL = 0.05  # of the whole training, that the steps of one engine may take
+_PACK_BYTES = 2 * 2**30  # a pack that would need more is not tried
 
 
 class Trial:
@@ -39,6 +45,7 @@ class Trial:
         self.classifier: Classifier = job.fresh(job.members[0])
         self.data = restricted(job.dataset, job.recipe, job.members[0].rows_N)
         self.kept_bytes = 0
+        self.window = _WINDOW
 
     @property
     def steps(self) -> int:
@@ -48,7 +55,7 @@ class Trial:
 
     def serial(self) -> float:
         """Seconds of a step of `fit`."""
-        recipe = self.job.recipe
+        job, recipe = self.job, self.job.recipe
         classifier = self.classifier.to(self.device)
         if channels_last(classifier, recipe):
             classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -68,7 +75,13 @@ class Trial:
                 follow(average, classifier, recipe.average)
 
         with suited_threads(recipe.batch_size * examples.scalars):
-            seconds = self._timed(lambda: self._weighed(one), one)
+            if recipe.kind == "standard":
+                self._weighed(one)
+            else:  # is never packed, and per-example gradients do not go with being watched
+                one()
+            self.window = 0.0
+            self.window = min(_WINDOW, _SHARE * self._seconds(one) * self.steps * len(job.members))
+            seconds = self._timed(one)
         classifier.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return seconds
 
@@ -80,8 +93,8 @@ class Trial:
             draws = [generator(self.device, number, "draws") for number in range(size)]
             index_KB = pack.batches(0)[0]
             with suited_threads(pack.scalars):
-                one = lambda: pack.step(index_KB, 0, draws)  # noqa: E731 — named for both calls
-                seconds = self._timed(one, one) / size
+                pack.step(index_KB, 0, draws)
+                seconds = self._timed(lambda: pack.step(index_KB, 0, draws)) / size
         self.classifier.cpu()
         return seconds
 
@@ -90,17 +103,28 @@ class Trial:
         weights = sum(p.numel() * p.element_size() for p in self.classifier.parameters())
         return size * (self.kept_bytes + 5 * weights)
 
-    def _timed(self, first: Callable[[], object], one: Callable[[], object]) -> float:
+    def fits(self, size: int) -> bool:
+        """Whether the memory holds a pack of `size`."""
+        return self.pack_bytes(size) <= _PACK_BYTES
+
+    def worth(self, size: int) -> bool:
+        """Whether timing a pack of `size` costs little of the training."""
+        return (_STEPS + 1) * size <= _SHARE_ALL * self.steps * len(self.job.members)
+
+    def _timed(self, one: Callable[[], object]) -> float:
         with torch.random.fork_rng(devices=[]), repeatable(self.job.recipe):
-            first()
-            return min(self._seconds(one) for _ in range(_STEPS))
+            seconds = self._seconds(one)
+            return seconds if _STEPS * seconds > 2 * self.window else min(seconds, self._seconds(one))
 
     def _seconds(self, one: Callable[[], object]) -> float:
-        began = time.perf_counter()
-        one()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter() - began
+        """Of one call, the mean over a window."""
+        began, calls, passed = time.perf_counter(), 0, 0.0
+        while calls < _STEPS or passed < self.window:
+            one()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            calls, passed = calls + 1, time.perf_counter() - began
+        return passed / calls
 
     def _weighed(self, one: Callable[[], object]) -> None:
         kept: dict[int, int] = {}

@@ -30,11 +30,12 @@ def main() -> None:
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     job = read_job(room)
     _say(ready=0)
+    trial = None
     try:
         while True:
             verb, size, *how = orders.get().split()
             if verb == "time":
-                trial = Trial(job)
+                trial = trial or Trial(job)
                 _say(seconds=trial.serial() if size == "1" else trial.packed(int(size)))
             else:
                 _train(job, int(size), folder, number, count, brief="brief" in how)
