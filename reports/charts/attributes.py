@@ -24,7 +24,7 @@ def attribute_gain(table: pl.DataFrame) -> AnyChart:
     y = alt.Y("column:N", sort=order, axis=alt.Axis(title=None, labelLimit=190, ticks=False, domain=False))
     base = alt.Chart(inline(shown)).encode(y=y, yOffset=alt.YOffset("of:N", sort=_SIDES))
     title = "Share guessed right with the model less without it, with interval"
-    x = alt.X("value:Q", axis=alt.Axis(title=title, format="+.1%", tickCount=5))
+    x = alt.X("value:Q", axis=alt.Axis(title=title, format="+.1%", tickCount=4, labelOverlap=True))
     plain = alt.Color("of:N", scale=look["color"]["scale"], legend=None)
     whole = alt.layer(
         alt.Chart(inline([{"at": 0.0}])).mark_rule(color=FAINT, strokeDash=[3, 3]).encode(x=alt.X("at:Q")),

@@ -70,12 +70,13 @@ def _curves(shown: pl.DataFrame, names: list[str], x: alt.X, y: alt.Y) -> list[a
             band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q"), color=plain["color"])
         )
     dotted = shown.height <= 40
-    weights = [2.8, *[1.2] * (len(names) - 1)] if led else [1.8] * len(names)
-    heavy = alt.StrokeWidth("attack:N", scale=alt.Scale(domain=names, range=weights), legend=None)
     colour = plain["color"] if dotted else named["color"]
-    layers.append(
-        base.mark_line().encode(y=y, color=colour, strokeDash=plain["strokeDash"], strokeWidth=heavy)
-    )
+    leads = pl.col("attack") == names[0]
+    parts = [(shown.filter(leads), 2.8), (shown.filter(~leads), 1.2)] if led else [(shown, 1.8)]
+    for part, width in parts:
+        line = alt.Chart(inline(part)).mark_line(strokeWidth=width)
+        layers.append(line.encode(x=x, y=y, color=colour, strokeDash=plain["strokeDash"]))
+        colour = plain["color"]  # one legend will do
     if dotted:
         dots = base.mark_point(filled=True, size=34, opacity=1)
         told = tooltips("attack:N", "fpr:Q", "tpr:Q")
