@@ -263,8 +263,24 @@ def _certified_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 def _roc(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import membership_roc
 
-    caption = "Membership ROC on log–log axes; the dashed diagonal is chance."
-    yield _chart(caption, membership_roc(table), _listed(table, "attack", "fpr", "tpr"))
+    ordered = table.sort("rank", maintain_order=True) if "rank" in table.columns else table
+    first = f" ({ordered['attack'][0]})" if ordered["attack"].n_unique() > 2 else ""
+    caption = (
+        "Membership ROC on log–log axes; the dashed diagonal is chance, the band the interval of the "
+        f"true-positive rate at each threshold by itself{first}."
+    )
+    yield _chart(caption, membership_roc(table), _listed(ordered, "attack", "fpr", "tpr"))
+
+
+def _attributes(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import attribute_gain
+
+    told = "; ".join(
+        f"{column}, {of}: {value:+.1%}"
+        for column, of, value in table.select("column", "of", "value").iter_rows()
+    )
+    caption = "What the model adds to guessing an attribute (dashed: nothing), for members and for others."
+    yield _chart(caption, attribute_gain(table), told)
 
 
 def _histogram(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
@@ -457,6 +473,13 @@ _DRAWINGS: dict[str, tuple[_Drawing, ...]] = {
     "privacy.membership": (
         _Drawing("roc", _columns("fpr tpr attack"), "Membership ROC", _roc),
         _Drawing("histogram", _columns("low high count member"), "Score histogram", _histogram),
+    ),
+    "privacy.label_only": (
+        _Drawing("roc", _columns("fpr tpr attack"), "Membership ROC by labels", _roc),
+        _Drawing("histogram", _columns("low high count member"), "Score histogram", _histogram),
+    ),
+    "privacy.attribute_inference": (
+        _Drawing("gain", _columns("column of value low high n"), "Attribute gain", _attributes),
     ),
     "privacy.canaries": (
         _Drawing(

@@ -73,6 +73,17 @@ def _plain(check: str, metric: str) -> Callable[[Results], Measurement | None]:
     return lambda results: _worst(_named(results, check, metric))
 
 
+def _judged(check: str, metric: str) -> Callable[[Results], Measurement | None]:
+    """Of what a gate is on, else of what does not stand beside another."""
+
+    def pick(results: Results) -> Measurement | None:
+        found = _named(results, check, metric)
+        gated = [m for m in found if any(v.measurement == m for v in results.verdicts)]
+        return _worst(gated or [m for m in found if m.beside is None])
+
+    return pick
+
+
 def _robust(results: Results) -> Measurement | None:
     """At the largest radius that has a gate, else at the largest there is; the strongest attack."""
     found = _named(results, "robustness.evasion", "robust_accuracy")
@@ -89,7 +100,7 @@ def _robust(results: Results) -> Measurement | None:
 
 def _tpr(results: Results) -> Measurement | None:
     """At the smallest false-positive rate for which it is defined."""
-    found = _named(results, "privacy.membership", "tpr_at_fpr")
+    found = [m for m in _named(results, "privacy.membership", "tpr_at_fpr") if m.beside is None]
     defined = [m for m in found if m.value is not None]
     if not defined:
         return found[0] if found else None
@@ -100,7 +111,7 @@ def _tpr(results: Results) -> Measurement | None:
 COLUMNS: tuple[Column, ...] = (
     Column("clean\nacc. %", "Clean accuracy", _plain("performance.accuracy", "accuracy")),
     Column("robust\nacc. %", "Robust accuracy", _robust),
-    Column("MIA\nAUC", "Membership AUC", _plain("privacy.membership", "membership_auc")),
+    Column("MIA\nAUC", "Membership AUC", _judged("privacy.membership", "membership_auc")),
     Column("MIA\nTPR %", "Membership TPR at lowest FPR", _tpr, only_gated=True),
     Column("\nε", "ε", _plain("privacy.accounting", "epsilon")),
     Column("group\ngap %", "Accuracy gap between groups", _plain("fairness.groups", "accuracy_difference")),

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.wording import check_title, quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
 
 __all__ = ["remarks"]
@@ -33,4 +36,16 @@ def remarks(results: Results, check: str) -> list[str]:
         if m.metric == "robust_accuracy" and m.value is not None and m.reason and "attack" in m.where
     ]
     privacy = [m.reason for m in own if m.metric in _PRIVACY and m.value is not None and m.reason]
-    return list(dict.fromkeys([*doubts, *limits, *privacy]))
+    return list(dict.fromkeys([*doubts, *limits, *privacy, *_stronger(own)]))
+
+
+def _stronger(own: Sequence[Measurement]) -> list[str]:
+    """The membership attack that finds most, if that is clearly more than the headline finds."""
+    areas = [m for m in own if m.metric == "membership_auc" and m.value is not None]
+    most = max((m for m in areas if m.beside), key=lambda m: m.value or 0.0, default=None)
+    return [
+        f"{most.where['attack']} finds more members than {first.where['attack']}, the headline: AUC "
+        f"{quantity(most)} against {quantity(first)}"
+        for first in areas
+        if most is not None and not first.beside and (most.low or 0.0) > (first.high or 1.0)
+    ]

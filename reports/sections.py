@@ -49,6 +49,7 @@ def _section(
     results: Results, check: str, outcomes: list[CheckOutcome], number: dict[str, int], owner: str
 ) -> dict[str, Any]:
     measured = [m for m in results.measurements if m.check == check]
+    listed = [m for m in measured if not _said(m, measured)]
     verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
     used = sorted({number[m.method] for m in measured})
     return {
@@ -77,11 +78,23 @@ def _section(
                 "n": f"{m.n:,}",
                 "method": f"[{number[m.method]}]",
             }
-            for m in sorted(measured, key=lambda m: "class" in m.where)[:_ROWS_SHOWN]
+            for m in sorted(listed, key=lambda m: "class" in m.where)[:_ROWS_SHOWN]
         ],
-        "omitted": max(0, len(measured) - _ROWS_SHOWN),
+        "omitted": len(measured) - min(len(listed), _ROWS_SHOWN),
         "limits": limits(check),
     }
+
+
+def _said(m: Measurement, measured: Sequence[Measurement]) -> bool:
+    """Whether what it stands beside is undefined for the same reason, and says so already."""
+    return (
+        m.value is None
+        and m.beside is not None
+        and any(
+            other.beside is None and (other.metric, other.reason) == (m.metric, m.reason)
+            for other in measured
+        )
+    )
 
 
 def _asked(verdict: Verdict) -> str:

@@ -27,13 +27,11 @@ from raiaudit.attacks.spaces import TableSchema
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.privacy.pool import joined, pool_of, why_no_pool
-from raiaudit.audit.statistics.intervals import paired_difference, wilson
+from raiaudit.audit.statistics.intervals import difference, paired_difference, wilson
 from raiaudit.audit.statistics.means import mean_gap
 from raiaudit.errors import CapabilityError, UnknownNameError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
@@ -47,8 +45,8 @@ _SIDES = {"members": True, "non-members": False}
 class AttributeInferenceConfig(CheckConfig):
     """Which columns, and of how many people."""
 
-    columns: tuple[str, ...] = Field(
-        default=(), description="categories the model reads; default: the group columns among them"
+    columns: tuple[str, ...] | None = Field(
+        default=None, description="categories the model reads; default: the group columns among them"
     )
     pool: int = Field(default=2000, ge=20, description="members, and as many non-members, where there are")
     confidence: float = Field(default=0.95, gt=0, lt=1)
@@ -147,7 +145,7 @@ class AttributeInference:
                 "n": m.n,
             }
             for m in self.summarise(ledger, subject, config)
-            if m.metric in ("attribute_gain", "attribute_leak") and not m.unit
+            if m.metric in ("attribute_gain", "attribute_leak")
         ]
         return {"gain": pl.DataFrame(rows)}
 
@@ -188,35 +186,39 @@ class AttributeInference:
                         better="lower" if attack == "posterior" else "neither",
                     )
                 )
-        hits_N = right["posterior"].astype(np.float64) - right["imputation"]
+        gains: list[Any] = []
         for side, is_member in _SIDES.items():
             chosen_N = member_N == is_member
+            posterior_N, imputation_N = (right_N[chosen_N] for right_N in right.values())
+            value = float(posterior_N.mean() - imputation_N.mean())
+            gains += [value, paired_difference(posterior_N, imputation_N, confidence)]
             found.append(
                 measurement(
                     "attribute_gain",
-                    float(hits_N[chosen_N].mean()),
-                    int(chosen_N.sum()),
-                    paired_difference(
-                        right["posterior"][chosen_N], right["imputation"][chosen_N], confidence
-                    ),
+                    value,
+                    len(posterior_N),
+                    gains[-1],
                     where={"of": side},
                     method="bonett2012",
                 )
             )
-        for values_N, unit in ((hits_N, ""), (rows[at + "nats"].to_numpy(), "nats")):
-            inside: NDArray[np.float64] = values_N[member_N]
-            outside: NDArray[np.float64] = values_N[~member_N]
-            limits = mean_gap(inside, outside, confidence)
-            found.append(
-                measurement(
-                    "attribute_leak" + (f"_{unit}" if unit else ""),
-                    float(inside.mean() - outside.mean()),
-                    len(member_N),
-                    limits,
-                    unit=unit,
-                    method="welch1947",
-                )
+        found.append(
+            measurement(
+                "attribute_leak", gains[0] - gains[2], len(member_N), difference(*gains), method="zou2008"
             )
+        )
+        nats_N = rows[at + "nats"].to_numpy()
+        inside, outside = nats_N[member_N], nats_N[~member_N]
+        found.append(
+            measurement(
+                "attribute_leak_nats",
+                float(inside.mean() - outside.mean()),
+                len(member_N),
+                mean_gap(inside, outside, confidence),
+                unit="nats",
+                method="welch1947",
+            )
+        )
         return found
 
 
@@ -229,7 +231,7 @@ def _schema(subject: Subject) -> TableSchema:
 def _columns(subject: Subject, config: AttributeInferenceConfig) -> list[str]:
     """The columns asked for, or the group columns that the model reads as categories."""
     kinds = {column.name: column for column in _schema(subject).columns}
-    for name in config.columns:
+    for name in config.columns or ():
         if name not in kinds:
             raise UnknownNameError("column", name, kinds)
     wanted = config.columns or tuple(name for name in subject.dataset.group_names if name in kinds)

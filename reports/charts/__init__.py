@@ -1,6 +1,7 @@
 """Charts as pure functions: a table of evidence in, an Altair chart out; one function for page and PDF."""
 
 from raiaudit.reports.charts.attack_flags import attack_flags
+from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
@@ -30,6 +31,7 @@ __all__ = [
     "accuracy_against_severity",
     "attack_contributions",
     "attack_flags",
+    "attribute_gain",
     "certified_accuracy_against_radius",
     "class_robustness",
     "deletion_curve",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from raiaudit.reports.charts.style import AnyChart, curve, inline, percent_axis, series, styled, tooltips
+from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
 from raiaudit.reports.theme import FAINT, MUTED, SERIES, VERDICTS
 
 if TYPE_CHECKING:
@@ -29,8 +29,14 @@ _MARKS = {
 
 
 def membership_roc(table: pl.DataFrame) -> AnyChart:
-    """`table`: fpr, tpr, low, high, attack. Rates of zero have no place on a log axis and are left out."""
-    shown = table.filter((pl.col("fpr") > 0) & (pl.col("tpr") > 0)).sort("attack", "fpr")
+    """`table`: fpr, tpr, low, high, attack, rank (0: the headline).
+
+    Of three attacks or more the headline is the heavy line, and it alone has its band. Rates of zero have no
+    place on a log axis and are left out.
+    """
+    ranked = table if "rank" in table.columns else table.with_columns(rank=pl.lit(0))
+    shown = ranked.filter((pl.col("fpr") > 0) & (pl.col("tpr") > 0)).sort("rank", "attack", "fpr")
+    names = shown["attack"].unique(maintain_order=True).to_list()
     floor = _decade_below([*shown["fpr"], *shown["tpr"]])
     if {"low", "high"} <= set(shown.columns):
         shown = shown.with_columns(pl.col("low").clip(lower_bound=floor))
@@ -39,17 +45,43 @@ def membership_roc(table: pl.DataFrame) -> AnyChart:
     axis: dict[str, Any] = {"format": "~%", "values": ticks}
     x = alt.X("fpr:Q", scale=scale, axis=alt.Axis(title="False-positive rate (log)", **axis))
     y = alt.Y("tpr:Q", scale=scale, axis=alt.Axis(title="True-positive rate (log)", **axis))
-    tooltip = ("attack:N", "fpr:Q", "tpr:Q")
-    lines = curve(shown, x=x, y=y, by="attack", points=shown.height <= 40, tooltip=tooltip)
+    lines = _curves(shown, names, x, y)
     chance = alt.Chart(inline([{"fpr": floor, "tpr": floor}, {"fpr": 1, "tpr": 1}])).encode(x=x, y=y)
     label = alt.Chart(inline([{"fpr": math.sqrt(floor), "tpr": math.sqrt(floor)}])).encode(x=x, y=y)
     return styled(
         alt.layer(
             chance.mark_line(color=FAINT, strokeDash=[3, 3], strokeWidth=1),
-            lines,
+            *lines,
             label.mark_text(dx=24, dy=8).encode(text=alt.TextValue("chance")),
-        )
+        ).resolve_legend(color="independent", shape="independent")
     )
+
+
+def _curves(shown: pl.DataFrame, names: list[str], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """The band, the lines, and dots where there are few."""
+    led = len(names) > 2
+    plain, named = series("attack", names, legend=False), series("attack", names)
+    base = alt.Chart(inline(shown)).encode(x=x)
+    layers: list[alt.Chart] = []
+    if {"low", "high"} <= set(shown.columns):
+        banded = shown.filter(pl.col("attack") == names[0]) if led else shown
+        band = alt.Chart(inline(banded)).encode(x=x).mark_area(opacity=0.14, line=False)
+        layers.append(
+            band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q"), color=plain["color"])
+        )
+    dotted = shown.height <= 40
+    colour = plain["color"] if dotted else named["color"]
+    leads = pl.col("attack") == names[0]
+    parts = [(shown.filter(leads), 2.8), (shown.filter(~leads), 1.2)] if led else [(shown, 1.8)]
+    for part, width in parts:
+        line = alt.Chart(inline(part)).mark_line(strokeWidth=width)
+        layers.append(line.encode(x=x, y=y, color=colour, strokeDash=plain["strokeDash"]))
+        colour = plain["color"]  # one legend will do
+    if dotted:
+        dots = base.mark_point(filled=True, size=34, opacity=1)
+        told = tooltips("attack:N", "fpr:Q", "tpr:Q")
+        layers.append(dots.encode(y=y, color=named["color"], shape=named["shape"], tooltip=told))
+    return layers
 
 
 def score_histogram(table: pl.DataFrame) -> AnyChart:

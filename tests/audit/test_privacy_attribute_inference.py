@@ -111,7 +111,7 @@ def test_columns_are_the_groups_that_are_categories_or_those_asked_for(make_subj
     subject = make_subject(Worldly(), data)
 
     def columns(*names: str) -> list[str]:
-        tasks = AttributeInference().tasks(subject, AttributeInferenceConfig(columns=names))
+        tasks = AttributeInference().tasks(subject, AttributeInferenceConfig(columns=names or None))
         return [task.params["column"] for task in tasks]
 
     assert columns() == ["sex"]

@@ -27,7 +27,8 @@ SIDE = 120
 class Halfspace(Classifier):
     """Class 1 where the first value is above one half."""
 
-    architecture, modality, knowledge = "halfspace", "image", "label"
+    architecture, knowledge = "halfspace", "label"
+    modality: Any = "image"
 
     def forward(self, inputs: Tensor) -> Tensor:
         above = inputs.flatten(1)[:, 0] > 0.5
