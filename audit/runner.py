@@ -10,7 +10,7 @@ import platform
 import time
 import traceback
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 import yaml
 
-from raiaudit.audit.check import FollowUp
-from raiaudit.audit.executor import LocalExecutor
 from raiaudit.audit.files import storage_error, write_atomically
 from raiaudit.audit.gates import overall
 from raiaudit.audit.journal import journalled, now
@@ -31,6 +29,7 @@ from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.spec import load_data
 from raiaudit.audit.store import Run
+from raiaudit.audit.task_runner import TaskRunner, message_of
 from raiaudit.errors import RaiauditError, StorageError, SubjectUnavailableError
 
 if TYPE_CHECKING:
@@ -131,13 +130,13 @@ class _RunInProgress:
             self._stop(header, "failed", str(error))
             raise
         except Exception as error:
-            self._stop(header, "failed", _message(error), "".join(traceback.format_exception(error)))
+            self._stop(header, "failed", message_of(error), "".join(traceback.format_exception(error)))
             raise
 
     def _audit(self, header: RunHeader) -> Results:
         subject = self.resolver.subject(self.model, self.events)
         plan = make_plan(self.loaded, self.model, subject)
-        plan, errors = self._execute(plan, subject, header)
+        plan, errors = TaskRunner(self.run, subject, header, self.events).work_off(plan)
         measurements, errors = self._summarise(plan, subject, errors)
         spec = self.loaded.spec
         verdicts = judge(
@@ -155,92 +154,6 @@ class _RunInProgress:
             measurements=tuple(measurements),
             verdicts=tuple(verdicts),
         )
-
-    def _execute(
-        self, plan: list[PlannedCheck], subject: Subject, header: RunHeader
-    ) -> tuple[list[PlannedCheck], dict[str, str]]:
-        """Run what the ledger lacks: the planned tasks, then those that follow from what these found.
-
-        Returns the plan with all tasks, and the message of each check that failed.
-        """
-        errors: dict[str, str] = {}
-        following = {planned.check.id for planned in plan if isinstance(planned.check, FollowUp)}
-        self._run_tasks(plan, subject, header, errors, keep=following)
-        if following:
-            plan = [self._followed(planned, subject, errors) for planned in plan]
-            self._run_tasks(plan, subject, header, errors, keep=None)
-        return plan, errors
-
-    def _followed(self, planned: PlannedCheck, subject: Subject, errors: dict[str, str]) -> PlannedCheck:
-        """With the tasks that depend on the ledger."""
-        check = planned.check
-        if planned.reason or check.id in errors or not isinstance(check, FollowUp):
-            return planned
-        try:
-            further = tuple(check.follow_up(self.run.ledger, subject, planned.config))
-        except StorageError:
-            raise
-        except Exception as error:
-            errors[check.id] = _message(error)
-            details = "".join(traceback.format_exception(error))
-            self.events(
-                {"event": "check_failed", "check": check.id, "error": _message(error), "details": details}
-            )
-            return planned
-        return replace(planned, tasks=(*planned.tasks, *further))
-
-    def _run_tasks(
-        self,
-        plan: list[PlannedCheck],
-        subject: Subject,
-        header: RunHeader,
-        errors: dict[str, str],
-        *,
-        keep: set[str] | None,
-    ) -> None:
-        """Run the plan's tasks that the ledger lacks, but for those of checks that failed.
-
-        Shards that no task yields are removed. `keep` are the checks whose tasks are not all known yet, and
-        None when all are.
-        """
-        ledger, checks = self.run.ledger, {planned.check.id: planned.check for planned in plan}
-        tasks = list({(task.check, task.name): task for planned in plan for task in planned.tasks}.values())
-        keys = {
-            (task.check, task.name): task.key(
-                model_digest=subject.record.weights_digest,
-                data_digest=subject.dataset.digest,
-                seed=subject.seed,
-            )
-            for task in tasks
-        }
-        stale = [shard for shard in ledger.unwanted(keys) if shard.check not in (keep or ())]
-        for reason, shards in (("damaged", ledger.damaged()), ("stale", stale)):
-            for shard in shards:
-                text = f"removing a {reason} shard: {shard.path}"
-                self.events({"event": "note", "model": subject.name, "text": text})
-                shard.path.unlink(missing_ok=True)
-        missing = [task for task in tasks if ledger.find(task, keys[task.check, task.name]) is None]
-        done = len(tasks) - len(missing)
-        missing = [task for task in missing if task.check not in errors]
-        if missing or keep is not None:
-            self.events({"event": "plan", "run": self.run.id, "tasks": len(tasks), "done": done})
-        for outcome in LocalExecutor().run(missing, lambda task: checks[task.check].execute(task, subject)):
-            task = outcome.task
-            event = {"check": task.check, "task": task.name, "seconds": round(outcome.seconds, 3)}
-            if outcome.frame is None:
-                assert outcome.error is not None
-                if isinstance(outcome.error, StorageError | SubjectUnavailableError):
-                    raise outcome.error  # not this task's fault: the run can be resumed when it is mended
-                errors.setdefault(task.check, _message(outcome.error))
-                details = "".join(traceback.format_exception(outcome.error))
-                self.events(
-                    {"event": "task_failed", **event, "error": _message(outcome.error), "details": details}
-                )
-                continue
-            ledger.append(task, keys[task.check, task.name], outcome.frame)
-            done += 1
-            self.events({"event": "task_finished", **event, "done": done, "tasks": len(tasks)})
-            self.run.write_header(header.model_copy(update={"progress": (done, len(tasks))}))
 
     def _summarise(
         self, plan: list[PlannedCheck], subject: Subject, errors: dict[str, str]
@@ -261,12 +174,12 @@ class _RunInProgress:
             except StorageError:
                 raise
             except Exception as error:
-                failed[check.id] = _message(error)
+                failed[check.id] = message_of(error)
                 self.events(
                     {
                         "event": "check_failed",
                         "check": check.id,
-                        "error": _message(error),
+                        "error": message_of(error),
                         "details": "".join(traceback.format_exception(error)),
                     }
                 )
@@ -340,14 +253,10 @@ def _explained(error: Exception, run: Run) -> RaiauditError:
     if isinstance(error, OSError):
         return storage_error(error, Path(error.filename) if isinstance(error.filename, str) else run.folder)
     return RaiauditError(
-        f"unexpected {_message(error)}",
+        f"unexpected {message_of(error)}",
         where=str(run.folder / "journal.jsonl"),
         remedy="this is a defect: the journal has the traceback",
     )
-
-
-def _message(error: Exception) -> str:
-    return str(error) if isinstance(error, RaiauditError) else f"{type(error).__name__}: {error}"
 
 
 def _outcome(planned: PlannedCheck, errors: dict[str, str]) -> CheckOutcome:

@@ -1,0 +1,72 @@
+"""Which charts and pictures a check's evidence gives, with captions and texts for those who cannot see them.
+
+One file a pillar. A table that is missing or of another shape leaves its chart out with a line saying so; a
+report never fails for want of a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from raiaudit.reports.figures import explanations, fairness, flags, privacy, reliability, robustness
+from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from raiaudit.audit.results import Results
+    from raiaudit.audit.store import Run
+
+__all__ = ["Evidence", "Figure", "Words", "figures", "read_evidence", "word_maps"]
+
+Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
+_FIGURES = {
+    **robustness.FIGURES,
+    **flags.FIGURES,
+    **privacy.FIGURES,
+    **fairness.FIGURES,
+    **explanations.FIGURES,
+    **reliability.FIGURES,
+}
+
+
+def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
+    """The tables that our drawings know, of the checks given; those a run lacks are not in it."""
+    found = {}
+    for check in checks:
+        for drawing in _FIGURES.get(check, ()):
+            table = run.evidence(check, drawing.table)
+            if table is not None:
+                found[check, drawing.table] = table
+    return found
+
+
+def figures(check: str, evidence: Evidence, results: Results) -> tuple[list[Figure], list[str]]:
+    """The figures of one check, and a line for each that had to be left out."""
+    drawn: list[Figure] = []
+    left_out: list[str] = []
+    for drawing in _FIGURES.get(check, ()):
+        table = evidence.get((check, drawing.table))
+        if (table is None or table.is_empty()) and drawing.optional:
+            continue
+        if table is None or table.is_empty():
+            left_out.append(f"{drawing.title}: left out, the run holds no table “{drawing.table}”.")
+        elif lacking := sorted(drawing.columns - set(table.columns)):
+            left_out.append(f"{drawing.title}: left out, table “{drawing.table}” lacks {', '.join(lacking)}.")
+        else:
+            drawn += drawing.draw(table, results)
+    return drawn, left_out
+
+
+def word_maps(evidence: Evidence) -> list[Words]:
+    """Explained texts and table rows, which have names for their features where images have pixels."""
+    table = evidence.get(("explanations.attribution", "maps"))
+    if table is None or "features" not in table.columns:
+        return []
+    shown = []
+    for row in table.drop_nulls("features").head(PICTURES).iter_rows(named=True):
+        peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
+        pairs = zip(row["features"], row["map"], strict=False)
+        shown.append(Words(example_title(row), tuple((word, weight / peak) for word, weight in pairs)))
+    return shown
