@@ -15,7 +15,7 @@ import polars as pl
 
 from raiaudit.audit.measurement import Measurement, Scalar
 from raiaudit.audit.privacy import one_run
-from raiaudit.audit.privacy.trade_off import (
+from raiaudit.audit.privacy.f_dp import (
     gaussian_epsilon_lower,
     refuted,
     subsampled,

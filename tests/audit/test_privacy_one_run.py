@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from scipy.optimize import brentq, linprog
 
-from raiaudit.audit.privacy import one_run, trade_off
+from raiaudit.audit.privacy import f_dp, one_run
 from raiaudit.audit.privacy.one_run import Game
 
 if TYPE_CHECKING:
@@ -86,16 +86,16 @@ def test_the_curve_bound_is_the_linear_programme_of_its_constraints(
         b_eq=[1],
     )
     tau = -best.fun
-    pure = trade_off.from_profile(np.array([epsilon]), np.array([0.0]))
+    pure = f_dp.from_profile(np.array([epsilon]), np.array([0.0]))
     game = Game(m, guesses, correct)
-    assert trade_off.refuted(pure, game, confidence=1 - tau * 1.001)
-    assert not trade_off.refuted(pure, game, confidence=1 - tau * 0.999)
+    assert f_dp.refuted(pure, game, confidence=1 - tau * 1.001)
+    assert not f_dp.refuted(pure, game, confidence=1 - tau * 0.999)
 
 
 @pytest.mark.parametrize("game", [Game(1000, 100, 97), Game(1000, 1000, 760)])
 def test_on_pure_epsilon_the_two_bounds_nearly_agree(game: Game) -> None:
     def is_refuted(epsilon: float) -> bool:
-        return trade_off.refuted(trade_off.from_profile(np.array([epsilon]), np.zeros(1)), game)
+        return f_dp.refuted(f_dp.from_profile(np.array([epsilon]), np.zeros(1)), game)
 
     classic = one_run.epsilon_lower(game, delta=0)
     assert 0.98 * classic < one_run.largest(is_refuted) <= classic
@@ -111,18 +111,18 @@ def epsilon_of(mu: float, delta: float) -> float:
 
 def test_epsilon_of_a_gaussian_mechanism_is_its_closed_form() -> None:
     for mu in (0.3, 1.0, 3.0):
-        assert trade_off.epsilon_of_gaussian(mu, 1e-5) == pytest.approx(epsilon_of(mu, 1e-5), abs=1e-6)
-    assert trade_off.epsilon_of_gaussian(0.0, 1e-5) == 0
+        assert f_dp.epsilon_of_gaussian(mu, 1e-5) == pytest.approx(epsilon_of(mu, 1e-5), abs=1e-6)
+    assert f_dp.epsilon_of_gaussian(0.0, 1e-5) == 0
 
 
 def test_steps_without_subsampling_are_one_gaussian_mechanism() -> None:
     """T steps of noise σ at q = 1 are μ-GDP with μ = √T/σ: the same curve and the same ε."""
     game = Game(400, 80, 70)
-    plain = trade_off.gaussian_epsilon_lower(game, delta=1e-5)
-    assert trade_off.subsampled_epsilon_lower(game, sample_rate=1.0, steps=16, delta=1e-5) == pytest.approx(
+    plain = f_dp.gaussian_epsilon_lower(game, delta=1e-5)
+    assert f_dp.subsampled_epsilon_lower(game, sample_rate=1.0, steps=16, delta=1e-5) == pytest.approx(
         plain, rel=0.01
     )
-    inverse, closed = trade_off.subsampled(8.0, 1.0, 16), trade_off.gaussian(0.5)
+    inverse, closed = f_dp.subsampled(8.0, 1.0, 16), f_dp.gaussian(0.5)
     for rate in (1e-4, 0.01, 0.3, 0.9, 0.999):
         assert 0.97 * closed(rate) - 1e-6 <= inverse(rate) <= closed(rate) + 1e-9
 
@@ -134,7 +134,7 @@ def classic_epsilon(correct: int, delta: float) -> float:
 
 @cache
 def curve_epsilon(correct: int, delta: float) -> float:
-    return trade_off.gaussian_epsilon_lower(Game(M, K, correct), delta=delta)
+    return f_dp.gaussian_epsilon_lower(Game(M, K, correct), delta=delta)
 
 
 def games(scored: Callable[[NDArray[np.bool_], np.random.Generator], NDArray[np.float64]]) -> Iterator[Game]:
@@ -194,5 +194,5 @@ def test_with_many_canaries_the_bounds_come_close() -> None:
     assert 0.9 * epsilon < one_run.epsilon_lower(answered, delta=0) < epsilon
     seen = one_run.play(included + rng.normal(size=m), included, k_in=400, k_out=400)
     truth, classic = epsilon_of(1.0, 1e-5), one_run.epsilon_lower(seen, delta=1e-5)
-    curve = trade_off.gaussian_epsilon_lower(seen, delta=1e-5)
+    curve = f_dp.gaussian_epsilon_lower(seen, delta=1e-5)
     assert max(classic, 0.6 * truth) < curve < truth
