@@ -58,7 +58,7 @@ def membership_by_group(
     report: Reporter, ledger: LedgerReader, attribute: str, minimum: int
 ) -> list[Measurement]:
     """AUC of the headline attack, and of the loss, within each group: whose presence in training shows."""
-    from raiaudit.audit.privacy.membership_summary import headline, membership_scores
+    from raiaudit.audit.privacy.inference.membership_summary import headline, membership_scores
 
     held, group = ledger.columns(), f"membership.group.{attribute}"
     if group not in held:

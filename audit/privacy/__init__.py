@@ -1,1 +1,1 @@
-"""Checks of privacy: membership inference, and the accountant's claim."""
+"""Checks of privacy: what can be inferred, ε from both sides, who is at risk."""

@@ -17,8 +17,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from raiaudit.audit.fairness.cells import UNKNOWN
-from raiaudit.audit.privacy.membership_summary import Attack, headline, membership_scores, parted
-from raiaudit.audit.privacy.rates import smallest_fpr, threshold_at_fpr
+from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted
+from raiaudit.audit.privacy.inference.rates import smallest_fpr, threshold_at_fpr
 from raiaudit.audit.statistics.intervals import (
     Interval,
     auc_delong,

@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
 from raiaudit.audit.gates import Gate, decide
-from raiaudit.audit.privacy.accounting import Accounting, AccountingConfig
+from raiaudit.audit.privacy.epsilon.accounting import Accounting, AccountingConfig
 from raiaudit.models.architectures.mlp import MLP
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import PrivacyBudget, Recipe

@@ -13,12 +13,12 @@ from scipy.stats import false_discovery_control, kstest
 from raiaudit.attacks.spaces import Column, TableSchema
 from raiaudit.audit.ledger import Ledger
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.at_risk import AtRisk, AtRiskConfig
-from raiaudit.audit.privacy.exposed_examples import exposed_examples
-from raiaudit.audit.privacy.membership_summary import membership_scores
-from raiaudit.audit.privacy.onion import newly_exposed, onion_measurements, onion_tasks
-from raiaudit.audit.privacy.rates import smallest_fpr, threshold_at_fpr
-from raiaudit.audit.privacy.risk_by_group import auc_gap_p_value
+from raiaudit.audit.privacy.inference.membership_summary import membership_scores
+from raiaudit.audit.privacy.inference.rates import smallest_fpr, threshold_at_fpr
+from raiaudit.audit.privacy.risk.at_risk import AtRisk, AtRiskConfig
+from raiaudit.audit.privacy.risk.exposed_examples import exposed_examples
+from raiaudit.audit.privacy.risk.onion import newly_exposed, onion_measurements, onion_tasks
+from raiaudit.audit.privacy.risk.risk_by_group import auc_gap_p_value
 from raiaudit.audit.statistics.intervals import clopper_pearson
 from raiaudit.audit.statistics.multiplicity import benjamini_hochberg
 from raiaudit.models.data.dataset import Dataset, Split

@@ -11,7 +11,7 @@ from scipy.stats import ttest_ind
 from torch import Tensor
 
 from raiaudit.attacks.spaces import Column, TableSchema
-from raiaudit.audit.privacy.attribute_inference import AttributeInference, AttributeInferenceConfig
+from raiaudit.audit.privacy.inference.attribute_inference import AttributeInference, AttributeInferenceConfig
 from raiaudit.audit.statistics.means import mean_gap
 from raiaudit.errors import CapabilityError, UnknownNameError
 from raiaudit.models.architectures.classifier import Classifier

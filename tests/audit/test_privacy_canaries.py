@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.audit.gates import Gate, decide
-from raiaudit.audit.privacy.canaries import CanaryAudit, CanaryConfig
-from raiaudit.audit.privacy.canary_data import input_canaries
+from raiaudit.audit.privacy.epsilon.canaries import CanaryAudit, CanaryConfig
+from raiaudit.audit.privacy.epsilon.canary_data import input_canaries
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import PrivacyBudget, Recipe

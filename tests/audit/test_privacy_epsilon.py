@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raiaudit.audit.privacy.epsilon_bounds import (
+from raiaudit.audit.privacy.epsilon.bounds import (
     epsilon_by_grid,
     epsilon_by_split,
     epsilon_lower,

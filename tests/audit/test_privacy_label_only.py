@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
-from raiaudit.audit.privacy.label_only import LabelOnly, LabelOnlyConfig
-from raiaudit.audit.privacy.neighbourhood import boundary_distances
+from raiaudit.audit.privacy.inference.label_only import LabelOnly, LabelOnlyConfig
+from raiaudit.audit.privacy.inference.neighbourhood import boundary_distances
 from raiaudit.errors import CapabilityError, QueryFailedError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.data.dataset import Dataset, Split

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from raiaudit.attacks.spaces import Column, TableSchema
-from raiaudit.audit.privacy.membership import Membership, MembershipConfig, membership_scores
-from raiaudit.audit.privacy.pool import joined, keep_matrix, pool_of
+from raiaudit.audit.privacy.inference.membership import Membership, MembershipConfig, membership_scores
+from raiaudit.audit.privacy.inference.pool import joined, keep_matrix, pool_of
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import Recipe

@@ -16,11 +16,11 @@ from raiaudit.audit.fairness.cross_pillar import membership_by_group
 from raiaudit.audit.fairness.reporting import Reporter
 from raiaudit.audit.gates import Gate, decide
 from raiaudit.audit.ledger import Ledger
-from raiaudit.audit.privacy.at_risk import AtRisk, AtRiskConfig
-from raiaudit.audit.privacy.knowledge import features_of
-from raiaudit.audit.privacy.membership import Membership, MembershipConfig
-from raiaudit.audit.privacy.membership_attacks import ATTACKS, SHADOW_FREE, Attack
-from raiaudit.audit.privacy.membership_summary import headline, membership_scores
+from raiaudit.audit.privacy.inference.knowledge import features_of
+from raiaudit.audit.privacy.inference.membership import Membership, MembershipConfig
+from raiaudit.audit.privacy.inference.membership_attacks import ATTACKS, SHADOW_FREE, Attack
+from raiaudit.audit.privacy.inference.membership_summary import headline, membership_scores
+from raiaudit.audit.privacy.risk.at_risk import AtRisk, AtRiskConfig
 from raiaudit.errors import UsageError
 from raiaudit.models.data.dataset import Dataset, Split
 
@@ -240,7 +240,8 @@ def test_the_quantile_regression_learns_what_is_hard(make_subject: Any, run_chec
     # The second column is not for the adversary: it stands for chance in training.
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            "raiaudit.audit.privacy.knowledge.features_of", lambda points, classes: points.inputs[:, :1]
+            "raiaudit.audit.privacy.inference.knowledge.features_of",
+            lambda points, classes: points.inputs[:, :1],
         )
         ledger = run_check(Membership(), subject, config)
     found = measured(ledger, subject, config)

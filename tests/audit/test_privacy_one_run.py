@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 from scipy.optimize import brentq, linprog
 
-from raiaudit.audit.privacy import f_dp, one_run
-from raiaudit.audit.privacy.one_run import Game
+from raiaudit.audit.privacy.epsilon import f_dp, one_run
+from raiaudit.audit.privacy.epsilon.one_run import Game
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

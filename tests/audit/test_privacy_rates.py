@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raiaudit.audit.privacy.rates import advantage, histogram, roc, tpr_at_fpr
+from raiaudit.audit.privacy.inference.rates import advantage, histogram, roc, tpr_at_fpr
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -12,9 +12,9 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
-from raiaudit.audit.privacy.membership import Membership, MembershipConfig, membership_scores
-from raiaudit.audit.privacy.pool import pool_of
-from raiaudit.audit.privacy.signals import mirrors, outputs_of, phi_of
+from raiaudit.audit.privacy.inference.membership import Membership, MembershipConfig, membership_scores
+from raiaudit.audit.privacy.inference.pool import pool_of
+from raiaudit.audit.privacy.inference.signals import mirrors, outputs_of, phi_of
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.data.dataset import Dataset, Split

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn import functional
 
 from raiaudit.attacks.spaces import ImageBox
-from raiaudit.audit.privacy.pool import joined
+from raiaudit.audit.privacy.inference.pool import joined
 from raiaudit.errors import DataError, UsageError
 from raiaudit.models.architectures import normalization
 from raiaudit.models.architectures.normalization import Standardization

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from scipy.special import expit
 
-from raiaudit.audit.privacy.membership_summary import has_shadows, signals_of
+from raiaudit.audit.privacy.inference.membership_summary import has_shadows, signals_of
 from raiaudit.audit.statistics.intervals import clopper_pearson
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from pydantic import Field
 from raiaudit.attacks.spaces import TableSchema
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.pool import joined, pool_of, why_no_pool
+from raiaudit.audit.privacy.inference.pool import joined, pool_of, why_no_pool
 from raiaudit.audit.statistics.intervals import difference, paired_difference, wilson
 from raiaudit.audit.statistics.means import mean_gap
 from raiaudit.errors import CapabilityError, UnknownNameError

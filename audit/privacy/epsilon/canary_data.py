@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raiaudit.attacks.spaces import TableSchema
-from raiaudit.audit.privacy.pool import joined
+from raiaudit.audit.privacy.inference.pool import joined
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Split, is_streamed, take

@@ -23,11 +23,11 @@ from pydantic import Field, field_validator
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.membership_measurements import Attacked, of_attack
-from raiaudit.audit.privacy.membership_summary import parted
-from raiaudit.audit.privacy.neighbourhood import agreement, boundary_distances, numbers_that_change
-from raiaudit.audit.privacy.pool import pool_of, why_no_pool
-from raiaudit.audit.privacy.rates import histogram, roc
+from raiaudit.audit.privacy.inference.membership_measurements import Attacked, of_attack
+from raiaudit.audit.privacy.inference.membership_summary import parted
+from raiaudit.audit.privacy.inference.neighbourhood import agreement, boundary_distances, numbers_that_change
+from raiaudit.audit.privacy.inference.pool import pool_of, why_no_pool
+from raiaudit.audit.privacy.inference.rates import histogram, roc
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
 from raiaudit.models.numbers import Fractions

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from raiaudit.audit.privacy.pool import Pool, joined, keep_matrix
-from raiaudit.audit.privacy.signals import mirrors, phi_of
+from raiaudit.audit.privacy.inference.pool import Pool, joined, keep_matrix
+from raiaudit.audit.privacy.inference.signals import mirrors, phi_of
 from raiaudit.audit.statistics.keyed import keyed_rng
 
 if TYPE_CHECKING:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from raiaudit.audit.privacy.membership_attacks import ATTACKS, RESCORED, SHADOW_FREE, Attack, why_no_score
+from raiaudit.audit.privacy.inference.membership_attacks import (
+    ATTACKS,
+    RESCORED,
+    SHADOW_FREE,
+    Attack,
+    why_no_score,
+)
 from raiaudit.errors import UsageError
 
 if TYPE_CHECKING:

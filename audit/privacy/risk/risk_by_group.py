@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from raiaudit.audit.measurement import Measurement
-    from raiaudit.audit.privacy.rates import Threshold
+    from raiaudit.audit.privacy.inference.rates import Threshold
 
 __all__ = ["Scored", "adjusted", "auc_gap_p_value", "risk_by_group"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from raiaudit.audit.measurement import Measurement, Scalar
-from raiaudit.audit.privacy import one_run
-from raiaudit.audit.privacy.f_dp import (
+from raiaudit.audit.privacy.epsilon import one_run
+from raiaudit.audit.privacy.epsilon.f_dp import (
     gaussian_epsilon_lower,
     refuted,
     subsampled,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raiaudit.audit.ledger import LedgerReader
-    from raiaudit.audit.privacy.canaries import CanaryConfig
+    from raiaudit.audit.privacy.epsilon.canaries import CanaryConfig
     from raiaudit.audit.subject import Subject
     from raiaudit.models.version import PrivacyRecord
 

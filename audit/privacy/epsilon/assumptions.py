@@ -128,7 +128,7 @@ def from_step(subject: Subject) -> list[Assumption]:
     """The step of this recipe on a few of its rows, through the code that trains."""
     import torch
 
-    from raiaudit.audit.privacy.canary_data import training_rows
+    from raiaudit.audit.privacy.epsilon.canary_data import training_rows
     from raiaudit.models.training.data import Examples
     from raiaudit.models.training.private import PrivateStep
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
-from raiaudit.audit.privacy.one_run import Game, largest
+from raiaudit.audit.privacy.epsilon.one_run import Game, largest
 
 if TYPE_CHECKING:
     from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution

@@ -22,18 +22,18 @@ from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.fairness.cells import UNKNOWN
 from raiaudit.audit.fairness.reporting import Reporter
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.exposed_examples import exposed_examples
-from raiaudit.audit.privacy.membership_attacks import RESCORED
-from raiaudit.audit.privacy.membership_summary import Attack, headline, membership_scores, parted
-from raiaudit.audit.privacy.onion import REMOVALS, newly_exposed, onion_measurements, onion_tasks, peel
-from raiaudit.audit.privacy.rates import threshold_at_fpr
-from raiaudit.audit.privacy.risk_by_group import Scored, adjusted, risk_by_group
+from raiaudit.audit.privacy.inference.membership_attacks import RESCORED
+from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted
+from raiaudit.audit.privacy.inference.rates import threshold_at_fpr
+from raiaudit.audit.privacy.risk.exposed_examples import exposed_examples
+from raiaudit.audit.privacy.risk.onion import REMOVALS, newly_exposed, onion_measurements, onion_tasks, peel
+from raiaudit.audit.privacy.risk.risk_by_group import Scored, adjusted, risk_by_group
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.models.numbers import Fraction
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
-    from raiaudit.audit.privacy.rates import Threshold
+    from raiaudit.audit.privacy.inference.rates import Threshold
     from raiaudit.audit.subject import Subject
 
 __all__ = ["AtRisk", "AtRiskConfig"]

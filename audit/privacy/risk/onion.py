@@ -20,15 +20,15 @@ import polars as pl
 
 from raiaudit.audit.check import Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.exposed_examples import ranked_members
-from raiaudit.audit.privacy.membership_summary import membership_scores
+from raiaudit.audit.privacy.inference.membership_summary import membership_scores
+from raiaudit.audit.privacy.risk.exposed_examples import ranked_members
 from raiaudit.audit.statistics.intervals import clopper_pearson, paired_difference
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.audit.statistics.replicates import exchange_test
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
-    from raiaudit.audit.privacy.membership_summary import Attack
+    from raiaudit.audit.privacy.inference.membership_summary import Attack
     from raiaudit.audit.subject import Subject
 
 __all__ = ["REMOVALS", "newly_exposed", "onion_measurements", "onion_tasks", "peel"]
@@ -57,8 +57,8 @@ def onion_tasks(
 
 def peel(task: Task, subject: Subject) -> pl.DataFrame:
     """φ of every row after training without the removed ones, and which they were."""
-    from raiaudit.audit.privacy.pool import joined, training_rows
-    from raiaudit.audit.privacy.signals import mirrors, phi_of
+    from raiaudit.audit.privacy.inference.pool import joined, training_rows
+    from raiaudit.audit.privacy.inference.signals import mirrors, phi_of
     from raiaudit.models.training import train
 
     recipe = subject.record.recipe

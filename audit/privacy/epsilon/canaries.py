@@ -22,7 +22,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.privacy.canary_summary import bar, found_by
+from raiaudit.audit.privacy.epsilon.canary_summary import bar, found_by
 from raiaudit.errors import CapabilityError, UsageError
 from raiaudit.models.numbers import Fraction
 
@@ -120,7 +120,7 @@ def _kinds(subject: Subject, config: CanaryConfig) -> tuple[Kind, ...]:
 
 
 def _input_rows(subject: Subject, kind: str, most: int) -> dict[str, pl.Series]:
-    from raiaudit.audit.privacy.canary_data import input_canaries, phi_of, retrained
+    from raiaudit.audit.privacy.epsilon.canary_data import input_canaries, phi_of, retrained
 
     canaries = input_canaries(subject, kind, most)
     if not len(canaries.points):
@@ -141,7 +141,7 @@ def _input_rows(subject: Subject, kind: str, most: int) -> dict[str, pl.Series]:
 
 
 def _gradient_rows(subject: Subject, kind: str, most: int) -> dict[str, pl.Series]:
-    from raiaudit.audit.privacy.canary_data import coins
+    from raiaudit.audit.privacy.epsilon.canary_data import coins
     from raiaudit.audit.statistics.keyed import keyed_rng
     from raiaudit.models.training import train
     from raiaudit.models.training.canaries import GradientCanaries

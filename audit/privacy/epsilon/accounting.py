@@ -23,8 +23,8 @@ import polars as pl
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.assumptions import Assumption, from_record, from_step
-from raiaudit.audit.privacy.trials import PREFIX, SCHEMA, private_trials
+from raiaudit.audit.privacy.epsilon.assumptions import Assumption, from_record, from_step
+from raiaudit.audit.privacy.epsilon.trials import PREFIX, SCHEMA, private_trials
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader

@@ -30,23 +30,23 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.privacy.membership_attacks import SHADOW_FREE, Attack, why_no_shadows
-from raiaudit.audit.privacy.membership_measurements import (
+from raiaudit.audit.privacy.inference.membership_attacks import SHADOW_FREE, Attack, why_no_shadows
+from raiaudit.audit.privacy.inference.membership_measurements import (
     Attacked,
     by_group,
     method_of,
     of_attack,
     undefined,
 )
-from raiaudit.audit.privacy.membership_summary import HEADLINE, membership_scores, parted, score_all
-from raiaudit.audit.privacy.pool import joined, pool_of, why_no_pool
-from raiaudit.audit.privacy.rates import histogram, roc
+from raiaudit.audit.privacy.inference.membership_summary import HEADLINE, membership_scores, parted, score_all
+from raiaudit.audit.privacy.inference.pool import joined, pool_of, why_no_pool
+from raiaudit.audit.privacy.inference.rates import histogram, roc
 from raiaudit.errors import CapabilityError
 from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
-    from raiaudit.audit.privacy.pool import Pool
+    from raiaudit.audit.privacy.inference.pool import Pool
     from raiaudit.audit.subject import Subject
 
 __all__ = ["Membership", "MembershipConfig", "membership_scores"]
@@ -160,7 +160,7 @@ class Membership:
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
         """Signals of the target, or train an ensemble of shadow models and take theirs."""
-        from raiaudit.audit.privacy.shadows import shadow_signals
+        from raiaudit.audit.privacy.inference.shadows import shadow_signals
 
         pool = pool_of(subject, task.config["pool"], task.config["population"])
         if task.name == "target":
@@ -234,8 +234,8 @@ def _quantile(pool: Pool, subject: Subject) -> pl.DataFrame:
     import numpy as np
 
     from raiaudit.attacks.inference import quantile
-    from raiaudit.audit.privacy.knowledge import features_of
-    from raiaudit.audit.privacy.signals import mirrors, phi_of
+    from raiaudit.audit.privacy.inference.knowledge import features_of
+    from raiaudit.audit.privacy.inference.signals import mirrors, phi_of
 
     asked = joined(pool.points, pool.population)
     outside_N = np.concatenate([~pool.member_P, np.ones(len(pool.population), dtype=np.bool_)])
@@ -252,7 +252,7 @@ def _quantile(pool: Pool, subject: Subject) -> pl.DataFrame:
 def _target(pool: Pool, subject: Subject) -> pl.DataFrame:
     import numpy as np
 
-    from raiaudit.audit.privacy.signals import mirrors, outputs_of
+    from raiaudit.audit.privacy.inference.signals import mirrors, outputs_of
 
     asked = joined(pool.points, pool.population)
     population_N = np.arange(len(asked)) >= len(pool.points)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.measurement import Measurement, Scalar
-from raiaudit.audit.privacy.membership_summary import parted
-from raiaudit.audit.privacy.rates import advantage, tpr_at_fpr
+from raiaudit.audit.privacy.inference.membership_summary import parted
+from raiaudit.audit.privacy.inference.rates import advantage, tpr_at_fpr
 from raiaudit.audit.statistics.intervals import auc_delong
 from raiaudit.audit.statistics.keyed import keyed_rng
 

@@ -1,0 +1,1 @@
+"""Inference: who was in the training data, and what is betrayed of whom."""

@@ -1,0 +1,1 @@
+"""Who is at risk: groups, people, and who would be next."""
