@@ -54,17 +54,16 @@ def _numbers_by_model(results: Sequence[Results]) -> None:
     """The headline of every pillar as in the terminal's table, then the gates that are not among them."""
     rows = [headlines(result) for result in results]
     shown = shown_columns(rows)
-    told = {headline.measurement.label() for row in rows for i in shown if (headline := row[i]) is not None}
-    further = [_further_gates(result, told) for result in results]
-    questions = list(dict.fromkeys(question for gates in further for question in gates))
+    gates_of = [_gates(result) for result in results]
+    questions = _untold(gates_of, rows, shown)
     columns = {"": ["**Verdict**", *(_title(i, rows) for i in shown), *questions]}
-    for place, (result, row, gates) in enumerate(zip(results, rows, further, strict=True), start=1):
+    for place, (result, row, gates) in enumerate(zip(results, rows, gates_of, strict=True), start=1):
         # Two models may bear one name; a table needs two.
         name = plain(result.subject.name)
         columns[name if name not in columns else f"{name} ({place})"] = [
             chip(result.verdict),
-            *(_cell(row[i]) for i in shown),
-            *(gates.get(question, "—") for question in questions),
+            *(_cell(row[i], named=len(_slices(i, rows)) > 1) for i in shown),
+            *(_answer(*gates[question]) if question in gates else "—" for question in questions),
         ]
     st.table(
         columns,
@@ -74,34 +73,60 @@ def _numbers_by_model(results: Sequence[Results]) -> None:
     )
 
 
+def _slices(place: int, rows: Sequence[Sequence[Headline | None]]) -> set[str]:
+    return {slice_text(headline.measurement.where) for row in rows if (headline := row[place])}
+
+
 def _title(place: int, rows: Sequence[Sequence[Headline | None]]) -> str:
     """The headline's name, and the slice it was measured in where that is the same for all models."""
-    slices = {slice_text(headline.measurement.where) for row in rows if (headline := row[place])}
+    slices = _slices(place, rows)
     title = plain(COLUMNS[place].title)
     common = plain(slices.pop()) if len(slices) == 1 else ""
     return f"{title}  \n:gray[{common}]" if common else title
 
 
-def _cell(headline: Headline | None) -> str:
-    return "—" if headline is None else _answer(headline.measurement, headline.status)
+def _cell(headline: Headline | None, *, named: bool) -> str:
+    """`named`: with the slice, which is not the same for all models."""
+    if headline is None:
+        return "—"
+    answer = _answer(headline.measurement, headline.status)
+    slice_ = plain(slice_text(headline.measurement.where)) if named else ""
+    return f"{answer}  \n:gray[{slice_}]" if slice_ else answer
 
 
-def _further_gates(result: Results, told: set[str]) -> dict[str, str]:
-    """Question → answer of each gate whose measurement no headline shows."""
-    found = {}
+def _gates(result: Results) -> dict[str, tuple[Measurement | None, Status]]:
+    """Question → measurement and status of each gate."""
+    found: dict[str, tuple[Measurement | None, Status]] = {}
     for verdict in result.verdicts:
         gate, measured = verdict.gate, verdict.measurement
-        if gate is None or (measured is not None and measured.label() in told):
+        if gate is None:
             continue
         slice_ = plain(slice_text(gate.where))
         title = f"{plain(metric_title(gate.metric))} {plain(threshold(gate, measured))}"
         question = f"{title}  \n:gray[{slice_}]" if slice_ else title
-        found[question] = chip(verdict.status) if measured is None else _answer(measured, verdict.status)
+        found[question] = measured, verdict.status
     return found
 
 
-def _answer(measured: Measurement, status: Status | None) -> str:
+def _untold(
+    gates_of: Sequence[dict[str, tuple[Measurement | None, Status]]],
+    rows: Sequence[Sequence[Headline | None]],
+    shown: Sequence[int],
+) -> list[str]:
+    """The questions that the headlines of at least one model do not answer."""
+    questions: dict[str, None] = {}
+    for gates, row in zip(gates_of, rows, strict=True):
+        told = [headline.measurement for i in shown if (headline := row[i]) is not None]
+        for question, (measured, _) in gates.items():
+            if measured is None or measured not in told:
+                questions[question] = None
+    return list(questions)
+
+
+def _answer(measured: Measurement | None, status: Status | None) -> str:
     mark = f"{chip(status)} " if status else ""
+    if measured is None:
+        return mark.strip()
     if measured.value is None:
         return f"{mark}:gray[not defined]"
     return f"{mark}**{plain(value(measured))}**  \n:gray[{plain(interval(measured))}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -124,6 +125,37 @@ def test_comparison_has_a_column_a_model_of_the_newest_suite_and_a_chart(add: Ad
     )
     assert "not defined" in further[1]
     assert charts(page) == 1
+
+
+def test_a_gate_that_one_models_headline_does_not_show_has_a_row_for_all(add: AddRun) -> None:
+    """A stronger attack without a gate is that model's headline; its gate, and its attack, must be told."""
+    run = add("a", model="plain-cnn")
+    add("b", model="robust-cnn", robust=0.853, started="2026-11-20T10:16:00+00:00")
+    results = json.loads((run.folder / "results.json").read_text())
+    gated = next(
+        m for m in results["measurements"] if m["metric"] == "robust_accuracy" and m["where"]["eps"] == 0.15
+    )
+    stronger = {
+        **gated,
+        "value": 0.1,
+        "low": 0.07,
+        "high": 0.14,
+        "where": {**gated["where"], "attack": "stronger"},
+    }
+    results["measurements"].append(stronger)
+    (run.folder / "results.json").write_text(json.dumps(results))
+    run.seal()
+    rows = [
+        [cell.replace("\\", "") for cell in row] for row in overview().table[0].value.itertuples(index=False)
+    ]
+    headline = next(row for row in rows if row[0].startswith("Robust accuracy"))
+    assert "10.0 %" in headline[1]
+    assert "attack = stronger" in headline[1]
+    assert "Fail" not in headline[1]
+    gate = next(row for row in rows if row[0].startswith("Robust accuracy ≥"))
+    assert "Fail" in gate[1]
+    assert "20.0 %" in gate[1]
+    assert "Pass" in gate[2]
 
 
 def test_groups_stand_side_by_side(add: AddRun) -> None:
