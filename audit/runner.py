@@ -29,7 +29,7 @@ from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.spec import load_data
 from raiaudit.audit.store import Run
-from raiaudit.audit.task_runner import TaskRunner, message_of
+from raiaudit.audit.task_runner import TaskRunner, message_of, told
 from raiaudit.errors import RaiauditError, StorageError, SubjectUnavailableError
 
 if TYPE_CHECKING:
@@ -175,14 +175,7 @@ class _RunInProgress:
                 raise
             except Exception as error:
                 failed[check.id] = message_of(error)
-                self.events(
-                    {
-                        "event": "check_failed",
-                        "check": check.id,
-                        "error": message_of(error),
-                        "details": "".join(traceback.format_exception(error)),
-                    }
-                )
+                self.events({"event": "check_failed", "check": check.id, **told(error)})
                 continue
             seconds = round(time.perf_counter() - start, 3)
             self.events({"event": "check_finished", "check": check.id, "seconds": seconds})

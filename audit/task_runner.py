@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from raiaudit.audit.store import Run
     from raiaudit.audit.subject import Subject
 
-__all__ = ["TaskRunner", "message_of"]
+__all__ = ["TaskRunner", "message_of", "told"]
 
 
 def message_of(error: Exception) -> str:
     """For people: our errors speak for themselves, others are named by their type."""
     return str(error) if isinstance(error, RaiauditError) else f"{type(error).__name__}: {error}"
+
+
+def told(error: Exception) -> dict[str, str]:
+    """For an event: `error` for people, `details` with the traceback."""
+    return {"error": message_of(error), "details": "".join(traceback.format_exception(error))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,7 @@ class TaskRunner:
             raise
         except Exception as error:
             errors[check.id] = message_of(error)
-            details = "".join(traceback.format_exception(error))
-            self.events(
-                {"event": "check_failed", "check": check.id, "error": message_of(error), "details": details}
-            )
+            self.events({"event": "check_failed", "check": check.id, **told(error)})
             return planned
         return replace(planned, tasks=(*planned.tasks, *further))
 
@@ -110,10 +112,7 @@ class TaskRunner:
                 if isinstance(outcome.error, StorageError | SubjectUnavailableError):
                     raise outcome.error  # not this task's fault: the run can be resumed when it is mended
                 errors.setdefault(task.check, message_of(outcome.error))
-                details = "".join(traceback.format_exception(outcome.error))
-                self.events(
-                    {"event": "task_failed", **event, "error": message_of(outcome.error), "details": details}
-                )
+                self.events({"event": "task_failed", **event, **told(outcome.error)})
                 continue
             ledger.append(task, keys[task.check, task.name], outcome.frame)
             done += 1

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.store import Run
 
-__all__ = ["CELLS", "Cell", "Change"]
+__all__ = ["CELLS", "CONFIDENCE", "Cell", "Change"]
 
 _BROKEN = re.compile(r"evasion\.(\w+)-([\d.]+(?:e[+-]?\d+)?)-(.+)\.broken")
-_CONFIDENCE = 0.95
+CONFIDENCE = 0.95
 _SMALLEST_FPR = 0.001
 _BOUNDS = ("f-DP", "(ε, δ)")  # of privacy.canaries, the stronger one first
 
@@ -101,11 +101,11 @@ def membership_auc(runs: Runs) -> Cells:
     sides = {name: parted(table) for name, table in scores.items()}
     base, found = sides[STANDARD], {}
     for name, (inside, outside) in sides.items():
-        area = auc_delong(inside, outside, _CONFIDENCE)
+        area = auc_delong(inside, outside, CONFIDENCE)
         change = None
         if name != STANDARD and area.value is not None:
             gap = area.value - (auc_delong(*base).value or 0.0)
-            limits = paired_auc_difference(inside, outside, *base, confidence=_CONFIDENCE)
+            limits = paired_auc_difference(inside, outside, *base, confidence=CONFIDENCE)
             change = Change(difference=gap, low=limits.low, high=limits.high, n=len(inside) + len(outside))
         found[name] = Cell(
             value=area.value,
@@ -183,7 +183,7 @@ def worst_group_accuracy(runs: Runs) -> Cells:
     if not shared:
         return _undefined(runs, "no group has enough examples, or fairness.groups did not run")
     right = {name: [groups[key] for key in shared] for name, groups in values.items()}
-    each = 1 - (1 - _CONFIDENCE) / len(shared)
+    each = 1 - (1 - CONFIDENCE) / len(shared)
     found: Cells = {}
     for name, groups in right.items():
         limits = [wilson(int(group.sum()), len(group), each) for group in groups]
@@ -207,7 +207,7 @@ def _worst_change(ours: list[NDArray[np.bool_]], base: list[NDArray[np.bool_]]) 
     have it; half to the groups' paired differences. Where a has its minimum, the difference is at most that
     of the minima; where b has its own, at least. What both ways allow is the interval.
     """
-    groups, half = len(base), (1 - _CONFIDENCE) / 2
+    groups, half = len(base), (1 - CONFIDENCE) / 2
     of_a, of_b = (
         [wilson(int(right.sum()), len(right), 1 - half / (2 * groups)) for right in side]
         for side in (ours, base)
@@ -255,7 +255,7 @@ def _shares(
     found = {}
     for name, table in tables.items():
         n, good = table.height, int(table["good"].sum())
-        limits = interval(good, n, _CONFIDENCE)
+        limits = interval(good, n, CONFIDENCE)
         found[name] = Cell(
             value=good / n if n else None,
             low=limits.low if n else None,
@@ -275,7 +275,7 @@ def _change(ours: pl.DataFrame, base: pl.DataFrame) -> Change | None:
     if not pairs.height:
         return None
     good, theirs = pairs["good"].to_numpy(), pairs["good_base"].to_numpy()
-    limits = paired_difference(good, theirs, _CONFIDENCE)
+    limits = paired_difference(good, theirs, CONFIDENCE)
     gap = float(good.mean() - theirs.mean())
     return Change(difference=gap, low=limits.low, high=limits.high, n=pairs.height)
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from raiaudit.audit.files import write_atomically
 from raiaudit.audit.journal import now
 from raiaudit.audit.runner import run_suite
-from raiaudit.audit.tradeoff.cells import CELLS, Cell
+from raiaudit.audit.tradeoff.cells import CELLS, CONFIDENCE, Cell
 from raiaudit.audit.tradeoff.variants import derive
 from raiaudit.errors import StorageError
 
@@ -55,7 +55,7 @@ class Study(BaseModel):
     data: str
     seed: int
     partial: bool
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     made: str
     machine: str
     versions: dict[str, str]

@@ -27,7 +27,7 @@ from raiaudit.audit.privacy.inference.membership_measurements import Attacked, o
 from raiaudit.audit.privacy.inference.membership_summary import parted
 from raiaudit.audit.privacy.inference.neighbourhood import agreement, boundary_distances, numbers_that_change
 from raiaudit.audit.privacy.inference.pool import pool_of, why_no_pool
-from raiaudit.audit.privacy.inference.rates import histogram, roc
+from raiaudit.audit.privacy.inference.rates import FalsePositiveRates, histogram, roc
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
 from raiaudit.models.numbers import Fractions
@@ -40,10 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelOnly", "LabelOnlyConfig"]
 
-_NOISE_TASK, _DISTANCE_TASK = (
-    512,
-    32,
-)  # examples of a task: fixed, so that shards do not depend on the machine
+# Examples of a task: fixed, so that shards do not depend on the machine.
+_NOISE_TASK, _DISTANCE_TASK = 512, 32
 _AT = "label_only."
 
 
@@ -63,7 +61,7 @@ class LabelOnlyConfig(CheckConfig):
         description="members, and as many non-members, whose distance to an error is searched",
     )
     budget: int = Field(default=2000, ge=50, description="queries an example that the search may ask")
-    fpr: Fractions = Field(
+    fpr: FalsePositiveRates = Field(
         default=(0.1, 0.01), description="false-positive rates at which the true-positive rate is read"
     )
 
@@ -73,13 +71,6 @@ class LabelOnlyConfig(CheckConfig):
         if any(not 0 < sigma <= 1 for sigma in sigmas):
             raise ValueError("a sigma is a share above 0, at most 1")
         return tuple(sorted(set(sigmas)))
-
-    @field_validator("fpr")
-    @classmethod
-    def _rates(cls, fpr: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < rate < 1 for rate in fpr):
-            raise ValueError("a false-positive rate lies strictly between 0 and 1")
-        return tuple(sorted(set(fpr), reverse=True))
 
 
 class LabelOnly:

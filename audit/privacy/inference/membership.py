@@ -40,9 +40,8 @@ from raiaudit.audit.privacy.inference.membership_measurements import (
 )
 from raiaudit.audit.privacy.inference.membership_summary import HEADLINE, membership_scores, parted, score_all
 from raiaudit.audit.privacy.inference.pool import joined, pool_of, why_no_pool
-from raiaudit.audit.privacy.inference.rates import histogram, roc
+from raiaudit.audit.privacy.inference.rates import FalsePositiveRates, histogram, roc
 from raiaudit.errors import CapabilityError
-from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
@@ -83,7 +82,7 @@ class MembershipConfig(CheckConfig):
     ensemble: Literal["auto", "serial", "packed", "processes"] = Field(
         default="auto", description="how the shadows are trained; auto: the quickest, by timing a few steps"
     )
-    fpr: Fractions = Field(
+    fpr: FalsePositiveRates = Field(
         default=(0.1, 0.01, 0.001), description="false-positive rates at which the true-positive rate is read"
     )
 
@@ -98,13 +97,6 @@ class MembershipConfig(CheckConfig):
         if shadows % 2:
             raise ValueError("shadows must be even: each pair of them splits the pool between its two")
         return shadows
-
-    @field_validator("fpr")
-    @classmethod
-    def _rates(cls, fpr: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < rate < 1 for rate in fpr):
-            raise ValueError("a false-positive rate lies strictly between 0 and 1")
-        return tuple(sorted(set(fpr), reverse=True))
 
     @property
     def attacks(self) -> tuple[Attack, ...]:

@@ -112,18 +112,14 @@ def _at_rate(of: Attacked, scores: pl.DataFrame, rate: float) -> list[Measuremen
     cell, why = tpr_at_fpr(inside, outside, rate, keyed_rng(of.seed, of.check, of.attack, "tpr", rate))
     if cell is not None and of.levels is not None and rate * of.levels < 1 - 1e-9:
         needed = math.ceil(1 / rate - 1e-9)
-        cell, why = (
-            None,
-            (
-                f"{of.attack} is a share of a population of {of.levels}, whose smallest step is larger "
-                f"than this rate: a population of {needed} would do"
-            ),
+        cell = None
+        why = (
+            f"{of.attack} is a share of a population of {of.levels}, whose smallest step is larger "
+            f"than this rate: a population of {needed} would do"
         )
     elif cell is not None and tied > rate:
-        cell, why = (
-            None,
-            (f"{tied:.1%} of the non-members share the highest score of all: no threshold has this rate"),
-        )
+        cell = None
+        why = f"{tied:.1%} of the non-members share the highest score of all: no threshold has this rate"
     if cell is None:
         return [of.measurement("tpr_at_fpr", None, len(scores), where=where, method=of.method, reason=why)]
     return [

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import polars as pl
+from pydantic import AfterValidator
 
 from raiaudit.audit.statistics.intervals import Interval, clopper_pearson, newcombe
+from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advantage",
+    "FalsePositiveRates",
     "Threshold",
     "TprAtFpr",
     "advantage",
@@ -34,6 +37,16 @@ __all__ = [
     "threshold_at_fpr",
     "tpr_at_fpr",
 ]
+
+
+def _rates(given: tuple[float, ...]) -> tuple[float, ...]:
+    if any(not 0 < rate < 1 for rate in given):
+        raise ValueError("a false-positive rate lies strictly between 0 and 1")
+    return tuple(sorted(set(given), reverse=True))
+
+
+FalsePositiveRates = Annotated[Fractions, AfterValidator(_rates)]
+"""An option of a check: each strictly between 0 and 1; the largest first, none twice."""
 
 _FALSE_POSITIVES = 10  # fewer expected ones leave the threshold to luck
 _ROC_POINTS = 200

@@ -12,6 +12,7 @@ Ledger columns, with `onion`: `at_risk.onion.<exposed|random>.phi` and `.removed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -92,12 +93,10 @@ class AtRisk:
         """Rates, gaps and tests of every group column, then what the onion showed."""
         if _MEMBER not in ledger.columns():
             return [_undefined("group_tpr", _NO_ROWS)]
-        attack = headline(ledger)
-        scores = membership_scores(ledger, attack)
-        threshold, why = _threshold(scores, attack, config, subject.seed)
-        found = self._by_group(ledger, subject, config, scores, attack, threshold, why)
+        held = _held_against_all(ledger, config, subject.seed)
+        found = self._by_group(ledger, subject, config, held)
         if config.onion:
-            found += self._onion(ledger, subject, config, scores, attack, threshold, why)
+            found += self._onion(ledger, subject, config, held)
         return found
 
     def evidence(
@@ -106,41 +105,32 @@ class AtRisk:
         """`exposed`: the most exposed members; `by_group`: rates as a table; `next`: who is newly exposed."""
         if _MEMBER not in ledger.columns():
             return {}
-        attack = headline(ledger)
-        scores = membership_scores(ledger, attack)
+        held = _held_against_all(ledger, config, subject.seed)
         tables: dict[str, pl.DataFrame] = {}
         if config.exposed:
-            listed = exposed_examples(ledger, attack, scores, config.exposed)
+            listed = exposed_examples(ledger, held.attack, held.scores, config.exposed)
             tables["exposed"] = listed if config.show == "ids" else _labelled(listed, subject)
-        threshold, why = _threshold(scores, attack, config, subject.seed)
-        measured = self._by_group(ledger, subject, config, scores, attack, threshold, why)
+        measured = self._by_group(ledger, subject, config, held)
         if rates := [m for m in measured if "group" in m.where]:
             tables["by_group"] = _table(rates)
-        if config.onion and threshold is not None and _peeled(ledger):
-            rows = newly_exposed(ledger, attack, scores, threshold.value)
+        if config.onion and held.threshold is not None and _peeled(ledger):
+            rows = newly_exposed(ledger, held.attack, held.scores, held.threshold.value)
             tables["next"] = rows.filter("exposed").select("example_id", "score", also_at_random="random")
         return tables
 
     def _by_group(
-        self,
-        ledger: LedgerReader,
-        subject: Subject,
-        config: AtRiskConfig,
-        scores: pl.DataFrame,
-        attack: Attack,
-        threshold: Threshold | None,
-        why: str,
+        self, ledger: LedgerReader, subject: Subject, config: AtRiskConfig, held: _Held
     ) -> list[Measurement]:
         columns = sorted(column for column in ledger.columns() if column.startswith(_GROUP))
         if not columns:
             return [_undefined("group_tpr", "the data set has no group columns")]
-        if threshold is None:
-            return [_undefined("group_tpr", why)]
-        scored = Scored(*parted(scores), threshold)
+        if held.threshold is None:
+            return [_undefined("group_tpr", held.why)]
+        scored = Scored(*parted(held.scores), held.threshold)
         found: list[Measurement] = []
         for column in columns:
             levels = ledger.scan(column).collect()
-            rows = scores.join(levels, on="example_id", how="left", maintain_order="left")
+            rows = held.scores.join(levels, on="example_id", how="left", maintain_order="left")
             member = rows["member"].to_numpy()
             report = Reporter(
                 check=self.id,
@@ -150,39 +140,43 @@ class AtRisk:
                 seed=subject.seed,
                 draws=config.permutations,
                 evidence=(_MEMBER, "membership.phi", column),
-                where={"attack": attack, "fpr": config.fpr},
+                where={"attack": held.attack, "fpr": config.fpr},
             )
             inside, outside = (rows[column].filter(pl.Series(side)) for side in (member, ~member))
             found += risk_by_group(report, scored, inside, outside, config.min_group)
         return adjusted(found)
 
     def _onion(
-        self,
-        ledger: LedgerReader,
-        subject: Subject,
-        config: AtRiskConfig,
-        scores: pl.DataFrame,
-        attack: Attack,
-        threshold: Threshold | None,
-        why: str,
+        self, ledger: LedgerReader, subject: Subject, config: AtRiskConfig, held: _Held
     ) -> list[Measurement]:
-        reason = _why_no_onion(ledger, subject) or why or None
+        reason = _why_no_onion(ledger, subject) or held.why or None
         rows = pl.DataFrame({"example_id": [], "exposed": [], "random": []})
-        if threshold is not None and reason is None:
-            rows = newly_exposed(ledger, attack, scores, threshold.value)
-        where = {"attack": attack, "fpr": config.fpr, "share": config.onion}
+        if held.threshold is not None and reason is None:
+            rows = newly_exposed(ledger, held.attack, held.scores, held.threshold.value)
+        where = {"attack": held.attack, "fpr": config.fpr, "share": config.onion}
         return onion_measurements(
             rows, check=self.id, confidence=config.confidence, where=where, reason=reason
         )
 
 
-def _threshold(
-    scores: pl.DataFrame, attack: Attack, config: AtRiskConfig, seed: int
-) -> tuple[Threshold | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The headline attack's scores, and the one threshold all are held against, or why there is none."""
+
+    attack: Attack
+    scores: pl.DataFrame
+    threshold: Threshold | None
+    why: str
+
+
+def _held_against_all(ledger: LedgerReader, config: AtRiskConfig, seed: int) -> _Held:
+    attack = headline(ledger)
+    scores = membership_scores(ledger, attack)
     inside, outside = parted(scores)
     if not (len(inside) and len(outside)):
-        return None, "there are no members or no non-members"
-    return threshold_at_fpr(outside, config.fpr, keyed_rng(seed, AtRisk.id, attack, config.fpr))
+        return _Held(attack, scores, None, "there are no members or no non-members")
+    rng = keyed_rng(seed, AtRisk.id, attack, config.fpr)
+    return _Held(attack, scores, *threshold_at_fpr(outside, config.fpr, rng))
 
 
 def _why_no_onion(ledger: LedgerReader, subject: Subject) -> str | None:

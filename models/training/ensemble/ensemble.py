@@ -155,7 +155,9 @@ def _choice(job: Job, mode: Mode, room: Path, folder: Path | None) -> tuple[Choi
     choice, workers = _chosen(job, mode, room)
     if noted is not None:
         noted.parent.mkdir(parents=True, exist_ok=True)
-        noted.write_text(json.dumps(asdict(choice)), encoding="utf-8")
+        temporary = noted.with_name(noted.name + ".partial")  # a kill must not leave half a choice
+        temporary.write_text(json.dumps(asdict(choice)), encoding="utf-8")
+        temporary.replace(noted)
     return choice, workers
 
 

@@ -84,7 +84,7 @@ class Pack:
         )
         self.batch_size = min(self.recipe.batch_size, self.rows_KN.shape[1])
         self.steps_per_epoch = self.rows_KN.shape[1] // self.batch_size
-        self.forward = vmap(self._forward, randomness="different")
+        self.forward = _vectorised(self.template)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -168,10 +168,6 @@ class Pack:
             classifier.load_state_dict({name: tensor[number] for name, tensor in stacked.items()})
             classifier.eval()
         return self.classifiers
-
-    def _forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        logits_BC: Tensor = functional_call(self.template, (parameters, buffers), (x,))
-        return logits_BC
 
     def _cross_entropy(self, logits_KBC: Tensor, y_KB: Tensor) -> Tensor:
         losses = functional.cross_entropy(
@@ -260,18 +256,23 @@ def why_not_packed(recipe: Recipe, classifier: Classifier, inputs: Any) -> str:
     return f"a layer has no vectorised form: {slow[0].splitlines()[0]}" if slow else ""
 
 
+def _vectorised(template: Classifier) -> Callable[[dict[str, Tensor], dict[str, Tensor], Tensor], Tensor]:
+    """(stacked parameters, stacked buffers, x_KB…) → logits_KBC; dropout draws for each member."""
+
+    def forward(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        logits_BC: Tensor = functional_call(template, (parameters, buffers), (x,))
+        return logits_BC
+
+    return vmap(forward, randomness="different")
+
+
 def _trial(classifier: Classifier, x_B: Tensor) -> None:
     parameters, buffers = stack_module_state([classifier, classifier])
     template_mode = classifier.training
     classifier.train()
-
-    def forward(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        logits_BC: Tensor = functional_call(classifier, (parameters, buffers), (x,))
-        return logits_BC
-
     try:
         with sdpa_kernel(SDPBackend.MATH):
-            logits = vmap(forward, randomness="different")(parameters, buffers, torch.stack([x_B, x_B]))
+            logits = _vectorised(classifier)(parameters, buffers, torch.stack([x_B, x_B]))
         logits.float().square().sum().backward()  # type: ignore[no-untyped-call]
     finally:
         classifier.train(template_mode)

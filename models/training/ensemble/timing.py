@@ -8,9 +8,10 @@ is enough. Threads are those the training would have.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class Trial:
         optimizer = optimizer_of(classifier, recipe)
         average = {name: p.detach().clone() for name, p in classifier.named_parameters()}
         draws = generator(self.device, 0, "draws")
-        batches = examples.batches(_endless(step.batches(generator(self.device, 0, "order"))))
+        batches = examples.batches(itertools.cycle(step.batches(generator(self.device, 0, "order"))))
 
         def one() -> None:
             step.gradients(next(batches), 0.5, draws)
@@ -136,10 +137,3 @@ class Trial:
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             one()
         self.kept_bytes = sum(kept.values())
-
-
-def _endless(batches: Any) -> Any:
-    """The batches of one epoch, again and again."""
-    held = list(batches)
-    while True:
-        yield from held
