@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
-from raiaudit.audit.fairness.groups import Groups
+from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.epsilon.accounting import Accounting
 from raiaudit.audit.privacy.epsilon.canaries import CanaryAudit

@@ -6,9 +6,11 @@ A task that fails costs its check alone. A full disk, or a subject that is gone,
 from __future__ import annotations
 
 import traceback
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.catalogue import find_check
 from raiaudit.audit.check import FollowUp
 from raiaudit.audit.executor import LocalExecutor
 from raiaudit.errors import RaiauditError, StorageError, SubjectUnavailableError
@@ -82,7 +84,7 @@ class TaskRunner:
         Shards that no task yields are removed. `keep` are the checks whose tasks are not all known yet, and
         None when all are.
         """
-        ledger, checks = self.run.ledger, {planned.check.id: planned.check for planned in plan}
+        ledger = self.run.ledger
         tasks = list({(task.check, task.name): task for planned in plan for task in planned.tasks}.values())
         keys = {
             (task.check, task.name): task.key(
@@ -101,9 +103,15 @@ class TaskRunner:
         missing = [task for task in tasks if ledger.find(task, keys[task.check, task.name]) is None]
         done = len(tasks) - len(missing)
         missing = [task for task in missing if task.check not in errors]
+        users: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for planned in plan:
+            for task in planned.tasks:
+                users[task.check, task.name].append(planned.check.id)
         if missing or keep is not None:
             self.events({"event": "plan", "run": self.run.id, "tasks": len(tasks), "done": done})
-        outcomes = LocalExecutor().run(missing, lambda task: checks[task.check].execute(task, self.subject))
+        outcomes = LocalExecutor().run(
+            missing, lambda task: find_check(task.check).execute(task, self.subject)
+        )
         for outcome in outcomes:
             task = outcome.task
             event = {"check": task.check, "task": task.name, "seconds": round(outcome.seconds, 3)}
@@ -111,7 +119,8 @@ class TaskRunner:
                 assert outcome.error is not None
                 if isinstance(outcome.error, StorageError | SubjectUnavailableError):
                     raise outcome.error  # not this task's fault: the run can be resumed when it is mended
-                errors.setdefault(task.check, message_of(outcome.error))
+                for check in users[task.check, task.name]:  # several may count the same rows
+                    errors.setdefault(check, message_of(outcome.error))
                 self.events({"event": "task_failed", **event, **told(outcome.error)})
                 continue
             ledger.append(task, keys[task.check, task.name], outcome.frame)

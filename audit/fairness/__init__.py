@@ -1,1 +1,1 @@
-"""Checks of group fairness, and the counting engine behind them."""
+"""Checks of group fairness, on one counting engine."""

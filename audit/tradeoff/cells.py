@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from raiaudit.audit.fairness.cells import UNKNOWN
+from raiaudit.audit.fairness.counting.cells import UNKNOWN
 from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted
 from raiaudit.audit.privacy.inference.rates import smallest_fpr, threshold_at_fpr
 from raiaudit.audit.statistics.intervals import (

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.audit.check import Capability, Task
-from raiaudit.audit.fairness.groups import Groups, GroupsConfig
+from raiaudit.audit.fairness.by_group.groups import Groups, GroupsConfig
 from raiaudit.audit.ledger import Ledger
 from raiaudit.audit.performance.accuracy import Accuracy, AccuracyConfig
 from raiaudit.audit.robustness.attack_names import choose_attack

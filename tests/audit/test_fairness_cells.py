@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from raiaudit.audit.fairness.cells import UNKNOWN, Axis, Cells
+from raiaudit.audit.fairness.counting.cells import UNKNOWN, Axis, Cells
 
 AXES = (Axis("race", ("a", "b", "c")), Axis("label", ("0", "1")), Axis("predicted", ("0", "1")))
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raiaudit.audit.fairness.comparisons import gaps_to_reference, smallest_ratio, widest_gap
-from raiaudit.audit.fairness.permutation import gap_of_means, permutation_p_value
-from raiaudit.audit.fairness.values import GroupValue, area, macro_recall, proportion
+from raiaudit.audit.fairness.by_group.comparisons import gaps_to_reference, smallest_ratio, widest_gap
+from raiaudit.audit.fairness.by_group.permutation import gap_of_means, permutation_p_value
+from raiaudit.audit.fairness.by_group.values import GroupValue, area, macro_recall, proportion
 from raiaudit.audit.statistics.intervals import newcombe, ratio, wilson
 
 SIZES = np.array([60, 100, 40, 200])

@@ -10,10 +10,10 @@ import pytest
 from fairlearn import metrics as fl
 from sklearn import metrics as sk
 
-from raiaudit.audit.fairness.cells import Axis, Cells
-from raiaudit.audit.fairness.comparisons import gaps_to_reference, smallest_ratio, widest_gap
-from raiaudit.audit.fairness.metrics import DIFFERENCES, RATES, Confusion, Counts, recalls, right
-from raiaudit.audit.fairness.values import GroupValue, area, proportion
+from raiaudit.audit.fairness.by_group.comparisons import gaps_to_reference, smallest_ratio, widest_gap
+from raiaudit.audit.fairness.by_group.metrics import DIFFERENCES, RATES, Confusion, Counts, recalls, right
+from raiaudit.audit.fairness.by_group.values import GroupValue, area, proportion
+from raiaudit.audit.fairness.counting.cells import Axis, Cells
 from raiaudit.audit.statistics.intervals import newcombe
 from raiaudit.models.data.compas import compas_scores
 

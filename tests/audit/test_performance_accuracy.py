@@ -162,7 +162,7 @@ def test_a_real_model_through_all_three_counting_checks(make_subject: Any, tmp_p
     """Digits: the rows of accuracy, calibration and fairness tell of the same predictions."""
     import torch
 
-    from raiaudit.audit.fairness.groups import Groups, GroupsConfig
+    from raiaudit.audit.fairness.by_group.groups import Groups, GroupsConfig
     from raiaudit.audit.reliability.calibration import Calibration, CalibrationConfig
     from raiaudit.models.architectures.mlp import MLP
     from raiaudit.models.data.digits import digits

@@ -12,8 +12,8 @@ import pytest
 from raiaudit.attacks.inference import INFERENCE
 from raiaudit.attacks.spaces import Column, TableSchema
 from raiaudit.audit.check import Task
-from raiaudit.audit.fairness.cross_pillar import membership_by_group
-from raiaudit.audit.fairness.reporting import Reporter
+from raiaudit.audit.fairness.by_group.cross_pillar import membership_by_group
+from raiaudit.audit.fairness.by_group.reporting import Reporter
 from raiaudit.audit.gates import Gate, decide
 from raiaudit.audit.ledger import Ledger
 from raiaudit.audit.privacy.inference.knowledge import features_of

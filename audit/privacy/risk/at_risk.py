@@ -20,8 +20,8 @@ import polars as pl
 from pydantic import Field
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.fairness.cells import UNKNOWN
-from raiaudit.audit.fairness.reporting import Reporter
+from raiaudit.audit.fairness.by_group.reporting import Reporter
+from raiaudit.audit.fairness.counting.cells import UNKNOWN
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.privacy.inference.membership_attacks import RESCORED
 from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from raiaudit.audit.fairness.cells import UNKNOWN, Axis
-from raiaudit.audit.fairness.comparisons import comparable
-from raiaudit.audit.fairness.reporting import Reporter, strata_of
-from raiaudit.audit.fairness.values import GroupValue, area
+from raiaudit.audit.fairness.by_group.comparisons import comparable
+from raiaudit.audit.fairness.by_group.reporting import Reporter, strata_of
+from raiaudit.audit.fairness.by_group.values import GroupValue, area
+from raiaudit.audit.fairness.counting.cells import UNKNOWN, Axis
 from raiaudit.audit.statistics.intervals import clopper_pearson
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.audit.statistics.multiplicity import benjamini_hochberg

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from raiaudit.audit.fairness.cells import UNKNOWN
+from raiaudit.audit.fairness.counting.cells import UNKNOWN
 from raiaudit.audit.statistics.intervals import Interval, auc_delong, average, wilson
 
 if TYPE_CHECKING:

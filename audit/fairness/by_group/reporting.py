@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from raiaudit.audit.fairness.comparisons import comparable, gaps_to_reference, widest_gap
-from raiaudit.audit.fairness.permutation import permutation_p_value, widest_of_gaps
+from raiaudit.audit.fairness.by_group.comparisons import comparable, gaps_to_reference, widest_gap
+from raiaudit.audit.fairness.by_group.permutation import permutation_p_value, widest_of_gaps
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.statistics.keyed import keyed_rng
 
 if TYPE_CHECKING:
-    from raiaudit.audit.fairness.comparisons import Extreme
-    from raiaudit.audit.fairness.permutation import Statistic, Stratum
-    from raiaudit.audit.fairness.values import GroupValue
+    from raiaudit.audit.fairness.by_group.comparisons import Extreme
+    from raiaudit.audit.fairness.by_group.permutation import Statistic, Stratum
+    from raiaudit.audit.fairness.by_group.values import GroupValue
     from raiaudit.audit.measurement import Scalar
 
 __all__ = ["Reporter", "explained", "strata_of"]

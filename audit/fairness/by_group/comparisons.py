@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from raiaudit.audit.statistics.intervals import Interval, difference, ratio
 
 if TYPE_CHECKING:
-    from raiaudit.audit.fairness.values import GroupValue
+    from raiaudit.audit.fairness.by_group.values import GroupValue
 
 __all__ = ["Extreme", "Gap", "comparable", "gaps_to_reference", "smallest_ratio", "widest_gap"]
 

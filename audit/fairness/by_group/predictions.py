@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raiaudit.audit.fairness.comparisons import comparable, smallest_ratio
-from raiaudit.audit.fairness.metrics import DIFFERENCES, RATES, Confusion, Counts, recalls, right
-from raiaudit.audit.fairness.permutation import gap_of_means
-from raiaudit.audit.fairness.reporting import strata_of
-from raiaudit.audit.fairness.values import GroupValue, macro_recall, proportion
+from raiaudit.audit.fairness.by_group.comparisons import comparable, smallest_ratio
+from raiaudit.audit.fairness.by_group.metrics import DIFFERENCES, RATES, Confusion, Counts, recalls, right
+from raiaudit.audit.fairness.by_group.permutation import gap_of_means
+from raiaudit.audit.fairness.by_group.reporting import strata_of
+from raiaudit.audit.fairness.by_group.values import GroupValue, macro_recall, proportion
 
 if TYPE_CHECKING:
-    from raiaudit.audit.fairness.cells import Cells
-    from raiaudit.audit.fairness.reporting import Reporter
+    from raiaudit.audit.fairness.by_group.reporting import Reporter
+    from raiaudit.audit.fairness.counting.cells import Cells
     from raiaudit.audit.measurement import Measurement
 
 __all__ = ["accuracy_by_group", "macro_recall_by_group", "rates_by_group", "shared_by_group"]

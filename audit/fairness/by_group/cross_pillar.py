@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from raiaudit.audit.fairness.cells import UNKNOWN, Axis
-from raiaudit.audit.fairness.predictions_by_group import shared_by_group
-from raiaudit.audit.fairness.values import GroupValue, area, proportion
+from raiaudit.audit.fairness.by_group.predictions import shared_by_group
+from raiaudit.audit.fairness.by_group.values import GroupValue, area, proportion
+from raiaudit.audit.fairness.counting.cells import UNKNOWN, Axis
 
 if TYPE_CHECKING:
-    from raiaudit.audit.fairness.reporting import Reporter
+    from raiaudit.audit.fairness.by_group.reporting import Reporter
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.measurement import Measurement
 

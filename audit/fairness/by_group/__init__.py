@@ -1,0 +1,1 @@
+"""Metrics of groups from their counts, compared with valid intervals and tests."""

@@ -1,0 +1,1 @@
+"""Examples counted once: cells, tallies, and the rows they are counted from."""

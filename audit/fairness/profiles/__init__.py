@@ -1,0 +1,1 @@
+"""What rules and laws ask of selection rates, and which criteria cannot hold together."""
