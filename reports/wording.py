@@ -40,6 +40,7 @@ _PLAIN = (
     "p_value",
     "ratio",
 )
+_COUNTED = ("flags", "groups", "models")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -165,7 +166,7 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = decimal(number)
+    text = f"{number:.0f}" if m.unit in _COUNTED else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 
