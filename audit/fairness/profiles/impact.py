@@ -94,7 +94,7 @@ def _too_small(n: int, total: int, min_share: float, min_group: int) -> str | No
     if n < min_group:
         return f"only {n} of {min_group} needed people"
     if n < min_share * total:
-        return f"{n / total:.2%} of the people, under {min_share:.3g}"
+        return f"{100 * n / total:.2g} % of the people, under {100 * min_share:g} %"
     return None
 
 

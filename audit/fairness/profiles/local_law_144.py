@@ -40,7 +40,9 @@ SCHEMA = {
     "low": pl.Float64,
     "high": pl.Float64,
     "note": pl.String,
+    "justification": pl.String,
 }
+_WHY = "too few people to tell a rate from chance"
 
 
 def local_law_144(
@@ -75,10 +77,7 @@ def _category_table(
     found = impacts(people, min_share=options.exclude_below, min_group=1, confidence=confidence)
     measured, rows = [], []
     for row in found.rows:
-        excluded = None
-        if row.too_small is not None:
-            why = options.justification or "too few to tell a rate from chance"
-            excluded = f"left out of the impact ratios: {row.too_small}; {why}"
+        excluded = f"no ratio: {row.too_small}" if row.too_small else None
         highest = row.group == found.reference
         ratio = None if excluded else row.ratio
         limits = (None, None) if excluded or highest else (row.low, row.high)
@@ -108,10 +107,11 @@ def _category_table(
                 "low": low,
                 "high": high,
                 "note": reason,
+                "justification": (options.justification or _WHY) if excluded else None,
             }
         )
     missing = {"n": people.unknown, "share": people.unknown / max(1, people.total)}
-    note = "not recorded: counted here, in no rate or ratio"
+    note = "not recorded: in no rate or ratio"
     rows.append({"table": name, "rate_of": kind, "category": "unknown", **missing, "note": note})
     if kind == "selection":
         number = float(people.unknown)

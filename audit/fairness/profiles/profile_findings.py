@@ -189,11 +189,7 @@ def _impossible(tally: Tally, config: ProfilesConfig, attributes: Sequence[str],
 def _explorer(tally: Tally, attributes: Sequence[str]) -> _Found:
     if tally.scores is None or tally.scores.is_empty() or tally.positive is None or not tally.labelled:
         return [], {}
-    tables = [thresholds(tally, attribute) for attribute in attributes]
-    return [], {
-        "thresholds": pl.concat([grid for grid, _ in tables]),
-        "operating_points": pl.concat([points for _, points in tables]),
-    }
+    return [], {"thresholds": pl.concat([thresholds(tally, attribute) for attribute in attributes])}
 
 
 def _rules(tally: Tally, config: ProfilesConfig, favourable: int | None) -> pl.DataFrame:

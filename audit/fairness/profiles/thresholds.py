@@ -25,9 +25,9 @@ _MOST_GROUPS = 50
 _PARTS = ("tp", "fp", "fn", "tn")
 
 
-def thresholds(tally: Tally, attribute: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`thresholds`: attribute, group, threshold, selected, tp, fp, fn, tn, a row a group and step;
-    `operating_points`: the same of the audited predictions. Of at most the 50 largest groups.
+def thresholds(tally: Tally, attribute: str) -> pl.DataFrame:
+    """Attribute, group, threshold, selected, tp, fp, fn, tn, audited: a row a group and step, and one a group
+    (`audited`) of the audited predictions. Of at most the 50 largest groups.
 
     The tally has labels, scores and a positive class.
     """
@@ -48,7 +48,8 @@ def thresholds(tally: Tally, attribute: str) -> tuple[pl.DataFrame, pl.DataFrame
     tn = everyone_GL.sum(1)[:, None] - tp - fp - fn
     grid = edges / BINS
     table = _table(attribute, groups, np.tile(grid, (len(groups), 1)), (tp, fp, fn, tn))
-    return table, _operating(tally, attribute, groups, grid, scores.counts.sum(0), edges)
+    points = _operating(tally, attribute, groups, grid, scores.counts.sum(0), edges)
+    return pl.concat([table.with_columns(audited=False), points.with_columns(audited=True)])
 
 
 def _operating(
