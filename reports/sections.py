@@ -114,8 +114,8 @@ def _author(verdicts: Sequence[Verdict], owner: str) -> str:
 
 
 def _settings(outcome: CheckOutcome) -> str:
-    pairs = [f"{key} {_plain(setting)}" for key, setting in outcome.config.items() if setting not in (None, {})]
-    return ", ".join(pairs) or "defaults"
+    given = {key: setting for key, setting in outcome.config.items() if setting not in (None, {})}
+    return ", ".join(f"{key} {_plain(setting)}" for key, setting in given.items()) or "defaults"
 
 
 def _plain(setting: object) -> str:

@@ -2,7 +2,8 @@
 
 All groups have one selection rate p; their counts are binomial. An alarm is a lowest rate below 0.8 of the
 highest. Of two groups exactly, of more by simulation. The rule has no account of chance, so at small groups
-this is large: 33 % for 50 and 500 people at p = 0.3, 70 % for 30 and 300 at p = 0.1.
+this is large: 32 % for 50 and 500 people at p = 0.3, 69 % for 30 and 300 at p = 0.1 (70 % if a ratio of
+exactly 4/5, which the rule does not call low, is let in by rounding).
 """
 
 from __future__ import annotations
