@@ -61,6 +61,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
     "fisher1922": "R. A. Fisher. On the interpretation of χ² from contingency tables, and the calculation "
     "of P. Journal of the Royal Statistical Society 85 (1922) 87–94. doi:10.2307/2340521",
+    "fleiss2003": "J. L. Fleiss, B. Levin, M. C. Paik. Statistical methods for rates and proportions. Third "
+    "edition. Wiley 2003. doi:10.1002/0471445428",
     "fredrikson2015": "M. Fredrikson, S. Jha, T. Ristenpart. Model inversion attacks that exploit confidence "
     "information and basic countermeasures. ACM CCS 2015. doi:10.1145/2810103.2813677",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
@@ -109,6 +111,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
     "song2021": "L. Song, P. Mittal. Systematic evaluation of privacy risks of machine learning models. "
     "USENIX Security 2021. arXiv:2003.10595",
+    "speicher2018": "T. Speicher, H. Heidari, N. Grgic-Hlaca, K. P. Gummadi, A. Singla, A. Weller, "
+    "M. B. Zafar. A unified approach to quantifying algorithmic unfairness: measuring individual and group "
+    "unfairness via inequality indices. KDD 2018. arXiv:1807.00787",
     "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
     "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from raiaudit.audit.fairness.profiles.false_alarms import alarms_of_two
+from raiaudit.audit.statistics.exact_tests import fisher_exact
 from raiaudit.audit.statistics.intervals import ratio
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ class Impacts(NamedTuple):
 
 def impacts(people: Selected, *, min_share: float, min_group: int, confidence: float) -> Impacts:
     """Ratios of all groups. Those too small are neither the reference nor corrected for, yet shown."""
-    from scipy.stats import fisher_exact
-
     total = people.total
     plain = [
         Impact(group, k, n, n / total, k / n, _too_small(n, total, min_share, min_group), None)
@@ -73,8 +72,7 @@ def impacts(people: Selected, *, min_share: float, min_group: int, confidence: f
             rows.append(row._replace(ratio=1.0))
             continue
         low, high = ratio(row.selected, row.n, top.selected, top.n, each)
-        counts = [[row.selected, row.n - row.selected], [top.selected, top.n - top.selected]]
-        p_value = min(1.0, float(fisher_exact(counts).pvalue))
+        p_value = fisher_exact(row.selected, row.n, top.selected, top.n)
         pooled = (row.selected + top.selected) / (row.n + top.n)
         rows.append(
             row._replace(

@@ -33,6 +33,8 @@ __all__ = ["profile_findings", "require_names"]
 
 _NO_CLASS = "no class is named as the favourable one: say which with `favourable`"
 _NO_LABELS = "the examples have no labels"
+_WEIGHTED = "rows have weights: rules count people, one row each"
+_REPEATED = "people have several rows: rules count people, one row each"
 RULES = {
     "profile": pl.String,
     "title": pl.String,
@@ -85,6 +87,13 @@ def require_names(config: ProfilesConfig, attributes: Sequence[str], classes: Se
             raise UnknownNameError("class", label, classes, where=f"{CHECK_ID} {option}")
 
 
+def _not_people(tally: Tally) -> str | None:
+    """Why counts of rows are no counts of people; None if they are."""
+    if tally.weighted:
+        return _WEIGHTED
+    return None if tally.clusters is None else _REPEATED
+
+
 def _four_fifths(
     tally: Tally, config: ProfilesConfig, attributes: Sequence[str], favourable: int | None, seed: int
 ) -> _Found:
@@ -114,10 +123,10 @@ def _four_fifths(
 def _local_law(tally: Tally, config: ProfilesConfig, favourable: int | None) -> _Found:
     if "nyc_ll144" not in config.profiles:
         return [], {}
-    if favourable is None:
+    if favourable is None or _not_people(tally):
         record = Recorder({"profile": "nyc_ll144"}, config.confidence)
-        n = tally.total
-        return [record.measure("impact_ratio", None, n=n, method="rcny2023", reason=_NO_CLASS)], {}
+        reason = _not_people(tally) or _NO_CLASS
+        return [record.measure("impact_ratio", None, n=tally.total, method="rcny2023", reason=reason)], {}
     measured, rows = local_law_144(tally, config.ll144, favourable, confidence=config.confidence)
     return measured, {"ll144": rows}
 
@@ -144,7 +153,7 @@ def _own(tally: Tally, config: ProfilesConfig, attributes: Sequence[str], seed: 
     if not config.own_rules:
         return [], {}
     found: list[Measurement] = []
-    for attribute in attributes if tally.labelled else ():
+    for attribute in attributes:
         report = reporter(
             tally,
             attribute,
@@ -162,8 +171,9 @@ def _own(tally: Tally, config: ProfilesConfig, attributes: Sequence[str], seed: 
 
 
 def _impossible(tally: Tally, config: ProfilesConfig, attributes: Sequence[str], seed: int) -> _Found:
-    if tally.positive is None or not tally.labelled:
-        reason = _NO_LABELS if not tally.labelled else "no class is named as the positive one"
+    reason = _NO_LABELS if not tally.labelled else _not_people(tally)
+    if tally.positive is None or reason:
+        reason = reason or "no class is named as the positive one"
         record = Recorder({}, config.confidence)
         n = tally.total
         return [

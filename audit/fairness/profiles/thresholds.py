@@ -7,6 +7,7 @@ audited predictions stand beside, at the threshold that selects nearest to as ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,12 +33,16 @@ def thresholds(tally: Tally, attribute: str) -> pl.DataFrame:
     The tally has labels, scores and a positive class.
     """
     assert tally.positive is not None
+    sizes = tally.table.group_by(attribute).agg(pl.col("n").sum())
+    largest = sizes.sort("n", attribute, descending=[True, False]).head(_MOST_GROUPS)[attribute].to_list()
+    here = pl.col(attribute).is_in(largest)
+    assert tally.scores is not None
+    # Before the dense histogram: of 10,000 groups it would fill the memory.
+    tally = replace(tally, table=tally.table.filter(here), scores=tally.scores.filter(here))
     scores = tally.histograms(attribute)
-    sizes_G = scores.counts.sum((1, 2))
-    kept_G = np.sort(np.argsort(-sizes_G, kind="stable")[:_MOST_GROUPS])
-    groups = [scores.axes[0].levels[index] for index in kept_G]
+    groups = list(scores.axes[0].levels)
     # At or above each bin, with a last entry for t = 1.
-    above_GLB = scores.counts[kept_G][..., ::-1].cumsum(-1)[..., ::-1]
+    above_GLB = scores.counts[..., ::-1].cumsum(-1)[..., ::-1]
     above_GLB = np.concatenate([above_GLB, np.zeros_like(above_GLB[..., :1])], axis=-1)
     edges = np.round(np.arange(STEPS + 1) * BINS / STEPS).astype(np.int64)
     selected_GLT = above_GLB[..., edges]
