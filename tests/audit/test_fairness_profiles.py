@@ -471,3 +471,23 @@ def test_base_rates_are_tested_like_a_contingency_table() -> None:
     p_value = one(found(tally, profiles=["four_fifths"], permutations=9999), "base_rate_p_value").value
     assert p_value == pytest.approx(expected.pvalue, abs=0.02)
     assert 0.001 < expected.pvalue < 0.3
+
+
+def test_weights_and_repeated_people_are_no_counts_of_people() -> None:
+    rows = pl.DataFrame({"race": ["a", "b"] * 60, "label": [0, 1] * 60, "predicted": [0, 0, 1] * 40})
+    columns = {
+        "weights": {"weight": [2.0] * 120},
+        "several rows": {"cluster": [f"p{i // 2}" for i in range(120)]},
+    }
+    for word, column in columns.items():
+        tally = Tally.of(
+            rows.with_columns(**{name: pl.Series(values) for name, values in column.items()}),
+            attributes=["race"],
+            classes=CLASSES,
+            positive=1,
+        )
+        findings = found(tally, profiles=["four_fifths", "eu_ai_act_10_2"])
+        for metric in ("impact_ratio", "base_rate_difference"):
+            missing = one(findings, metric)
+            assert missing.value is None
+            assert word in (missing.reason or "")

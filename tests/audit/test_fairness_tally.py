@@ -38,7 +38,9 @@ def _tally(rows: pl.DataFrame | pl.LazyFrame, *attributes: str) -> Tally:
 
 def _same(a: Tally, b: Tally) -> bool:
     pairs = ((a.table, b.table), (a.scores, b.scores), (a.clusters, b.clusters))
-    return all((x is None and y is None) or (x is not None and y is not None and x.equals(y)) for x, y in pairs)
+    return all(
+        (x is None and y is None) or (x is not None and y is not None and x.equals(y)) for x, y in pairs
+    )
 
 
 def true_positive_rate(counts: Any) -> Counts:
@@ -90,9 +92,7 @@ def test_weighted_cells_by_hand() -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, None, float("nan"), float("inf")])
 def test_weights_that_are_none_are_refused(bad: float | None) -> None:
-    rows = _rows(20).with_columns(
-        weight=pl.when(pl.int_range(20) == 7).then(bad).otherwise(pl.col("weight"))
-    )
+    rows = _rows(20).with_columns(weight=pl.when(pl.int_range(20) == 7).then(bad).otherwise(pl.col("weight")))
     with pytest.raises(ValueError, match="a weight is a number of at least 0"):
         _tally(rows)
 
