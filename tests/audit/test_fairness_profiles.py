@@ -475,7 +475,7 @@ def test_base_rates_are_tested_like_a_contingency_table() -> None:
 
 def test_weights_and_repeated_people_are_no_counts_of_people() -> None:
     rows = pl.DataFrame({"race": ["a", "b"] * 60, "label": [0, 1] * 60, "predicted": [0, 0, 1] * 40})
-    columns = {
+    columns: dict[str, dict[str, list[Any]]] = {
         "weights": {"weight": [2.0] * 120},
         "several rows": {"cluster": [f"p{i // 2}" for i in range(120)]},
     }

@@ -103,9 +103,10 @@ def _four_fifths(
     rows = []
     for attribute in attributes:
         record = Recorder({"profile": "four_fifths", "attribute": attribute}, config.confidence)
-        if favourable is None:
+        reason = _not_people(tally) or (_NO_CLASS if favourable is None else None)
+        if favourable is None or reason:
             n = tally.total
-            measured.append(record.measure("impact_ratio", None, n=n, method="ugesp1978", reason=_NO_CLASS))
+            measured.append(record.measure("impact_ratio", None, n=n, method="ugesp1978", reason=reason))
             continue
         ruled = four_fifths(
             selected(tally, [attribute], favourable),
