@@ -7,6 +7,7 @@ from raiaudit.reports.charts.evasion import attack_contributions, class_robustne
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
+from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
 from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.risk import exposed_members, risk_by_group
 from raiaudit.reports.charts.robustness import (
@@ -38,9 +39,12 @@ __all__ = [
     "deletion_curve",
     "epsilon_bar",
     "exposed_members",
+    "forced_rates",
     "group_intervals",
     "group_table",
+    "impact_ratios",
     "membership_roc",
+    "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
     "score_histogram",
