@@ -40,6 +40,7 @@ _PLAIN = (
     "p_value",
     "ratio",
 )
+_COUNTED = ("flags", "pairs")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -117,8 +118,15 @@ def metric_title(metric: str) -> str:
 
 
 def slice_text(where: Mapping[str, Scalar]) -> str:
-    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"; a group column names its level."""
+    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"; a group column names its level.
+
+    Of a counterfactual test: "eec: gender female → male".
+    """
     parts = dict(where)
+    if "source" in parts and "attribute" in parts:
+        levels = f" {parts.pop('from')} → {parts.pop('to')}" if {"from", "to"} <= set(parts) else ""
+        head = f"{parts.pop('source')}: {parts.pop('attribute')}{levels}"
+        return ", ".join([head, *([slice_text(parts)] if parts else [])])
     if "attribute" in parts and "group" in parts:
         parts = {str(parts.pop("attribute")): parts.pop("group"), **parts}
     return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in parts.items())
@@ -166,7 +174,7 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = decimal(number)
+    text = f"{number:,.0f}".replace(",", "\u202f") if m.unit in _COUNTED else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 

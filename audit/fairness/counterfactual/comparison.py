@@ -76,6 +76,7 @@ def _paired(rows: pl.DataFrame, positive: int | None) -> pl.DataFrame:
         .select(
             *_KEYS,
             "cluster",
+            pl.col("factual").fill_null(False),
             pl.col("level").alias("from"),
             pl.col("level_to").alias("to"),
             pl.col("example_id").alias("from_id"),
@@ -89,7 +90,7 @@ def _paired(rows: pl.DataFrame, positive: int | None) -> pl.DataFrame:
             lost=lost,
         )
         .with_columns(score=pl.col("to_score") - pl.col("from_score"))
-        .sort(*_KEYS, "from", "to", "from_id", "to_id")
+        .sort("source", "attribute", "from", "to", "unit", "from_id", "to_id")
     )
 
 
@@ -108,13 +109,17 @@ def totals(pairs: pl.DataFrame) -> Iterator[tuple[str, str, Changes]]:
 
 
 def units_touched(pairs: pl.DataFrame) -> Iterator[tuple[str, str, Changes]]:
-    """As `totals`, but a unit counts once: changed if any of its answered pairs is."""
-    once = pairs.group_by(*_KEYS, "cluster", maintain_order=True).agg(
-        pl.col("changed").any().alias("changed"),
-        pl.lit(None, pl.Boolean).alias("gained"),
-        pl.lit(None, pl.Boolean).alias("lost"),
-        pl.lit(None, pl.Float64).alias("score"),
-        answered=pl.col("changed").count(),
+    """As `totals` of units with a factual side, each once: changed if any of its answered pairs is."""
+    once = (
+        pairs.filter("factual")
+        .group_by(*_KEYS, "cluster", maintain_order=True)
+        .agg(
+            pl.col("changed").any().alias("changed"),
+            pl.lit(None, pl.Boolean).alias("gained"),
+            pl.lit(None, pl.Boolean).alias("lost"),
+            pl.lit(None, pl.Float64).alias("score"),
+            answered=pl.col("changed").count(),
+        )
     )
     yield from totals(once.with_columns(changed=pl.when(pl.col("answered") > 0).then("changed")))
 

@@ -55,7 +55,7 @@ class CounterfactualConfig(CheckConfig):
         default=None, description="texts: attribute → level → terms, the i-th of all levels exchange"
     )
     pair: str | None = Field(
-        default=None, description="group column whose value links examples of one subject"
+        default=None, description="group column that links examples, if not the data's `links`"
     )
     positive: str | None = Field(default=None, description="default: the last of two classes, else none")
     examples: int | None = Field(default=None, ge=1, description="change only the first n test examples")
@@ -138,10 +138,11 @@ class Counterfactual:
         return tables if coverage is None else {**tables, "coverage": coverage}
 
     def _summary(self, subject: Subject, config: CounterfactualConfig) -> Summary:
+        positive = positive_class(subject, config.positive, check=self.id)
         return Summary(
             check=self.id,
             confidence=config.confidence,
             min_pairs=config.min_pairs,
-            positive=positive_class(subject, config.positive, check=self.id) is not None,
+            positive=None if positive is None else subject.dataset.classes[positive],
             scored=Capability.PROBABILITIES in subject.capabilities,
         )

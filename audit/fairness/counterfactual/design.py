@@ -25,7 +25,7 @@ __all__ = ["Design"]
 
 _EXAMPLES = 2048
 _SENTENCES = 4096
-_LINK = "give the data a column that links examples of one subject in several groups; name it as `pair`"
+_LINK = "name, as `links` of the data, a column whose value examples of one subject share in several groups"
 _SETTINGS = {"columns", "also", "sources", "terms", "pair"}
 
 
@@ -69,9 +69,7 @@ class Design:
             return
         reasons = [reason for _, _, reason in self._obstacles]
         if not reasons:
-            reasons = [
-                "the data set has no group columns" + (" to flip" if self._schema else " and no pairs")
-            ]
+            reasons = ["no group columns to flip" if self._schema else "no column links examples into pairs"]
         raise CapabilityError(
             "; ".join(reasons),
             where=self.check,
@@ -83,7 +81,7 @@ class Design:
         found = set(pairs.select("source", "attribute").unique().iter_rows())
         empty = {
             tables.SOURCE: "no audited example has a known level of it",
-            linked.SOURCE: f"no two examples of different groups share a value of {self.config.pair!r}",
+            linked.SOURCE: "no two linked examples are of different known groups",
             sentences.AUDITED: "no audited text holds a term of it that can be exchanged",
         }
         asked = {
@@ -139,7 +137,7 @@ class Design:
     def _obstacles(self) -> tuple[tuple[str, str, str], ...]:
         """What was asked for and cannot be."""
         found = []
-        if self._schema is not None and self.config.pair is None:
+        if self._schema is not None and not self._compared:
             for attribute in self._candidates:
                 if reason := tables.unflippable(self._schema, attribute):
                     found.append((tables.SOURCE, attribute, reason))
@@ -172,7 +170,7 @@ class Design:
     @cached_property
     def _compared(self) -> tuple[str, ...]:
         """Group columns by which linked examples are compared."""
-        if self.config.pair is None:
+        if self.config.pair is None and self.subject.test.links is None:
             return ()
         names = self.subject.dataset.group_names
         return tuple(name for name in names if name != self.config.pair and self._wanted(name))
@@ -216,6 +214,7 @@ class Design:
         elif self._words:
             probe = sentences.exchanged(rows, self._words)
         if self._compared:
-            links = linked.linked(rows, str(self.config.pair), self._compared)
-            probe = probe.with_places(links)
+            links = rows.groups[self.config.pair] if self.config.pair else rows.links
+            assert links is not None
+            probe = probe.with_places(linked.linked(rows, links.to_list(), self._compared))
         return probe.used()

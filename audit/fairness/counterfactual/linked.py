@@ -1,7 +1,7 @@
 """Pairs that the data hold already: examples of one subject or scene, linked by a column, of several groups.
 
-One person's picture in two skin tones, one letter under two names: `pair` names the column whose value they
-share. Every example is held against the linked ones of another group; the linked ones are a cluster.
+One person's picture in two skin tones, one letter under two names: a column of the data has a value that
+they share. Every example is held against the linked ones of another group; the linked ones are a cluster.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ __all__ = ["SOURCE", "linked"]
 SOURCE = "linked"
 
 
-def linked(rows: Split, pair: str, attributes: Sequence[str]) -> list[list[Place]]:
-    """Each row's places; none where the link or the group is unknown."""
-    links = rows.groups[pair].to_list()
+def linked(rows: Split, links: Sequence[str], attributes: Sequence[str]) -> list[list[Place]]:
+    """Each row's places, given its link; none where the link or the group is unknown."""
     groups = {name: rows.groups[name].to_list() for name in attributes}
     return [
         [

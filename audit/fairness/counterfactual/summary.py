@@ -2,8 +2,7 @@
 
 For every source and attribute, over all its pairs of levels:
 - `counterfactual_flip_rate`: the share of pairs whose two decisions differ;
-- `counterfactual_any_flip_rate`: the share of units (people, sentence frames) with at least one such pair,
-  where a unit has several;
+- `counterfactual_any_flip_rate`: the share of examples with at least one such pair, where some have several;
 - `counterfactual_flips`: how many pairs differ. A count, no estimate: it is about these inputs alone.
 For every pair of levels with enough pairs, `from` → `to` (of answers without a factual side in alphabetical
 order):
@@ -51,6 +50,7 @@ FLIPS: dict[str, Any] = {
     "attribute": pl.String,
     "from": pl.String,
     "to": pl.String,
+    "positive": pl.String,
     "n": pl.Int64,
     "clusters": pl.Int64,
     "flips": pl.Int64,
@@ -72,12 +72,12 @@ FLIPS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`positive` tells whether a class counts as positive, `scored` whether the model gives scores."""
+    """`positive` is the class that counts as such, if one does; `scored` whether the model gives scores."""
 
     check: str
     confidence: float
     min_pairs: int
-    positive: bool
+    positive: str | None
     scored: bool
 
     def measurements(self, pairs: pl.DataFrame, lacking: Iterable[tuple[str, str, str]]) -> list[Measurement]:
@@ -88,7 +88,7 @@ class Summary:
         for (source, attribute), changes in overall.items():
             place: dict[str, Scalar] = {"source": source, "attribute": attribute}
             found += [self._rate("flip_rate", place, changes), self._count(place, changes)]
-            if touched[source, attribute].n < changes.n:
+            if (source, attribute) in touched and touched[source, attribute].n < changes.n:
                 found.append(self._rate("any_flip_rate", place, touched[source, attribute]))
         for source, attribute, reason in lacking:
             place = {"source": source, "attribute": attribute} if attribute else {"source": source}
@@ -100,7 +100,12 @@ class Summary:
         rows = []
         for source, attribute, old, new, changes in by_levels(pairs):
             row: dict[str, Any] = {"source": source, "attribute": attribute, "from": old, "to": new}
-            row |= {"n": changes.n, "clusters": len(changes.pairs_C), "flips": int(changes.changed_C.sum())}
+            row |= {
+                "positive": self.positive,
+                "n": changes.n,
+                "clusters": len(changes.pairs_C),
+                "flips": int(changes.changed_C.sum()),
+            }
             rows.append(row | (self._numbers(changes) if changes.n else {}))
         enough = [row.get("p") if row["n"] >= self.min_pairs else None for row in rows]
         tested = iter(holm([p for p in enough if p is not None]))
@@ -116,7 +121,7 @@ class Summary:
             "flip_low": low,
             "flip_high": high,
         }
-        if self.positive:
+        if self.positive is not None:
             gained, lost = int(changes.gained_C.sum()), int(changes.lost_C.sum())
             low, high = effect_interval(changes.gained_C, changes.lost_C, changes.pairs_C, self.confidence)
             found |= {"to_positive": gained, "from_positive": lost, "effect": (gained - lost) / n}
@@ -153,7 +158,11 @@ class Summary:
         )
 
     def _by_levels(self, pairs: pl.DataFrame) -> Iterator[Measurement]:
-        for row in self.table(pairs).filter(pl.col("n") >= self.min_pairs).iter_rows(named=True):
+        """The clearest first: a report may not have room for all."""
+        clearest = ("p_adjusted", pl.col("effect").abs(), "flip_rate")
+        rows = self.table(pairs).filter(pl.col("n") >= self.min_pairs)
+        rows = rows.sort(*clearest, descending=[False, True, True], nulls_last=True, maintain_order=True)
+        for row in rows.iter_rows(named=True):
             where = {key: row[key] for key in ("source", "attribute", "from", "to")}
 
             def measured(
