@@ -3,6 +3,7 @@
 from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
+from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
@@ -36,6 +37,7 @@ __all__ = [
     "attribute_gain",
     "certified_accuracy_against_radius",
     "class_robustness",
+    "counterfactual_effects",
     "deletion_curve",
     "epsilon_bar",
     "exposed_members",
