@@ -51,6 +51,14 @@ def _facts(title: str, facts: dict[str, str]) -> None:
 def _model(results: Results) -> dict[str, str]:
     subject, record = results.subject, results.subject.record
     version = f"version {subject.version}" if subject.version else "not registered"
+    if record.is_predictions:
+        return {
+            "Name": plain(subject.name),
+            "What it is": plain("predictions from a file; no model was seen"),
+            "Columns": plain(", ".join(f"{role}: {column}" for role, column in record.config.items())),
+            "Loaded": _loaded(record.loaded),
+            "Code": plain(record.code_version),
+        }
     facts = {
         "Name": f"{plain(subject.name)} ({version})",
         "Architecture": plain(record.architecture),

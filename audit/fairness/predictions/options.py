@@ -19,7 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionOptions", "parse_bands", "parse_range", "read_options"]
 
-_TAKEN = frozenset({"label", "predicted", "score", "bin", "weight", "person", "n", "group", "attribute"})
+_TAKEN = frozenset(
+    {
+        "label",
+        "predicted",
+        "score",
+        "bin",
+        "weight",
+        "person",
+        "cluster",
+        "n",
+        "squares",
+        "group",
+        "attribute",
+    }
+)
 
 
 class PredictionOptions(BaseModel):

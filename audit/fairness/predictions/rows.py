@@ -1,4 +1,4 @@
-"""Files of predictions as the rows a tally counts: group columns, label, predicted, score, weight, person.
+"""Files of predictions as the rows a tally counts: group columns, label, predicted, score, weight, cluster.
 
 Nothing is held in memory: two streaming passes, one that looks at every column and one that counts.
 """
@@ -30,7 +30,7 @@ __all__ = ["PredictionRows", "read_predictions"]
 @dataclass(frozen=True, slots=True)
 class PredictionRows:
     """`frame` has the group columns (String), label and predicted (class indices; label null throughout
-    without labels), and score in [0, 1], weight and person where they were named.
+    without labels), and score in [0, 1], weight and cluster (the person) where they were named.
 
     `total` rows are in the files; `missing`: option → rows that lack a value there and were left out.
     """
@@ -92,7 +92,7 @@ def _frame(source: Source, options: PredictionOptions, found: Survey, words: Voc
     if options.weight is not None:
         columns["weight"] = number(options.weight, schema[options.weight], path)
     if options.person is not None:
-        columns["person"] = pl.col(options.person).cast(pl.String)
+        columns["cluster"] = pl.col(options.person).cast(pl.String)
     return source.scan().select(**columns)
 
 

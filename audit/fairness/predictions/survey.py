@@ -96,15 +96,15 @@ def _add(found: Survey, source: Source, options: PredictionOptions) -> None:
     by_column = dict(zip(counted, counters, strict=True))
     for attribute in options.groups:
         found.levels[attribute] += by_column.get(attribute, Counter())
-    for option, column, held in (
+    for option, named, held in (
         ("--label", options.label, found.labels),
         ("--pred", options.pred, found.predictions),
     ):
-        if column is None:
+        if named is None:
             continue
-        _refuse_classes(option, column, list(by_column[column]), str(path))
-        held.update(by_column[column])
-        blank = sum(n for value, n in by_column[column].items() if class_name(value) is None)
+        _refuse_classes(option, named, list(by_column[named]), str(path))
+        held.update(by_column[named])
+        blank = sum(n for value, n in by_column[named].items() if class_name(value) is None)
         found.missing[option] = found.missing.get(option, 0) + blank
     if options.score is not None:
         found.missing["--score"] = found.missing.get("--score", 0) + facts["--score null"]

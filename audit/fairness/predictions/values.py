@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["banded", "is_number", "level_name", "number", "plain", "replaced"]
 
+_CHAINED = 12
+
 
 def plain(column: str, dtype: pl.DataType, path: Path) -> pl.Expr:
     """As whole numbers, floats (NaN is null) or words. Raises `DataError` for lists and the like."""
@@ -68,19 +70,22 @@ def replaced(
     known = {kind(value): new for value in own if (new := meaning(value)) is not None}
     if into is pl.String and all(known.get(value) == value for value in own):
         return raw
-    if not known:
-        return pl.lit(None, dtype=into)
-    return raw.replace_strict(list(known), list(known.values()), default=None, return_dtype=into)
+    if len(known) > _CHAINED:
+        return raw.replace_strict(list(known), list(known.values()), default=None, return_dtype=into)
+    found = pl.lit(None, dtype=into)
+    for value, new in known.items():  # three times as fast as a join with a table of two rows
+        found = pl.when(raw == value).then(pl.lit(new, dtype=into)).otherwise(found)
+    return found
 
 
 def banded(numbers: pl.Expr, edges: Sequence[float]) -> pl.Expr:
     """Half-open bands, called `< 18`, `[18, 30)`, `≥ 65`; null stays null."""
     text = [f"{edge:g}" for edge in edges]
     names = [f"< {text[0]}", *(f"[{a}, {b})" for a, b in pairwise(text)), f"≥ {text[-1]}"]
-    finite = pl.when(numbers.is_finite()).then(numbers)
-    place = pl.sum_horizontal(finite >= edge for edge in edges)
-    levels = place.replace_strict(list(range(len(names))), names, return_dtype=pl.String)
-    return pl.when(finite.is_not_null()).then(levels)
+    found = pl.lit(names[-1])
+    for edge, name in reversed(list(zip(edges, names, strict=False))):
+        found = pl.when(numbers < edge).then(pl.lit(name)).otherwise(found)
+    return pl.when(numbers.is_finite()).then(found)
 
 
 def is_number(value: object) -> bool:
