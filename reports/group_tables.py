@@ -79,25 +79,26 @@ def _table(results: Results, attribute: str, sizes: dict[str, int]) -> GroupTabl
     titles = [_RATES[metric] + (" %" if in_percent(metric) else "") for metric in rates]
     whole = {m.metric: m for m in own if set(m.where) == {"attribute"}}
     tests = {name for name in whole if name.endswith("_p_value")}
-    starred = {str(m.where["group"]) for m in by_group.values() if m.reason}
+    apart = {str(m.where["group"]) for m in by_group.values() if m.reason}
+    starred = any(m.reason and m.value is not None for m in by_group.values())
     differences = [
         (
             metric_title(name),
             quantity(m),
             _p_value(whole, name),
-            _extremes(m, starred),
+            _extremes(m, apart),
         )
         for name, m in whole.items()
         if name not in tests
     ]
-    return GroupTable(attribute, titles, rows, differences, max(0, len(order) - _GROUPS_SHOWN), bool(starred))
+    return GroupTable(attribute, titles, rows, differences, max(0, len(order) - _GROUPS_SHOWN), starred)
 
 
-def _extremes(m: Measurement, starred: Collection[str]) -> str:
+def _extremes(m: Measurement, apart: Collection[str]) -> str:
     """Which groups are the extremes; which were left out of it, and why, the stars say."""
     if m.value is None or m.reason is None:
         return ""
-    cuts = (m.reason.find(f" ({group}: ") for group in starred)
+    cuts = (m.reason.find(f" ({group}: ") for group in apart)
     return m.reason[: min((cut for cut in cuts if cut > 0), default=None)]
 
 

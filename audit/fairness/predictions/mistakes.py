@@ -105,8 +105,7 @@ def refuse_numbers(source: Source, options: PredictionOptions, facts: Mapping[st
         if facts[wrong.name] and wrong.said is not None:
             place, values = _first(source, wrong.condition, wrong.column)
             error = wrong.said(values[wrong.column])
-            more = f" ({facts[wrong.name]:,} rows in all)" if facts[wrong.name] > 1 else ""
-            raise DataError(error.problem + more, where=place, remedy=error.remedy)
+            raise DataError(error.problem + _more(facts[wrong.name]), where=place, remedy=error.remedy)
 
 
 def refuse_missing(
@@ -126,7 +125,7 @@ def refuse_missing(
             )
     place, _ = _first(source, condition)
     raise DataError(
-        f"{lacking:,} rows have no value in the column {column!r} of {option}",
+        f"the column {column!r} of {option} has no value here{_more(lacking)}",
         where=place,
         remedy="complete them, or leave these rows out of the audit: --drop-missing",
     )
@@ -156,6 +155,10 @@ def _first(source: Source, condition: pl.Expr, *columns: str) -> tuple[str, dict
     found = source.find(condition, *columns)
     assert found is not None  # such rows were counted
     return found
+
+
+def _more(rows: int) -> str:
+    return f" ({rows:,} such rows)" if rows > 1 else ""
 
 
 def _shown(value: object) -> str:

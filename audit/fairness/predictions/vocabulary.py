@@ -148,16 +148,14 @@ def _translated(
 
 
 def _as_numbers(columns: Sequence[set[str]]) -> dict[str, str]:
-    """Where one column has truth values and the other 0 and 1, true means 1: changed in place, and told."""
+    """Where truth values stand beside 0 and 1, true means 1: changed in place, and told."""
     digits, words = {"0", "1"}, {"false": "0", "true": "1"}
-    if not (
-        any(found and found <= digits for found in columns) and any(found & set(words) for found in columns)
-    ):
+    names = set().union(*columns)
+    if not names <= digits | set(words) or not names & digits:
         return {}
     for found in columns:
-        if found <= set(words):
-            found.update([words[name] for name in found])
-            found.difference_update(words)
+        found.update([words[name] for name in found & set(words)])
+        found.difference_update(words)
     return words
 
 
