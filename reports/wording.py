@@ -34,11 +34,13 @@ _PLAIN = (
     "brier",
     "completeness_error",
     "correlation",
+    "entropy",
     "epsilon",
     "loss",
     "noise_multiplier",
     "p_value",
     "ratio",
+    "theil",
 )
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
