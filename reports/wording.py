@@ -77,6 +77,11 @@ _METRICS = {
     "insertion_auc": "Area under the insertion curve",
     "random_auc": "Area under a random ranking's curve",
     "log_loss": "Log loss",
+    "subgroups": "Subgroups compared",
+    "confirmed_subgroups": "Subgroups confirmed to fare worse",
+    "confirmed_gap": "Confirmed gap to everyone else",
+    "worst_subgroup_gap": "Widest gap of any subgroup to everyone else",
+    "worst_subgroup_accuracy": "Lowest accuracy of any subgroup",
 }
 _CHECKS = {
     "performance.accuracy": "Accuracy",
@@ -92,6 +97,7 @@ _CHECKS = {
     "privacy.accounting": "Differential-privacy accounting",
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
+    "fairness.subgroups": "Fairness in subgroups",
     "explanations.attribution": "Explanations",
     "reliability.calibration": "Calibration",
 }
