@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from raiaudit.models.markdown import escape, flat
 from raiaudit.reports.content import summary_sentence
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.wording import in_percent, interval, metric_title, quantity, slice_text, value
+from raiaudit.reports.wording import (
+    check_title,
+    in_percent,
+    interval,
+    metric_title,
+    quantity,
+    slice_text,
+    value,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,6 +45,7 @@ _RATES = {
 }
 _STARS = "* not compared: too few examples of what the rate is of, or the group is not recorded"
 _GROUPS_SHOWN = 40
+_LINES_SHOWN = 16
 _WIDE = 118
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -79,14 +88,13 @@ def _table(results: Results, attribute: str, sizes: dict[str, int]) -> GroupTabl
     titles = [_RATES[metric] + (" %" if in_percent(metric) else "") for metric in rates]
     whole = {m.metric: m for m in own if set(m.where) == {"attribute"}}
     tests = {name for name in whole if name.endswith("_p_value")}
-    apart = {str(m.where["group"]) for m in by_group.values() if m.reason}
     starred = any(m.reason and m.value is not None for m in by_group.values())
     differences = [
         (
             metric_title(name),
             quantity(m),
             _p_value(whole, name),
-            _extremes(m, apart),
+            _extremes(m, sizes),
         )
         for name, m in whole.items()
         if name not in tests
@@ -94,12 +102,12 @@ def _table(results: Results, attribute: str, sizes: dict[str, int]) -> GroupTabl
     return GroupTable(attribute, titles, rows, differences, max(0, len(order) - _GROUPS_SHOWN), starred)
 
 
-def _extremes(m: Measurement, apart: Collection[str]) -> str:
-    """Which groups are the extremes; which were left out of it, and why, the stars say."""
-    if m.value is None or m.reason is None:
-        return ""
-    cuts = (m.reason.find(f" ({group}: ") for group in apart)
-    return m.reason[: min((cut for cut in cuts if cut > 0), default=None)]
+def _extremes(m: Measurement, groups: Collection[str]) -> str:
+    """Which groups are the extremes; which were left out of it, and why, the stars and the run say."""
+    reason = m.reason or ""
+    ends = (f"; {len(groups)} groups, ", *(f" ({group}: " for group in groups))
+    cuts = [cut for end in ends if (cut := reason.find(end)) > 0]
+    return "" if m.value is None else reason[: min(cuts, default=None)]
 
 
 def _cell(m: Measurement | None) -> Cell:
@@ -113,6 +121,26 @@ def _cell(m: Measurement | None) -> Cell:
 def _p_value(whole: dict[str, Measurement], name: str) -> str:
     test = whole.get(f"{name.removesuffix('_difference')}_p_value") or whole.get(f"{name}_p_value")
     return "" if test is None or test.value is None else value(test)
+
+
+def _others(results: Results) -> list[tuple[str, list[tuple[str, str, str]], int]]:
+    """Every further check: its title, rows of (what and where, value and interval, remark), rows left out."""
+    found = []
+    for outcome in results.checks:
+        measured = [m for m in results.measurements if m.check == outcome.check]
+        if outcome.check == _CHECK or not measured:
+            continue
+        rows = [
+            (_named(m), quantity(m), "" if m.value is None else m.reason or "")
+            for m in measured[:_LINES_SHOWN]
+        ]
+        found.append((check_title(outcome.check), rows, len(measured) - len(rows)))
+    return found
+
+
+def _named(m: Measurement) -> str:
+    where = slice_text(m.where)
+    return metric_title(m.metric) + (f" ({where})" if where else "")
 
 
 def terminal_tables(results: Results, width: int) -> list[RenderableType]:
@@ -142,6 +170,15 @@ def terminal_tables(results: Results, width: int) -> list[RenderableType]:
         for what, measured, p_value, remark in table.differences:
             gaps.add_row(Text(what), Text(flat(measured)), p_value, Text(flat(remark), style="dim"))
         shown.append(gaps)
+    for title, rows, more in _others(results):
+        lines = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for heading in (title, "value and interval", ""):
+            lines.add_column(heading, overflow="fold")
+        for what, measured, remark in rows:
+            lines.add_row(Text(flat(what)), Text(flat(measured)), Text(flat(remark), style="dim"))
+        shown.append(lines)
+        if more:
+            shown.append(Text(f"and {more:,} more: see --csv or the run", style="dim"))
     return shown
 
 
@@ -165,6 +202,10 @@ def tables_markdown(results: Results) -> str:
         for row in table.differences:
             lines.append("| " + " | ".join(escape(cell) for cell in row) + " |")
         lines.append("")
+    for title, rows, more in _others(results):
+        lines += [f"### {escape(title)}", "", "| quantity | value and interval | remark |", "|---|---:|---|"]
+        lines += ["| " + " | ".join(escape(cell) for cell in cells) + " |" for cells in rows]
+        lines += ["", *([f"{more:,} more measurements are in the run.", ""] if more else [])]
     return "\n".join(lines) + "\n"
 
 

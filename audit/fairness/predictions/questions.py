@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raiaudit.audit.catalogue import find_check
-from raiaudit.audit.fairness.by_group.attribute import measure_attribute, reporter
-from raiaudit.audit.fairness.by_group.groups import GroupsConfig, _table
-from raiaudit.audit.fairness.findings import Findings
+from raiaudit.audit.fairness.by_group.findings import groups_findings
+from raiaudit.audit.fairness.by_group.groups import GroupsConfig
+from raiaudit.audit.fairness.subgroups.subgroups import SubgroupsConfig, subgroup_findings
 from raiaudit.audit.plan import PlannedCheck
 
 if TYPE_CHECKING:
@@ -42,32 +42,20 @@ def _groups(options: PredictionOptions, positive: str | None) -> GroupsConfig:
     return GroupsConfig(**_shared(options, positive), permutations=options.permutations)
 
 
-def groups_findings(tally: Tally, config: GroupsConfig, *, seed: int) -> Findings:
-    found = []
-    for attribute in config.columns or tally.attributes:
-        report = reporter(
-            tally,
-            attribute,
-            check="fairness.groups",
-            confidence=config.confidence,
-            seed=seed,
-            permutations=config.permutations,
-        )
-        found += measure_attribute(tally, report, config.min_group)
-    import polars as pl
-
-    return Findings(
-        found,
-        {
-            "by_group": _table([m for m in found if "group" in m.where and "reference" not in m.where]),
-            "gaps": _table([m for m in found if "reference" in m.where]),
-            "counts": pl.concat([tally.cells(a).table(a) for a in tally.attributes]),
-        },
+def _subgroups(options: PredictionOptions, positive: str | None) -> SubgroupsConfig | None:
+    if not options.subgroups or len(options.groups) < 2:
+        return None
+    return SubgroupsConfig(
+        columns=options.groups,
+        positive=positive,
+        min_support=options.min_group,
+        confidence=options.confidence,
     )
 
 
 QUESTIONS: dict[str, Question] = {
     "fairness.groups": Question(_groups, groups_findings),
+    "fairness.subgroups": Question(_subgroups, subgroup_findings),
 }
 """By the check's id; a gate on a metric that several measure is about the first."""
 

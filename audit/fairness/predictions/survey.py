@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_GROUPS", "Survey", "survey"]
 
-MOST_GROUPS = 1_000
+MOST_GROUPS = 20_000
 _MOST_NUMBERS = 40
 _SAMPLE = 100_000
 _CLASSES = ("--label", "--pred")
