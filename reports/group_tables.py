@@ -46,7 +46,7 @@ _RATES = {
 _STARS = "* not compared: too few examples of what the rate is of, or the group is not recorded"
 _GROUPS_SHOWN = 40
 _LINES_SHOWN = 16
-_WIDE = 118
+_BESIDE_RATES, _RATE = 34, 18
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -150,8 +150,8 @@ def terminal_tables(results: Results, width: int) -> list[RenderableType]:
     from rich.text import Text
 
     shown: list[RenderableType] = []
-    between = " " if width >= _WIDE else "\n"
     for table in group_tables(results):
+        between = " " if width >= _BESIDE_RATES + _RATE * len(table.rates) else "\n"
         rates = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         rates.add_column(Text(flat(table.attribute)), overflow="fold", max_width=32)
         for title in ("n", *table.rates):

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from raiaudit.audit.fairness.counting.tally import Tally
 from raiaudit.audit.fairness.predictions.cards import data_card, file_name, subject_card
@@ -28,16 +28,19 @@ from raiaudit.audit.results import CheckOutcome, Results, RunHeader
 from raiaudit.audit.run_writing import is_complete, surroundings, write_evidence, write_run
 from raiaudit.audit.spec import Policy
 from raiaudit.audit.store import Run
+from raiaudit.audit.task_runner import message_of, told
+from raiaudit.errors import UnknownNameError, UsageError
 from raiaudit.models.names import PREDICTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import polars as pl
 
     from raiaudit.audit.fairness.predictions.options import PredictionOptions
     from raiaudit.audit.fairness.predictions.rows import PredictionRows
+    from raiaudit.audit.gates import Gate
     from raiaudit.audit.journal import Listener
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.plan import PlannedCheck
@@ -123,34 +126,57 @@ class PredictionAudit:
             )
         seconds = time.perf_counter() - start
         listener(_note(f"{tally.total:,} rows counted in {seconds:.1f} s: {tally.table.height:,} cells"))
-        measured: dict[str, list[Measurement]] = {}
-        evidence: dict[tuple[str, str], pl.DataFrame] = {}
-        for one in self.plan:
-            start, check = time.perf_counter(), one.check.id
-            findings = answered(one, tally, options.seed)
-            measured[check] = findings.measurements
-            evidence |= {(check, name): table for name, table in findings.evidence.items()}
-            seconds = round(time.perf_counter() - start, 3)
-            listener({"event": "check_finished", "check": check, "seconds": seconds})
-        everything = [m for found in measured.values() for m in found]
-        gates = [(check_of(gate, measured), gate) for gate in options.gates]
+        answers = self._ask(tally, listener)
+        everything = [m for answer in answers.values() for m in answer.measurements]
+        errors = {check: answer.error for check, answer in answers.items() if answer.error is not None}
+        places = [(self._place(gate, answers), gate) for gate in options.gates]
         plan = [
-            replace(one, gates=tuple(gate for check, gate in gates if check == one.check.id))
+            replace(one, gates=tuple(gate for check, gate in places if check == one.check.id))
             for one in self.plan
         ]
-        verdicts = judge(plan, everything, {}, Policy(), run, data_digest=self.digest)
+        verdicts = judge(plan, everything, errors, Policy(), run, data_digest=self.digest)
         results = Results(
             run=run.id,
             verdict=overall(verdicts),
             partial=False,
-            subject=subject_card(self.options, self.rows, tally, self.digest),
+            subject=subject_card(options, self.rows, tally, self.digest),
             data=data_card(self.paths, self.rows, tally, self.digest),
             seed=options.seed,
-            checks=tuple(_outcome(one) for one in plan),
+            checks=tuple(_outcome(one, errors.get(one.check.id)) for one in plan),
             measurements=tuple(everything),
             verdicts=tuple(verdicts),
         )
-        return results, evidence
+        tables = {
+            (check, name): t for check, answer in answers.items() for name, t in answer.evidence.items()
+        }
+        return results, tables
+
+    def _ask(self, tally: Tally, listener: Listener) -> dict[str, _Answer]:
+        """Every question by its check; a defect in one must not cost the others."""
+        answers = {}
+        for one in self.plan:
+            start, check = time.perf_counter(), one.check.id
+            try:
+                answers[check] = _Answer(*answered(one, tally, self.options.seed))
+            except UsageError:
+                raise
+            except Exception as error:
+                answers[check] = _Answer([], {}, message_of(error))
+                listener({"event": "check_failed", "check": check, **told(error)})
+                continue
+            seconds = round(time.perf_counter() - start, 3)
+            listener({"event": "check_finished", "check": check, "seconds": seconds})
+        return answers
+
+    def _place(self, gate: Gate, answers: Mapping[str, _Answer]) -> str:
+        """The check a gate is about; one that failed may have measured it."""
+        failed = [check for check, answer in answers.items() if answer.error is not None]
+        try:
+            return check_of(gate, {check: answer.measurements for check, answer in answers.items()})
+        except UnknownNameError:
+            if failed:
+                return failed[0]
+            raise
 
     def _header(self, run_id: str, command: str) -> RunHeader:
         return RunHeader(
@@ -166,9 +192,18 @@ class PredictionAudit:
         )
 
 
-def _outcome(one: PlannedCheck) -> CheckOutcome:
-    config = one.config.model_dump(mode="json")
-    return CheckOutcome(check=one.check.id, question=one.check.question, status="ran", config=config)
+class _Answer(NamedTuple):
+    """Findings, or why there are none."""
+
+    measurements: Sequence[Measurement]
+    evidence: Mapping[str, pl.DataFrame]
+    error: str | None = None
+
+
+def _outcome(one: PlannedCheck, error: str | None) -> CheckOutcome:
+    config, check = one.config.model_dump(mode="json"), one.check
+    status: Literal["ran", "error"] = "error" if error else "ran"
+    return CheckOutcome(check=check.id, question=check.question, status=status, reason=error, config=config)
 
 
 def _note(text: str) -> dict[str, Any]:
