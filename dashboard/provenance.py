@@ -98,6 +98,7 @@ def _run(entry: RunEntry, results: Results) -> dict[str, str]:
         "Started": instant(header.started),
         "Finished": instant(header.finished) if header.finished else "",
         "Spec": plain(header.spec_path),
+        "Command": plain(header.command),
         "Seed": str(results.seed),
         "Data sha256": f"`{results.data.digest}`",
         "Data source": plain(results.data.source),

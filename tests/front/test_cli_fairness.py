@@ -290,8 +290,8 @@ def test_compas_golden_numbers(data_home: Path, folder: Path) -> None:
         pl.col("race").is_in(["African-American", "Caucasian"])
     )
     rows.write_parquet(folder / "compas.parquet")
-    asked = ("--label", "two_year_recid", "--score", "decile_score", "--threshold", "5")
-    asked += ("--score-range", "1,10", "--groups", "race", "--no-run", "--json")
+    asked = ["--label", "two_year_recid", "--score", "decile_score", "--threshold", "5"]
+    asked += ["--score-range", "1,10", "--groups", "race", "--no-run", "--json"]
     whole, pair = (measured(ask("fairness", path, *asked)) for path in (source, folder / "compas.parquet"))
     for (metric, group), expected in COMPAS.items():
         assert round(whole[metric, "race", group]["value"], 4) == expected
