@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from raiaudit.audit.statistics.intervals import AucEstimate, auc_interval
+from raiaudit.audit.statistics.intervals import Interval, auc_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BinnedScores", "auc_of_bins"]
+__all__ = ["AucMoments", "BinnedScores", "auc_of_bins"]
 
 
 class BinnedScores(NamedTuple):
@@ -34,11 +34,24 @@ class BinnedScores(NamedTuple):
     cluster_U: NDArray[np.int64] | None = None
 
 
-def auc_of_bins(scores: BinnedScores, confidence: float = 0.95) -> AucEstimate:
-    """P(bin of a positive > bin of a negative) + ½ P(equal); no value where a side has no examples."""
+class AucMoments(NamedTuple):
+    """The area, its variance, and the effective numbers of positives and negatives."""
+
+    auc: float
+    variance: float
+    positives: float
+    negatives: float
+
+    def interval(self, confidence: float) -> Interval:
+        """DeLong's, as `intervals.auc_delong` has it."""
+        return Interval(*auc_interval(*self, confidence)[1:])
+
+
+def auc_of_bins(scores: BinnedScores) -> AucMoments | None:
+    """P(bin of a positive > bin of a negative) + ½ P(equal); None where a side has no examples."""
     m, n = float(scores.positive_U.sum()), float(scores.negative_U.sum())
     if not (m and n):
-        return AucEstimate(None, 0.0, 1.0)
+        return None
     above_U = _below(scores.bin_U, scores.negative_U) / n
     beyond_U = 1 - _below(scores.bin_U, scores.positive_U) / m
     auc = float((scores.positive_U * above_U).sum() / m)
@@ -63,7 +76,7 @@ def auc_of_bins(scores: BinnedScores, confidence: float = 0.95) -> AucEstimate:
         )
     else:
         variance = 0.0
-    return auc_interval(auc, variance, sizes[0], sizes[1], confidence)
+    return AucMoments(auc, variance, sizes[0], sizes[1])
 
 
 def _below(bin_U: NDArray[np.int64], count_U: NDArray[np.float64]) -> NDArray[np.float64]:

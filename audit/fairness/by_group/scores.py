@@ -89,12 +89,13 @@ def auc_by_histogram(report: Reporter, scored: list[GroupScores], minimum: int) 
 
 def _area(scores: GroupScores, minimum: int) -> GroupValue:
     n, condition = min((scores.positives, SIDES[0]), (scores.negatives, SIDES[1]))
-
-    def interval(confidence: float) -> Interval:
-        return Interval(*auc_of_bins(scores.bins, confidence)[1:])
-
-    value = auc_of_bins(scores.bins).value
-    return GroupValue(scores.group, value, n, interval, left_out(scores.group, n, n, minimum, condition))
+    reason = left_out(scores.group, n, n, minimum, condition)
+    moments = auc_of_bins(scores.bins)
+    if moments is None:
+        return GroupValue(scores.group, None, n, lambda _: Interval(0.0, 1.0), reason)
+    effective = min(moments.positives, moments.negatives)
+    reason = reason or left_out(scores.group, n, min(n, effective), minimum, condition)
+    return GroupValue(scores.group, moments.auc, n, moments.interval, reason)
 
 
 def calibration_by_group(report: Reporter, scored: list[GroupScores], minimum: int) -> list[Measurement]:
