@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import log_ndtr
 
-from raiaudit.audit.fairness.subgroups.lattice import ANY
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -74,13 +72,13 @@ class Explainer:
             if others and self.log_p(finding, others) > np.log(alpha):
                 findings.remove(finding)
                 explained_by[finding.subgroup] = self.closest(finding, others)
+        self._settle(candidates, findings, explained_by, alpha)
         return Attribution(findings, explained_by)
 
     def related(self, candidate: Candidate, findings: Sequence[Candidate]) -> list[int]:
         """The other groups that name one of its attributes."""
-        named_A = self.lattice.levels_SA[candidate.subgroup] != ANY
-        others = [f.subgroup for f in findings if f.subgroup != candidate.subgroup]
-        return [other for other in others if (named_A & (self.lattice.levels_SA[other] != ANY)).any()]
+        others = [finding.subgroup for finding in findings if finding.subgroup != candidate.subgroup]
+        return [other for other in others if self.lattice.akin(candidate.subgroup, other)]
 
     def log_p(self, candidate: Candidate, others: Sequence[int]) -> float:
         """One-sided: that it differs no more than membership in the others accounts for."""
@@ -107,6 +105,25 @@ class Explainer:
             return int(n_C[inside_C & other_C].sum()), -int(n_C[inside_C | other_C].sum())
 
         return max(others, key=likeness)
+
+    def _settle(
+        self,
+        candidates: Sequence[Candidate],
+        findings: list[Candidate],
+        explained_by: dict[int, int],
+        alpha: float,
+    ) -> None:
+        """What was explained by a finding taken back is explained by the others, or a finding itself."""
+        standing = {finding.subgroup for finding in findings}
+        for candidate in candidates:
+            if explained_by.get(candidate.subgroup, candidate.subgroup) in standing | {candidate.subgroup}:
+                continue
+            others = self.related(candidate, findings)
+            if others and self.log_p(candidate, others) > np.log(alpha):
+                explained_by[candidate.subgroup] = self.closest(candidate, others)
+            else:
+                del explained_by[candidate.subgroup]
+                findings.append(candidate)
 
     def _unexplained(
         self,

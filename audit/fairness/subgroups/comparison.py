@@ -115,6 +115,8 @@ def adjusted(log_p: Floats, method: Literal["bh", "by"]) -> Floats:
     Yekutieli, doi:10.1214/aos/1013699998, for any dependence, dearer by the factor 1 + 1/2 + … + 1/m.
     """
     m = len(log_p)
+    if not m:
+        return log_p
     ranks = np.arange(1, m + 1)
     order = np.argsort(log_p, kind="stable")
     price = np.log(m) if method == "bh" else np.log(m) + np.log((1 / ranks).sum())

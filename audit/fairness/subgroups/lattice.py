@@ -127,6 +127,10 @@ class Lattice:
         named_A = wanted_A != ANY
         return np.asarray((self.cells_CA[:, named_A] == wanted_A[named_A]).all(axis=1))
 
+    def akin(self, subgroup: int, other: int) -> bool:
+        """Whether both name a common attribute, at whatever level."""
+        return bool(((self.levels_SA[[subgroup, other]] != ANY).all(axis=0)).any())
+
     def name(self, subgroup: int) -> str:
         """For people: "sex=Female & race=Black"."""
         described = zip(self.attributes, self.levels, self.levels_SA[subgroup], strict=True)

@@ -129,7 +129,7 @@ def search(
         large_SM,
         log_q_SM,
         second_log_p_SM,
-        _judged(claims, explained_by, alpha),
+        _judged(claims, explained_by, lattice, alpha),
         len(claims),
         tuple(explained_by),
         alpha,
@@ -146,7 +146,7 @@ class _Claim(NamedTuple):
 
 
 def _judged(
-    claims: Sequence[_Claim], explained_by: Sequence[dict[int, int]], alpha: float
+    claims: Sequence[_Claim], explained_by: Sequence[dict[int, int]], lattice: Lattice, alpha: float
 ) -> tuple[Finding, ...]:
     """What Holm's method confirms; a claim that adds nothing to a confirmed one is explained by it."""
     corrected = [p if p is not None else 1.0 for p in holm([claim.p for claim in claims])]
@@ -161,10 +161,13 @@ def _judged(
             findings.append(
                 Finding(candidate.subgroup, metric, candidate.side, p, p_adjusted, p_adjusted <= alpha)
             )
-    for explainers in explained_by:  # a finding that was taken back passes on what it explained
-        for subgroup in explainers:
-            while explainers[subgroup] in explainers:
-                explainers[subgroup] = explainers[explainers[subgroup]]
+    for explained in explained_by:  # what a claim explained is left to its heir, or to nobody
+        heirs = {subgroup: explained.get(by) for subgroup, by in explained.items()}
+        for subgroup, heir in heirs.items():
+            if heir is not None and lattice.akin(subgroup, heir):
+                explained[subgroup] = heir
+            elif heir is not None:
+                del explained[subgroup]
     return tuple(findings)
 
 

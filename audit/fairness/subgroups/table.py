@@ -72,9 +72,7 @@ def lattice_table(found: Search, confidence: float) -> pl.DataFrame:
         "p": np.where(found.tested_SM[rows], p_SM[rows], np.nan),
         "p_adjusted": adjusted_SM[rows],
         "status": pl.Series([_STATUS[status] for status in status_SM[rows]], dtype=pl.String),
-        "explained_by": pl.Series(
-            [None if by is None else lattice.name(by) for by in explainers], dtype=pl.String
-        ),
+        "explained_by": pl.Series(explainers, dtype=pl.String),
     }
     return pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None))
 
@@ -88,7 +86,7 @@ def _statuses(found: Search) -> Integers:
     significant_SM = (found.log_q_SM <= np.log(found.alpha)) & found.large_SM
     status_SM = np.where(significant_SM, _SUSPECTED, np.where(found.tested_SM, _CLEAR, _TOO_SMALL))
     for metric, explained in enumerate(found.explained_by):
-        status_SM[list(explained), metric] = _EXPLAINED
+        status_SM[np.fromiter(explained, dtype=np.int64), metric] = _EXPLAINED
     for finding in found.findings:
         status_SM[finding.subgroup, finding.metric] = _CONFIRMED if finding.confirmed else _SUSPECTED
     return status_SM
