@@ -125,10 +125,19 @@ def _p_value(whole: dict[str, Measurement], name: str) -> str:
 
 def _others(results: Results) -> list[tuple[str, list[tuple[str, str, str]], int]]:
     """Every further check: its title, rows of (what and where, value and interval, remark), rows left out."""
-    found = []
+    found: list[tuple[str, list[tuple[str, str, str]], int]] = []
     for outcome in results.checks:
         measured = [m for m in results.measurements if m.check == outcome.check]
-        if outcome.check == _CHECK or not measured:
+        if outcome.check == _CHECK:
+            continue
+        if outcome.status != "ran":
+            found.append(
+                (
+                    check_title(outcome.check),
+                    [(outcome.status.replace("_", " "), outcome.reason or "", "")],
+                    0,
+                )
+            )
             continue
         rows = [
             (_named(m), quantity(m), "" if m.value is None else m.reason or "")

@@ -262,6 +262,12 @@ def test_a_parquet_file_named_csv_is_told_apart(tmp_path: Path) -> None:
         read(path)
 
 
+def test_weights_that_are_all_zero(tmp_path: Path) -> None:
+    path = written(table(w=pl.lit(0.0)), tmp_path / "a.csv")
+    with pytest.raises(DataError, match="every weight is 0"):
+        read(path, weight="w")
+
+
 def test_paths(tmp_path: Path) -> None:
     path = written(table(), tmp_path / "a.csv")
     for wrong, said in (

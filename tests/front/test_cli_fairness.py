@@ -193,6 +193,40 @@ def test_without_labels_only_what_needs_none(table: Callable[..., Path]) -> None
     assert "no labels" in " ".join(json.loads(said.out)["subject"]["record"]["loaded"]["limits"])
 
 
+def test_people_with_several_rows_are_no_more_evidence(folder: Path) -> None:
+    once = people(("a", 60, 40), ("b", 45, 55), positives=20).with_row_index("who")
+    thrice = pl.concat([once] * 3)
+    once.write_parquet(folder / "once.parquet")
+    thrice.write_parquet(folder / "thrice.parquet")
+    asked = (*COLUMNS, "--no-run", "--json")
+    key = ("demographic_parity_difference", "team")
+    alone = measured(ask("fairness", folder / "once.parquet", *asked))[key]
+    fooled = measured(ask("fairness", folder / "thrice.parquet", *asked))[key]
+    known = measured(ask("fairness", folder / "thrice.parquet", *asked, "--person", "who"))[key]
+    assert alone["value"] == fooled["value"] == pytest.approx(known["value"])
+    assert fooled["high"] - fooled["low"] < 0.7 * (alone["high"] - alone["low"])
+    assert known["high"] - known["low"] == pytest.approx(alone["high"] - alone["low"], rel=0.05)
+
+
+def test_weights_count(folder: Path) -> None:
+    rows = people(("a", 60, 40), ("b", 45, 55), positives=20)
+    rows.with_columns(w=1 + 2 * pl.col("yhat")).write_parquet(folder / "w.parquet")
+    said = ask("fairness", folder / "w.parquet", *COLUMNS, "--no-run", "--json", "--weight", "w")
+    assert measured(said)["selection_rate", "team", "a"]["value"] == pytest.approx(180 / 220)
+
+
+def test_what_counts_rows_alone_is_not_asked_of_people(folder: Path) -> None:
+    frame = people(("a", 60, 40), ("b", 45, 55)).with_columns(
+        sex=pl.Series(["F", "M"] * 100), who=pl.int_range(200)
+    )
+    frame.write_parquet(folder / "two.parquet")
+    asked = ("--label", "y", "--pred", "yhat", "--groups", "team,sex", "--no-run", "--json")
+    for more, status in (((), "ran"), (("--person", "who"), "not_run")):
+        results = json.loads(ask("fairness", folder / "two.parquet", *asked, *more).out)
+        outcomes = {outcome["check"]: outcome["status"] for outcome in results["checks"]}
+        assert outcomes == {"fairness.groups": "ran", "fairness.subgroups": status}
+
+
 def test_constant_predictions_have_no_ratio_and_no_zero(table: Callable[..., Path]) -> None:
     path = table(("a", 0, 100), ("b", 0, 100))
     found = measured(ask("fairness", path, *COLUMNS, "--no-run", "--json"))

@@ -156,6 +156,8 @@ class PredictionAudit:
         answers = {}
         for one in self.plan:
             start, check = time.perf_counter(), one.check.id
+            if one.reason is not None:
+                continue
             try:
                 answers[check] = _Answer(*answered(one, tally, self.options.seed))
             except UsageError:
@@ -169,8 +171,8 @@ class PredictionAudit:
         return answers
 
     def _place(self, gate: Gate, answers: Mapping[str, _Answer]) -> str:
-        """The check a gate is about; one that failed may have measured it."""
-        failed = [check for check, answer in answers.items() if answer.error is not None]
+        """The check a gate is about; one that failed, or could not run, may have measured it."""
+        failed = [one.check.id for one in self.plan if one.reason or answers[one.check.id].error]
         try:
             return check_of(gate, {check: answer.measurements for check, answer in answers.items()})
         except UnknownNameError:
@@ -201,9 +203,9 @@ class _Answer(NamedTuple):
 
 
 def _outcome(one: PlannedCheck, error: str | None) -> CheckOutcome:
-    config, check = one.config.model_dump(mode="json"), one.check
-    status: Literal["ran", "error"] = "error" if error else "ran"
-    return CheckOutcome(check=check.id, question=check.question, status=status, reason=error, config=config)
+    config, check, reason = one.config.model_dump(mode="json"), one.check, one.reason or error
+    status: Literal["ran", "not_run", "error"] = "not_run" if one.reason else "error" if error else "ran"
+    return CheckOutcome(check=check.id, question=check.question, status=status, reason=reason, config=config)
 
 
 def _note(text: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ __all__ = ["facts_of", "refuse_missing", "refuse_numbers", "refuse_repeats"]
 def facts_of(source: Source, options: PredictionOptions) -> Iterator[pl.Expr]:
     """Facts about every column, each a single number."""
     yield pl.len().alias("rows")
+    if options.weight is not None:
+        yield number(options.weight, source.schema[options.weight], source.paths[0]).sum().alias("weight")
     for option, column in options.columns.items():
         again = source.repeated(column)
         if again is not None:

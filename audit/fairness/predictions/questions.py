@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from raiaudit.audit.catalogue import find_check
 from raiaudit.audit.fairness.by_group.findings import groups_findings
 from raiaudit.audit.fairness.by_group.groups import GroupsConfig
+from raiaudit.audit.fairness.subgroups.lattice import MOST_ATTRIBUTES
 from raiaudit.audit.fairness.subgroups.subgroups import SubgroupsConfig, subgroup_findings
 from raiaudit.audit.plan import PlannedCheck
 
@@ -22,11 +23,13 @@ __all__ = ["QUESTIONS", "answered", "planned"]
 
 class Question(NamedTuple):
     """`config`: the check's options from the command's, or None where it is not asked; the positive class
-    goes by its name. `answer`: (tally, config, seed=) → findings.
+    goes by its name. `answer`: (tally, config, seed=) → findings. `obstacle`: why these options cannot be
+    answered, if so.
     """
 
     config: Callable[[PredictionOptions, str | None], CheckConfig | None]
     answer: Callable[..., Findings]
+    obstacle: Callable[[PredictionOptions], str | None] = lambda _: None
 
 
 def _shared(options: PredictionOptions, positive: str | None) -> dict[str, Any]:
@@ -42,6 +45,19 @@ def _groups(options: PredictionOptions, positive: str | None) -> GroupsConfig:
     return GroupsConfig(**_shared(options, positive), permutations=options.permutations)
 
 
+def _counts_rows(options: PredictionOptions) -> str | None:
+    """A question that counts every row once would be too sure of rows that are not alike, or not apart."""
+    if options.weight is None and options.person is None:
+        return None
+    return "it counts every row once, and these rows have weights or belong to people with several"
+
+
+def _no_lattice(options: PredictionOptions) -> str | None:
+    if len(options.groups) > MOST_ATTRIBUTES:
+        return f"{len(options.groups)} columns are more than the {MOST_ATTRIBUTES} that are combined"
+    return _counts_rows(options)
+
+
 def _subgroups(options: PredictionOptions, positive: str | None) -> SubgroupsConfig | None:
     if not options.subgroups or len(options.groups) < 2:
         return None
@@ -55,16 +71,17 @@ def _subgroups(options: PredictionOptions, positive: str | None) -> SubgroupsCon
 
 QUESTIONS: dict[str, Question] = {
     "fairness.groups": Question(_groups, groups_findings),
-    "fairness.subgroups": Question(_subgroups, subgroup_findings),
+    "fairness.subgroups": Question(_subgroups, subgroup_findings, _no_lattice),
 }
 """By the check's id; a gate on a metric that several measure is about the first."""
 
 
 def planned(options: PredictionOptions, positive: str | None) -> list[PlannedCheck]:
     """The checks that are asked for, with their options, no gates yet."""
-    configs = {check: question.config(options, positive) for check, question in QUESTIONS.items()}
     return [
-        PlannedCheck(find_check(check), config, ()) for check, config in configs.items() if config is not None
+        PlannedCheck(find_check(check), config, (), reason=question.obstacle(options))
+        for check, question in QUESTIONS.items()
+        if (config := question.config(options, positive)) is not None
     ]
 
 

@@ -44,6 +44,7 @@ class Survey:
     """
 
     rows: int = 0
+    weight: float = 0.0
     levels: dict[str, Counter[object]] = field(default_factory=dict)
     labels: Counter[object] = field(default_factory=Counter)
     predictions: Counter[object] = field(default_factory=Counter)
@@ -62,6 +63,8 @@ def survey(sources: Sequence[Source], options: PredictionOptions) -> Survey:
             refuse_repeats(sources, options.id)
     if found.rows == 0:
         raise DataError("the file has no rows", where=str(sources[0].paths[0]))
+    if options.weight is not None and found.weight == 0:
+        raise DataError("every weight is 0", where=str(sources[0].paths[0]))
     for attribute, levels in found.levels.items():
         _refuse_levels(attribute, levels, str(sources[0].paths[0]))
     return found
@@ -92,6 +95,7 @@ def _add(found: Survey, source: Source, options: PredictionOptions) -> None:
     facts = totals.row(0, named=True)
     refuse_numbers(source, options, facts)
     found.rows += facts["rows"]
+    found.weight += facts.get("weight", 0.0)
     counters = (Counter(dict(table.iter_rows())) for table in tables)
     by_column = dict(zip(counted, counters, strict=True))
     for attribute in options.groups:
