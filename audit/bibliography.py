@@ -9,6 +9,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "learning with differential privacy. ACM CCS 2016. arXiv:1607.00133",
     "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
+    "barocas2023": "S. Barocas, M. Hardt, A. Narayanan. Fairness and machine learning: limitations and "
+    "opportunities. MIT Press 2023. https://fairmlbook.org",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
     "translation. ICLR 2018. arXiv:1711.02173",
     "benjamini1995": "Y. Benjamini, Y. Hochberg. Controlling the false discovery rate: a practical and "
@@ -40,6 +42,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "decision-based attack. IEEE S&P 2020. arXiv:1904.02144",
     "choquette2021": "C. A. Choquette-Choo, F. Tramèr, N. Carlini, N. Papernot. Label-only membership "
     "inference attacks. ICML 2021. arXiv:2007.14321",
+    "chouldechova2017": "A. Chouldechova. Fair prediction with disparate impact: a study of bias in "
+    "recidivism prediction instruments. Big Data 5 (2017) 153–163. arXiv:1610.07524",
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
     "in the case of the binomial. Biometrika 26 (1934) 404–413. "
     "doi:10.1093/biomet/26.4.404",
@@ -99,6 +103,12 @@ BIBLIOGRAPHY: dict[str, str] = {
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "raji2020": "I. D. Raji, A. Smart, R. N. White, M. Mitchell, T. Gebru, B. Hutchinson, J. Smith-Loud, "
+    "D. Theron, P. Barnes. Closing the AI accountability gap: defining an end-to-end framework for internal "
+    "algorithmic auditing. FAT* 2020. arXiv:2001.00973",
+    "rcny2023": "New York City Department of Consumer and Worker Protection. Use of automated employment "
+    "decision-making tools. 6 RCNY 5-300 to 5-304 (2023). "
+    "https://codelibrary.amlegal.com/codes/newyorkcity/latest/NYCrules/0-0-0-138530",
     "salem2019": "A. Salem, Y. Zhang, M. Humbert, P. Berrang, M. Fritz, M. Backes. ML-Leaks: model and data "
     "independent membership inference attacks and defenses on machine learning models. NDSS 2019. "
     "arXiv:1806.01246",
@@ -116,6 +126,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "
     "distributions for populations of unknown distribution form. Annals of Mathematical Statistics 7 "
     "(1936) 122–128. doi:10.1214/aoms/1177732502",
+    "ugesp1978": "Uniform Guidelines on Employee Selection Procedures (1978). 29 CFR 1607.4(D). "
+    "https://www.ecfr.gov/current/title-29/subtitle-B/chapter-XIV/part-1607/section-1607.4",
     "welch1947": "B. L. Welch. The generalization of ‘Student’s’ problem when several different population "
     "variances are involved. Biometrika 34 (1947) 28–35. doi:10.1093/biomet/34.1-2.28",
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "

@@ -42,6 +42,7 @@ _PLAIN = (
     "ratio",
     "theil",
 )
+_COUNTED = ("flags", "groups", "models", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -62,6 +63,17 @@ _METRICS = {
     "newly_exposed": "Members newly exposed by a removal",
     "onion_effect": "Newly exposed beyond a random removal",
     "onion_effect_p_value": "P value: no more than by a random removal",
+    "base_rate": "Base rate (labelled positive)",
+    "base_rate_p_value": "P value: base rates alike",
+    "forced_false_positive_rate": "FPR forced by equal PPV and FNR",
+    "four_fifths_false_alarm": "False alarms of the bare four-fifths rule",
+    "groups_below_four_fifths": "Groups below four fifths, beyond chance",
+    "impact_ratio_p_value": "Fisher’s p of the impact ratio",
+    "representation_gap": "Share here less share in the population",
+    "representation_p_value": "P value: shares as in the population",
+    "scoring_impact_ratio": "Impact ratio of scoring rates",
+    "unknown_people": "People of no recorded category",
+    "unknown_share": "Not recorded",
     "ece": "Expected calibration error",
     "epsilon": "Privacy budget ε (upper bound)",
     "epsilon_pld": "Privacy budget ε (PLD accountant)",
@@ -98,6 +110,7 @@ _CHECKS = {
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
     "fairness.subgroups": "Fairness in subgroups",
+    "fairness.profiles": "Rules and laws on fairness",
     "explanations.attribution": "Explanations",
     "reliability.calibration": "Calibration",
 }
@@ -167,7 +180,7 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = decimal(number)
+    text = f"{number:.0f}" if m.unit in _COUNTED and number == int(number) else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 

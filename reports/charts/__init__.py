@@ -7,6 +7,7 @@ from raiaudit.reports.charts.evasion import attack_contributions, class_robustne
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
+from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
 from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.risk import exposed_members, risk_by_group
 from raiaudit.reports.charts.robustness import (
@@ -16,6 +17,7 @@ from raiaudit.reports.charts.robustness import (
     certified_accuracy_against_radius,
 )
 from raiaudit.reports.charts.style import to_svg
+from raiaudit.reports.charts.subgroups import subgroup_gaps
 from raiaudit.reports.charts.tradeoff import (
     accuracy_against_budget,
     accuracy_against_leakage,
@@ -37,12 +39,16 @@ __all__ = [
     "deletion_curve",
     "epsilon_bar",
     "exposed_members",
+    "forced_rates",
     "group_intervals",
     "group_table",
+    "impact_ratios",
     "membership_roc",
+    "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
     "score_histogram",
     "shares_by_variant",
+    "subgroup_gaps",
     "to_svg",
 ]

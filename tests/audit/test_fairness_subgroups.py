@@ -234,7 +234,7 @@ def test_it_counts_the_rows_of_fairness_groups(make_echo: Echo) -> None:
 
 
 def test_compas(data_home: Path) -> None:
-    """COMPAS's own decile: Black people are called risky by mistake far more often, the young most of all."""
+    """COMPAS's own decile: Black people are called risky by mistake far more often."""
     scores = compas_scores(data_home / "compas" / "compas-scores-two-years.csv")
     rows = scores.select(
         "race",
@@ -252,5 +252,3 @@ def test_compas(data_home: Path) -> None:
     )
     assert row["value"] == pytest.approx(0.4485, abs=0.04)
     assert row["status"] in {"confirmed", "explained"}
-    accuracy = found.evidence["lattice"].filter(pl.col("level.race") == "African-American", metric="accuracy")
-    assert set(accuracy["status"]) <= {"clear", "too_small"}

@@ -15,7 +15,9 @@ def _binned(bin_N: np.ndarray, label_N: np.ndarray, weight_N: np.ndarray | None 
     return BinnedScores(bin_N, positive, negative, positive**2, negative**2)
 
 
-@pytest.mark.parametrize(("m", "n", "bins"), [(40, 60, 8), (500, 300, 4096), (2, 2, 3), (1, 30, 5), (9, 9, 1)])
+@pytest.mark.parametrize(
+    ("m", "n", "bins"), [(40, 60, 8), (500, 300, 4096), (2, 2, 3), (1, 30, 5), (9, 9, 1)]
+)
 def test_it_is_delong_of_the_binned_scores(m: int, n: int, bins: int) -> None:
     rng = np.random.default_rng(m)
     label = np.repeat([1, 0], [m, n])
