@@ -45,7 +45,7 @@ _RATES = {
 }
 _STARS = "* not compared: too few examples of what the rate is of, or the group is not recorded"
 _GROUPS_SHOWN = 40
-_LINES_SHOWN = 16
+_LINES_SHOWN = 12
 _BESIDE_RATES, _RATE = 34, 18
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -139,6 +139,7 @@ def _others(results: Results) -> list[tuple[str, list[tuple[str, str, str]], int
                 )
             )
             continue
+        measured.sort(key=lambda m: "group" in m.where)  # what is said of all groups comes first
         rows = [
             (_named(m), quantity(m), "" if m.value is None else m.reason or "")
             for m in measured[:_LINES_SHOWN]

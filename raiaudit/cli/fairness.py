@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fairness"]
 
+_PROFILES = "four_fifths,eu_ai_act_10_2"
+
 
 def fairness(
     files: Annotated[
@@ -61,11 +63,15 @@ def fairness(
         bool, typer.Option("--subgroups/--no-subgroups", help="Look at intersections of the columns too.")
     ] = True,
     profile: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="Rules and laws to look at, comma-separated: four_fifths,nyc_ll144.", metavar="A,B"
+            help="Rules and laws: four_fifths, nyc_ll144, eu_ai_act_10_2, a YAML file of your own; or none.",
+            metavar="A,B",
         ),
-    ] = None,
+    ] = _PROFILES,
+    ll144: Annotated[
+        str, typer.Option(help="The columns nyc_ll144 means by sex and race.", metavar="SEX,RACE")
+    ] = "sex,race",
     title: Annotated[str | None, typer.Option(help="Name in reports. Default: the file's.")] = None,
     max_: Annotated[
         list[str] | None,
@@ -130,7 +136,8 @@ def fairness(
         confidence=confidence,
         seed=seed,
         subgroups=subgroups,
-        profiles=tuple(part for part in (profile or "").split(",") if part),
+        profiles=() if profile == "none" else tuple(profile.split(",")),
+        ll144=tuple(ll144.split(",")),
         gates=_gates(min_ or (), max_ or (), gates, attributes, confidence),
     )
     store = Home.at(home)
@@ -183,6 +190,7 @@ def _command(
 ) -> str:
     """What a person types beside the files to have the same run: defaults are left out."""
     low, high = options.score_range
+    profile = ",".join(options.profiles) or "none"
     words = [*(Path(name).name for name in files), "--groups", ",".join(options.groups)]
     for option, column in options.columns.items():
         words += [option, column]
@@ -193,7 +201,8 @@ def _command(
         "--min-group": None if options.min_group == 30 else str(options.min_group),
         "--confidence": None if options.confidence == 0.95 else f"{options.confidence:g}",
         "--seed": str(options.seed) if options.seed else None,
-        "--profile": ",".join(options.profiles) or None,
+        "--profile": None if profile == _PROFILES else profile,
+        "--ll144": None if options.ll144 == ("sex", "race") else ",".join(options.ll144),
         "--title": options.title if options.title != Path(files[0]).stem else None,
         "--gates": gates.name if gates else None,
     }

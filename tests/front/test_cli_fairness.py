@@ -224,7 +224,32 @@ def test_what_counts_rows_alone_is_not_asked_of_people(folder: Path) -> None:
     for more, status in (((), "ran"), (("--person", "who"), "not_run")):
         results = json.loads(ask("fairness", folder / "two.parquet", *asked, *more).out)
         outcomes = {outcome["check"]: outcome["status"] for outcome in results["checks"]}
-        assert outcomes == {"fairness.groups": "ran", "fairness.subgroups": status}
+        assert outcomes == {
+            "fairness.groups": "ran",
+            "fairness.subgroups": status,
+            "fairness.profiles": status,
+        }
+
+
+def test_rules_are_asked_by_name(folder: Path, table: Callable[..., Path]) -> None:
+    path = table(("a", 900, 100), ("b", 100, 900))
+    asked = ("fairness", path, *COLUMNS, "--no-run", "--json", "--profile")
+    results = json.loads(ask(*asked, "four_fifths").out)
+    ratios = [
+        m
+        for m in results["measurements"]
+        if (m["check"], m["metric"], m["where"].get("group")) == ("fairness.profiles", "impact_ratio", "b")
+    ]
+    assert [m["value"] for m in ratios] == [pytest.approx(1 / 9)]
+    assert [outcome["check"] for outcome in json.loads(ask(*asked, "none").out)["checks"]] == [
+        "fairness.groups"
+    ]
+    said = ask(*asked, "five_fifths")
+    assert (said.code, "four_fifths" in said.error) == (2, True)
+    (folder / "own.yaml").write_text("id: 3\n")
+    assert ask(*asked, folder / "own.yaml").code == 2
+    said = ask(*asked, "nyc_ll144")
+    assert (said.code, "--ll144" in said.error) == (2, True)
 
 
 def test_constant_predictions_have_no_ratio_and_no_zero(table: Callable[..., Path]) -> None:

@@ -64,6 +64,7 @@ class PredictionOptions(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     subgroups: bool = True
     profiles: tuple[str, ...] = ()
+    ll144: tuple[str, str] = ("sex", "race")
     favourable: str | None = None
     gates: tuple[Gate, ...] = ()
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import ValidationError
+
 from raiaudit.audit.catalogue import find_check
 from raiaudit.audit.fairness.by_group.findings import groups_findings
 from raiaudit.audit.fairness.by_group.groups import GroupsConfig
+from raiaudit.audit.fairness.profiles.config import ProfilesConfig
+from raiaudit.audit.fairness.profiles.profile_findings import profile_findings
 from raiaudit.audit.fairness.subgroups.lattice import MOST_ATTRIBUTES
 from raiaudit.audit.fairness.subgroups.subgroups import SubgroupsConfig, subgroup_findings
 from raiaudit.audit.plan import PlannedCheck
+from raiaudit.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from raiaudit.audit.check import CheckConfig
@@ -69,9 +74,32 @@ def _subgroups(options: PredictionOptions, positive: str | None) -> SubgroupsCon
     )
 
 
+def _profiles(options: PredictionOptions, positive: str | None) -> ProfilesConfig | None:
+    if not options.profiles:
+        return None
+    sex, race = options.ll144
+    if "nyc_ll144" in options.profiles:
+        for name in options.ll144:
+            if name not in options.groups:
+                raise UnknownNameError("group column", name, options.groups, where="--ll144")
+    asked = {
+        **_shared(options, positive),
+        "profiles": options.profiles,
+        "favourable": options.favourable,
+        "permutations": options.permutations,
+        "ll144": {"sex": sex, "race_ethnicity": race},
+    }
+    try:
+        return ProfilesConfig.model_validate(asked)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(problem, where="--profile") from None
+
+
 QUESTIONS: dict[str, Question] = {
     "fairness.groups": Question(_groups, groups_findings),
     "fairness.subgroups": Question(_subgroups, subgroup_findings, _no_lattice),
+    "fairness.profiles": Question(_profiles, profile_findings, _counts_rows),
 }
 """By the check's id; a gate on a metric that several measure is about the first."""
 
