@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.audit.tradeoff.study import read_study, studies
+from raiaudit.audit.tradeoff.study import TRADEOFFS
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.errors import StorageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
     from raiaudit.audit.store import Home
-    from raiaudit.audit.tradeoff.study import Study
+    from raiaudit.audit.studies.study import Study
 
 __all__ = ["show"]
 
@@ -26,7 +26,7 @@ __all__ = ["show"]
 def show(home: Home, run_page: StreamlitPage) -> None:
     """Draw the page; `run_page` is where a variant's name leads."""
     st.title("Trade-offs")
-    found = [study for path in studies(home) if (study := _read(path)) is not None]
+    found = [study for path in TRADEOFFS.paths(home) if (study := _read(path)) is not None]
     if not found:
         st.info(
             "No trade-off study yet. It trains a task plainly, adversarially, privately and both: "
@@ -51,7 +51,7 @@ def show(home: Home, run_page: StreamlitPage) -> None:
 
 def _read(path: Path) -> Study | None:
     try:
-        return read_study(path)
+        return TRADEOFFS.read(path)
     except StorageError as error:
         st.warning(f"A study is left out. {plain(error)}", icon=":material/warning:")
         return None

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from raiaudit.audit.tradeoff.cells import Cell
-    from raiaudit.audit.tradeoff.study import Study
+    from raiaudit.audit.studies.cells import Cell
+    from raiaudit.audit.studies.study import Study
 
 __all__ = [
     "METRIC_TITLES",

@@ -14,7 +14,7 @@ from raiaudit.reports.tradeoff import METRIC_TITLES, cell_lines, metric_slice, t
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from raiaudit.audit.tradeoff.study import Study
+    from raiaudit.audit.studies.study import Study
     from raiaudit.reports.charts.style import AnyChart
 
 __all__ = ["tradeoff_charts", "write_tradeoff_pdf"]

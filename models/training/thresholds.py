@@ -42,9 +42,7 @@ class Cuts:
     false_T: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls, score_N: NDArray[np.float64], positive_N: NDArray[np.bool_], criterion: Criterion
-    ) -> Cuts:
+    def of(cls, score_N: NDArray[np.float64], positive_N: NDArray[np.bool_], criterion: Criterion) -> Cuts:
         """Midway between distinct scores, and beyond both ends."""
         order_N = np.argsort(-score_N, kind="stable")
         sorted_N, y_N = score_N[order_N], positive_N[order_N]
@@ -54,7 +52,9 @@ class Cuts:
         true_T = np.concatenate([[0], np.cumsum(y_N)[last]])
         false_T = np.concatenate([[0], np.cumsum(~y_N)[last]])
         most = _MOST[criterion]
-        kept = np.unique(np.linspace(0, len(threshold_T) - 1, min(most, len(threshold_T))).round().astype(int))
+        kept = np.unique(
+            np.linspace(0, len(threshold_T) - 1, min(most, len(threshold_T))).round().astype(int)
+        )
         return cls(threshold_T[kept], true_T[kept].astype(np.int64), false_T[kept].astype(np.int64))
 
     @classmethod

@@ -15,7 +15,7 @@ from raiaudit.reports.theme import FAINT, MUTED
 from raiaudit.reports.tradeoff import METRIC_TITLES, in_percent, metric_slice
 
 if TYPE_CHECKING:
-    from raiaudit.audit.tradeoff.study import Study
+    from raiaudit.audit.studies.study import Study
 
 __all__ = ["accuracy_against_budget", "accuracy_against_leakage", "shares_by_variant"]
 
