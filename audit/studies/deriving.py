@@ -14,7 +14,7 @@ from raiaudit.audit.studies.study import Variants
 from raiaudit.errors import UsageError
 from raiaudit.models.recipe import Recipe
 
-__all__ = ["changed", "named", "shared_checks", "standard_model", "valid", "variants_of"]
+__all__ = ["changed", "named", "shared_checks", "standard_model", "unmixed", "valid", "variants_of"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -32,6 +32,14 @@ def standard_model(loaded: LoadedSpec) -> ModelSpec:
             remedy="put a model with a recipe of kind: standard first",
         )
     return first
+
+
+def unmixed(recipe: Recipe, notes: list[str], variant: str) -> dict[str, Any]:
+    """What to change in a recipe whose variant cannot blend examples."""
+    if not recipe.mixup:
+        return {}
+    notes.append(f"{variant}: without mixup, which blends examples")
+    return {"mixup": 0.0}
 
 
 def named(first: ModelSpec, variant: str, recipe: Recipe) -> ModelSpec:

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from raiaudit.audit.fairness.counting.cells import UNKNOWN
+from raiaudit.audit.fairness.counting.rows import CHECK_ID, group_column
 from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted
 from raiaudit.audit.privacy.inference.rates import smallest_fpr, threshold_at_fpr
 from raiaudit.audit.statistics.intervals import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "change_of_largest",
     "clean_accuracy",
+    "least_of_group",
     "membership_auc",
     "membership_tpr",
     "robust_accuracy",
@@ -129,9 +131,11 @@ def membership_tpr(runs: Runs) -> Cells:
     return shares(caught, clopper_pearson, where=told, better="lower", remark=remark)
 
 
-def worst_group_accuracy(runs: Runs) -> Cells:
-    """The smallest accuracy of a group with enough examples, over all group columns and simultaneous."""
-    values = {name: _by_group(run) for name, run in runs.items()}
+def worst_group_accuracy(runs: Runs, attribute: str | None = None) -> Cells:
+    """The smallest accuracy of a group with enough examples, simultaneous over the groups of one or of all
+    group columns.
+    """
+    values = {name: _by_group(run, attribute) for name, run in runs.items()}
     shared = sorted(set.intersection(*(set(groups) for groups in values.values())))
     if not shared:
         return undefined(runs, "no group has enough examples, or fairness.groups did not run")
@@ -200,20 +204,25 @@ def _scores(runs: Runs) -> tuple[Attack | None, dict[str, pl.DataFrame]]:
     return attack, tables
 
 
-def _by_group(run: Run) -> dict[str, NDArray[np.bool_]]:
+def least_of_group(run: Run) -> int:
+    """The fewest examples of a group that fairness.groups compares in this run."""
+    configs = (check.config for check in run.results.checks if check.check == CHECK_ID)
+    return next((int(str(config["min_group"])) for config in configs), 30)
+
+
+def _by_group(run: Run, attribute: str | None) -> dict[str, NDArray[np.bool_]]:
     """`column = level` → right or wrong, by example; of groups as large as fairness.groups compares."""
     outcome = ["fairness.label", "fairness.predicted"]
     held = run.ledger.columns()
     if not set(outcome) <= held:
         return {}
-    minimum = next(
-        (check.config["min_group"] for check in run.results.checks if check.check == "fairness.groups"), 30
-    )
+    minimum = least_of_group(run)
+    columns = [group_column(attribute)] if attribute is not None else [*held]
     found = {}
-    for column in sorted(name for name in held if name.startswith("fairness.group.")):
+    for column in sorted(name for name in columns if name in held and name.startswith("fairness.group.")):
         rows = run.ledger.scan(column, *outcome).drop_nulls().sort("example_id").collect()
         for (level,), part in rows.group_by(column, maintain_order=True):
-            if level != UNKNOWN and part.height >= int(str(minimum)):
+            if level != UNKNOWN and part.height >= minimum:
                 right = part["fairness.label"] == part["fairness.predicted"]
                 found[f"{column.removeprefix('fairness.group.')} = {level}"] = right.to_numpy()
     return found

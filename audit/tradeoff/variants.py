@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from raiaudit.audit.studies.cells import STANDARD
-from raiaudit.audit.studies.deriving import changed, named, shared_checks, standard_model, valid, variants_of
+from raiaudit.audit.studies.deriving import (
+    changed,
+    named,
+    shared_checks,
+    standard_model,
+    unmixed,
+    valid,
+    variants_of,
+)
 from raiaudit.errors import UsageError
 from raiaudit.models.names import ARCHITECTURE_NAMES
 from raiaudit.models.recipe import Adversary, PrivacyBudget, Recipe
@@ -81,7 +89,7 @@ def _adversarial(loaded: LoadedSpec, first: ModelSpec, wishes: Wishes, notes: li
         study="tradeoff",
         kind="adversarial",
         adversary=adversary,
-        **_unmixed(base, notes, "adversarial"),
+        **unmixed(base, notes, "adversarial"),
     )
     return named(first, "adversarial", recipe)
 
@@ -152,7 +160,7 @@ def _fit_for_privacy(recipe: Recipe, notes: list[str]) -> Recipe:
 
     from raiaudit.models.architectures import family
 
-    changes: dict[str, Any] = _unmixed(recipe, notes, "private")
+    changes: dict[str, Any] = unmixed(recipe, notes, "private")
     norm = inspect.signature(family(recipe.architecture)).parameters.get("norm")
     if norm is not None and recipe.options.get("norm", norm.default) == "batch":
         changes["options"] = {**recipe.options, "norm": "group"}
@@ -167,13 +175,6 @@ def _inside_dp(adversary: Adversary, notes: list[str]) -> Adversary:
     notes.append("adversarial+private: the inner attack is plain PGD, of which clipping bounds each example")
     changes = {"objective": "pgd", "gradalign": 0.0, "weight_perturbation": 0.0, "watch": 0}
     return adversary.model_copy(update=changes)
-
-
-def _unmixed(recipe: Recipe, notes: list[str], variant: str) -> dict[str, Any]:
-    if not recipe.mixup:
-        return {}
-    notes.append(f"{variant}: without mixup, which blends examples")
-    return {"mixup": 0.0}
 
 
 def _audited_radii(loaded: LoadedSpec) -> str:

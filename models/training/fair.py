@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from raiaudit.errors import UsageError
+from raiaudit.models.fairness import positive_class
 from raiaudit.models.recipe import POST_PROCESSING
 from raiaudit.models.training.debiasing import AdversarialDebiasingStep
 from raiaudit.models.training.groups import levels_of
 from raiaudit.models.training.lagrangian import LagrangianStep
-from raiaudit.models.training.mitigating import positive_class
 from raiaudit.models.training.standard import StandardStep
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ __all__ = ["GroupDROStep", "ReweighingStep", "fair_step", "reweighing_weights"]
 def fair_step(
     classifier: Classifier, recipe: Recipe, dataset: Dataset, *, device: torch.device, bf16: bool
 ) -> StandardStep:
-    """The step of `recipe.fairness` for the training split. Raises `UsageError` if its groups do not serve."""
+    """The step of `recipe.fairness`. Raises `UsageError` if the groups of the training split do not serve."""
     assert recipe.fairness is not None
     split, method = dataset.splits["train"], recipe.fairness.method
     levels, level_N = levels_of(split, recipe.fairness.attribute)

@@ -1,16 +1,16 @@
 """Fairness constraints while training: the reductions approach played out in one run.
 
 A. Agarwal et al., A reductions approach to fair classification, ICML 2018, arXiv:1803.02453: for every group
-g and both signs, ±(P(Ŷ = 1 | g, c) − P(Ŷ = 1 | c)) ≤ ε, where the condition c is nothing (demographic parity), Y = 1
-(equal opportunity), or Y = 1 and Y = 0 (equalized odds). A player of multipliers λ (λ ≥ 0, their sum at most
-B) raises those of what is violated, by exponentiated gradient; a learner minimises the loss plus Σ λ·violation.
-There the learner trains a model anew for every λ, and the answer is drawn from all of them by chance. Here,
-after A. Cotter et al., Optimization with non-differentiable goals, arXiv:1809.04198, both move at every
-batch: λ by the rates of the answers given, the learner by the gradient of the rates of probabilities, and the
-last model is kept. So it costs one training, suits any differentiable model, and what is audited is a single
-function; the guarantee of the randomised classifier is not claimed for it. Whether the gap closed is measured.
+g and both signs, ±(P(Ŷ = 1 | g, c) − P(Ŷ = 1 | c)) ≤ ε, where the condition c is nothing (demographic
+parity), Y = 1 (equal opportunity), or Y = 1 and Y = 0 (equalized odds). A player of multipliers λ (λ ≥ 0, of
+sum at most B) raises those of what is violated, by exponentiated gradient; a learner minimises the loss plus
+Σ λ·violation. There the learner trains a model anew for every λ, and each answer is drawn from all of them by
+chance. Here, after A. Cotter et al., arXiv:1809.04198, both move at every batch: λ by the rates of answers
+given, the learner by the gradient of the rates of probabilities, and the last model is kept. So it costs one
+training, suits any differentiable model, and what is audited is a single function; the guarantee of the
+randomised classifier is not claimed for it. Whether the gap closed is measured.
 
-Shapes: B a batch, C constraints = conditions × G levels × 2 signs.
+Shapes: B a batch, Q conditions, G levels; Q×G×2 constraints, one a sign.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LagrangianStep(StandardStep):
     """The cross-entropy plus the multipliers' share of the gaps.
 
     `level_N` is the level of every training example; the logarithms of the multipliers before they are
-    scaled are `state["weights"]`, conditions × G × 2.
+    scaled are `state["weights"]`, Q×G×2.
     """
 
     def __init__(

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from raiaudit.attacks.spaces import TableSchema
-from raiaudit.errors import UnknownNameError, UsageError
+from raiaudit.errors import UsageError
 from raiaudit.models.architectures.mitigated import Decorrelated, ThresholdsByGroup
+from raiaudit.models.fairness import feature_slots, positive_class
 from raiaudit.models.training.groups import levels_of
 from raiaudit.models.training.thresholds import Cuts, least_disparity, within_bound
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from raiaudit.models.recipe import Criterion, Mitigation
     from raiaudit.models.training.data import Examples
 
-__all__ = ["decorrelated", "positive_class", "require_feature", "with_thresholds"]
+__all__ = ["decorrelated", "with_thresholds"]
 
 _FEWEST = 30  # validation examples of a group, and of a class of it that the criterion asks for
 _ASKED = {
@@ -42,44 +43,9 @@ _BATCH = 512
 _EXACT = 1e-3  # how exactly a bias moves a logit
 
 
-def positive_class(mitigation: Mitigation, classes: tuple[str, ...]) -> int:
-    """The class whose members are selected. Raises `UsageError` where it is neither named nor clear."""
-    if mitigation.positive is not None:
-        if mitigation.positive not in classes:
-            where = "recipe.fairness.positive"
-            raise UnknownNameError("class", mitigation.positive, classes, where=where)
-        return classes.index(mitigation.positive)
-    if len(classes) != 2:
-        raise UsageError(
-            f"{mitigation.method} needs to know which of {len(classes)} classes is the one of the selected",
-            where="recipe.fairness",
-            remedy="name it: positive: CLASS",
-        )
-    return 1
-
-
-def require_feature(dataset: Dataset, mitigation: Mitigation) -> slice:
-    """The slots of the attribute in the encoded row.
-
-    Raises `UsageError` unless the model sees the attribute, as a category of a table.
-    """
-    space, name = dataset.space, mitigation.attribute
-    if isinstance(space, TableSchema) and name in space.slices:
-        (column,) = (column for column in space.columns if column.name == name)
-        if column.kind == "category":
-            return space.slices[name]
-    instead = "reweighing" if mitigation.method == "correlation_remover" else "shared_threshold"
-    raise UsageError(
-        f"method: {mitigation.method} reads {name} from the input, where {dataset.name} does not have it "
-        "as a category",
-        where="recipe.fairness",
-        remedy=f"choose method: {instead}, or add the column to the features",
-    )
-
-
 def decorrelated(model: Classifier, dataset: Dataset, mitigation: Mitigation) -> Decorrelated:
     """`model` of rows from which the training split's linear correlation with the attribute is taken out."""
-    slots = require_feature(dataset, mitigation)
+    slots = feature_slots(dataset, mitigation)
     rows_NW = np.asarray(dataset.splits["train"].inputs, dtype=np.float64)
     attribute_NS = rows_NW[:, slots]
     mean_S = attribute_NS.mean(0)
@@ -140,7 +106,7 @@ def _by_group(
     offsets: Mapping[str, float],
 ) -> ThresholdsByGroup:
     """A group without an offset of its own keeps the model's threshold."""
-    slots = require_feature(dataset, mitigation)
+    slots = feature_slots(dataset, mitigation)
     assert isinstance(dataset.space, TableSchema)
     (column,) = (column for column in dataset.space.columns if column.name == mitigation.attribute)
     whole = ThresholdsByGroup(classifier, dataset.space.width)

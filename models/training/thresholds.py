@@ -69,7 +69,7 @@ class Cuts:
         return cls(threshold_T, above_T[0].astype(np.int64), above_T[1].astype(np.int64))
 
     @property
-    def right_T(self) -> NDArray[np.int64]:
+    def right(self) -> NDArray[np.int64]:
         """Examples on the right side of each cut."""
         right_T: NDArray[np.int64] = self.true_T + self.false_T[-1] - self.false_T
         return right_T
@@ -90,7 +90,7 @@ def within_bound(groups: Sequence[Cuts], criterion: Criterion, bound: float) -> 
     There always is one: to select nobody.
     """
     rates = [_two(cuts.rates(criterion)) for cuts in groups]
-    tables = [_range_maxima(cuts.right_T) for cuts in groups]
+    tables = [_range_maxima(cuts.right) for cuts in groups]
     firsts, seconds_W = (np.unique(np.concatenate(same)) for same in zip(*rates, strict=True))
     best, found = -1, (0.0, 0.0)
     for first in firsts:
@@ -108,7 +108,7 @@ def within_bound(groups: Sequence[Cuts], criterion: Criterion, bound: float) -> 
     chosen = []
     for of_group, cuts in zip(rates, groups, strict=True):
         low, high = (int(ends[0]) for ends in _window(of_group, found[0], np.array([found[1]]), bound))
-        chosen.append(low + int(cuts.right_T[low:high].argmax()))
+        chosen.append(low + int(cuts.right[low:high].argmax()))
     return chosen
 
 
@@ -121,8 +121,8 @@ def disparities(groups: Sequence[Cuts], criterion: Criterion) -> NDArray[np.floa
 
 
 def least_disparity(groups: Sequence[Cuts], criterion: Criterion, fewest: int) -> int:
-    """The shared cut of least disparity with which at least `fewest` examples are right; the most, of equals."""
-    right_T = np.sum([cuts.right_T for cuts in groups], axis=0)
+    """The shared cut of least disparity with which `fewest` or more are right; the best of equals."""
+    right_T = np.sum([cuts.right for cuts in groups], axis=0)
     widest_T = np.where(right_T >= fewest, disparities(groups, criterion), np.inf)
     return int(np.lexsort((-right_T, widest_T))[0])
 
@@ -138,7 +138,7 @@ def _window(
     seconds_W: NDArray[np.float64],
     bound: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cuts, from low up to high, whose rates are at most `bound` above `first` and each of the seconds."""
+    """The cuts, from low up to high, whose rates are at most `bound` above `first` and above each second."""
     low = np.searchsorted(rates[0], first - _ROUNDING)
     high = np.searchsorted(rates[0], first + bound + _ROUNDING, side="right")
     low_W = np.searchsorted(rates[1], seconds_W - _ROUNDING)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from raiaudit.cli import catalogues, documents, gating, models, running, starting, tradeoff, viewing
+from raiaudit.cli import catalogues, documents, gating, mitigate, models, running, starting, tradeoff, viewing
 
 __all__ = ["app", "main"]
 
@@ -50,6 +50,7 @@ app.command("gate")(gating.gate)
 app.command("report")(documents.report)
 app.command("compare")(gating.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
+app.command("mitigate")(mitigate.mitigate)
 app.command("view")(viewing.view)
 app.command("verify")(documents.verify)
 app.add_typer(models.app, name="models")

@@ -6,6 +6,7 @@ from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
+from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.risk import exposed_members, risk_by_group
@@ -24,6 +25,7 @@ from raiaudit.reports.charts.tradeoff import (
 
 __all__ = [
     "accuracy_against_budget",
+    "accuracy_against_disparity",
     "accuracy_against_eps",
     "accuracy_against_leakage",
     "accuracy_against_noise",
@@ -39,6 +41,7 @@ __all__ = [
     "exposed_members",
     "group_intervals",
     "group_table",
+    "groups_by_variant",
     "membership_roc",
     "reliability_diagram",
     "risk_by_group",

@@ -27,8 +27,8 @@ from raiaudit.audit.tradeoff.variants import Wishes, derive
 from raiaudit.cli import app
 from raiaudit.errors import StorageError, UsageError
 from raiaudit.reports import charts
-from raiaudit.reports.tradeoff import cell_lines, tradeoff_markdown
-from raiaudit.reports.tradeoff_pdf import write_tradeoff_pdf
+from raiaudit.reports.studies import cell_lines, study_markdown
+from raiaudit.reports.tradeoff import write_tradeoff_pdf
 
 RECIPE = (
     "{architecture: mlp, options: {hidden: 16}, epochs: 4, train_limit: 240, batch_size: 40, average: 0.5}"
@@ -224,7 +224,7 @@ def test_differences_that_leave_zero_out_are_marked_by_what_is_better(made: Made
 
 def test_names_from_outside_are_escaped_in_markdown(made: Made) -> None:
     named = made.study.model_copy(update={"notes": ("a|b<c>",)})
-    assert "a\\|b&lt;c>" in tradeoff_markdown(named)
+    assert "a\\|b&lt;c>" in study_markdown(named)
 
 
 def test_the_charts_show_every_variant(made: Made) -> None:
