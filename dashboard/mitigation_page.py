@@ -34,8 +34,8 @@ def show(home: Home, run_page: StreamlitPage) -> None:
         return
     draw_charts(study, list(mitigation_charts(study)))
     st.subheader("Who pays")
-    for line in told_lines(study):
-        st.markdown(f"- {plain(line)}")
+    for variant, line in told_lines(study):
+        st.markdown(f"- **{plain(variant)}** {plain(line)}")
     draw_table(study)
     st.subheader("By group")
     draw_blocks(harm_blocks(study), alt="Rates of each group by variant, with differences")

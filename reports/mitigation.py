@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["harm_blocks", "mitigation_charts", "told_lines", "write_mitigation_pdf"]
 
+_DRAWN = ("selection_rate", "true_positive_rate", "accuracy")
 
-def told_lines(study: MitigationStudy) -> Iterator[str]:
-    """A line a variant: what happened to the gap, and who gained and lost."""
-    for row in study.rows:
-        if row.told:
-            yield f"{row.variant}. {' '.join(row.told)}"
+
+def told_lines(study: MitigationStudy) -> Iterator[tuple[str, str]]:
+    """A variant, and what happened to the gap, who gained and who lost."""
+    yield from ((row.variant, " ".join(row.told)) for row in study.rows if row.told)
 
 
 def harm_blocks(study: MitigationStudy) -> Iterator[Block]:
@@ -41,16 +41,20 @@ def mitigation_charts(study: MitigationStudy) -> Iterator[Chart]:
     """(caption, chart) of every chart that the study has the numbers for; for page and PDF alike."""
     from raiaudit.reports.charts import accuracy_against_disparity, groups_by_variant
 
-    drawn = (
+    drawn = [
         (
             "Accuracy against disparity, with intervals; hollow: another variant is better in both.",
             accuracy_against_disparity(study),
         ),
-        (
-            f"Rates of each group of {study.attribute}, before (standard) and after; the line is the gap.",
-            groups_by_variant(study),
+        *(
+            (
+                f"{metric_title(metric)} of each group of {study.attribute}, before (standard) and after; "
+                "the grey line is the gap.",
+                groups_by_variant(study, metric),
+            )
+            for metric in _DRAWN
         ),
-    )
+    ]
     yield from ((caption, chart) for caption, chart in drawn if chart is not None)
 
 

@@ -130,10 +130,11 @@ def markdown_table(block: Block) -> list[str]:
     return [*lines, ""]
 
 
-def study_markdown(study: Study, blocks: Sequence[Block] = (), told: Sequence[str] = ()) -> str:
+def study_markdown(study: Study, blocks: Sequence[Block] = (), told: Sequence[tuple[str, str]] = ()) -> str:
     """The table, further blocks, what to read first and the notes, in Markdown."""
     lines = [line for block in (*study_blocks(study), *blocks) for line in markdown_table(block)]
-    lines += [f"- {escaped(line)}" for line in (*told, *study_notes(study))]
+    lines += [f"- **{escaped(variant)}**. {escaped(text)}" for variant, text in told]
+    lines += [f"- {escaped(note)}" for note in study_notes(study)]
     return "\n".join([*lines, ""])
 
 
@@ -182,7 +183,7 @@ def _number(metric: str, number: float) -> str:
 
 def _signed(metric: str, number: float) -> str:
     """One decimal in percent: differences are not rates, of which the small ones are the news."""
-    text = f"{100 * abs(number):.1f}" if in_percent(metric) else decimal(abs(number))
+    text = f"{100 * abs(number):.1f}" if in_percent(metric) else f"{abs(number):.3f}"
     return text if float(text) == 0 else f"{'+' if number > 0 else '−'}{text}"
 
 

@@ -33,18 +33,19 @@ def write_study_pdf(
     title: str,
     charts: Sequence[Chart],
     blocks: Sequence[Block] = (),
-    told: Sequence[str] = (),
+    told: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write the document; the same study gives the same bytes.
 
-    `title` says what kind of study it is, `told` is what to read first, `blocks` are tables besides its own.
+    `title` says what kind of study it is, `told` is what to read first of each variant, `blocks` are tables
+    besides its own.
     """
     from raiaudit.reports.charts import to_svg
 
     content: dict[str, Any] = {
         "title": f"{title}: {study.name} on {study.data}" + (" (PARTIAL)" if study.partial else ""),
         "subtitle": f"{study.id} · {study.made[:10]} · {study.machine}",
-        "told": list(told),
+        "told": [list(pair) for pair in told],
         "tables": [block._asdict() for block in (*study_blocks(study), *blocks)],
         "notes": list(study_notes(study)),
         "charts": [],

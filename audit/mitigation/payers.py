@@ -26,7 +26,6 @@ _WORDS = {
     "accuracy": ("Less accurate for", "More accurate for"),
     "selection_rate": ("Selected less often", "Selected more often"),
     "true_positive_rate": ("Fewer of the positives found among", "More of the positives found among"),
-    "false_positive_rate": ("Fewer false positives among", "More false positives among"),
 }
 
 
@@ -41,8 +40,8 @@ def levels_down(gap: Cell, groups: Mapping[str, Cell]) -> bool:
 def told(gap: Cell, harm: Mapping[str, Mapping[str, Cell]], criterion: Criterion) -> Iterator[str]:
     """Sentences about one variant: the gap, who gained and lost in each rate, and whether it levels down."""
     yield _gap(gap, criterion)
-    for metric, groups in harm.items():
-        less, more = _WORDS[metric]
+    for metric, (less, more) in _WORDS.items():
+        groups = harm.get(metric, {})
         for words, sign in ((less, -1), (more, 1)):
             moved = [
                 f"{group} ({_points(cell.change.difference)})"

@@ -44,7 +44,7 @@ def mitigate(
     """Train a model plainly and with what is done about groups; audit all alike; who gains, who pays.
 
     Fair models that the spec has are taken from it, other methods are derived. Every difference to the
-    standard model is paired on the same examples. Resumes what was stopped; when all is there, it only compares.
+    standard model is paired on the same examples. Resumes what was stopped; when all is there, compares.
 
     Example: `raiaudit mitigate examples/mitigate_adult.yaml --attribute sex --markdown mitigation.md`
     """

@@ -59,7 +59,7 @@ def presented(
     markdown: Path | None,
     as_json: bool,
     blocks: Sequence[Block] = (),
-    told: Sequence[str] = (),
+    told: Sequence[tuple[str, str]] = (),
 ) -> None:
     """As JSON, or as tables on the terminal; `blocks` and `told` are what this kind has besides its table."""
     from raiaudit.audit.files import write_atomically
@@ -71,13 +71,14 @@ def presented(
         typer.echo(found.model_dump_json())
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console()
     console.print()
     for block in (*study_blocks(found), *blocks):
         console.print(terminal_table(block))
-    for line in told:
-        console.print(line, highlight=False, markup=False)
+    for variant, line in told:
+        console.print(Text.assemble((f"{variant}. ", "bold"), line))
     for note in study_notes(found):
         console.print(f"  {note}", style="dim", highlight=False, markup=False)
     where = f" --home {home}" if home else ""

@@ -45,7 +45,7 @@ def accuracy_against_disparity(study: MitigationStudy) -> AnyChart | None:
     y = alt.Y(
         "y:Q", scale=alt.Scale(zero=False, nice=True), axis=percent_axis(METRIC_TITLES[utility], tickCount=5)
     )
-    look = series("variant", [row.variant for row in study.rows])
+    look = series("variant", [row.variant for row in study.rows], columns=2)
     base = alt.Chart(inline(rows))
     across = base.mark_rule(strokeWidth=1.3, opacity=0.6).encode(
         x=alt.X("x_low:Q"), x2=alt.X2("x_high:Q"), y=y, color=no_legend(look)
@@ -66,46 +66,45 @@ def accuracy_against_disparity(study: MitigationStudy) -> AnyChart | None:
     return styled(whole.resolve_legend(color="independent", shape="independent"), height=320)
 
 
-def groups_by_variant(study: MitigationStudy) -> AnyChart | None:
-    """One panel a rate: a line a variant from its lowest group to its highest, a mark and interval a group."""
-    variants = [row.variant for row in study.rows]
+def groups_by_variant(study: MitigationStudy, metric: str) -> AnyChart | None:
+    """A line a variant from its lowest group to its highest, with a mark and an interval for each group.
+
+    None where the study lacks the rate.
+    """
     rows = [
-        {
-            "metric": metric_title(metric),
-            "variant": row.variant,
-            "group": group,
-            "x": cell.value,
-            "x_low": cell.low,
-            "x_high": cell.high,
-        }
+        {"variant": row.variant, "group": group, **span("x", cell)}
         for row in study.rows
-        for metric, cells in row.groups.items()
-        for group, cell in cells.items()
-        if metric in ("selection_rate", "true_positive_rate", "accuracy")
+        for group, cell in row.groups.get(metric, {}).items()
     ]
     if not rows:
         return None
     look = series("group", sorted({str(row["group"]) for row in rows}))
+    variants = [row.variant for row in study.rows]
     base = alt.Chart(inline(rows)).encode(
         y=alt.Y(
             "variant:N", sort=variants, axis=alt.Axis(title=None, labelLimit=150, ticks=False, domain=False)
         )
     )
-    x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=True), axis=percent_axis("", tickCount=4))
+    x = alt.X(
+        "x:Q",
+        scale=alt.Scale(zero=False, nice=True),
+        axis=percent_axis(metric_title(metric), tickCount=5, grid=True),
+    )
     layers = [
-        base.mark_rule(color=FAINT, strokeWidth=1.2).encode(x=alt.X("min(x):Q"), x2=alt.X2("max(x):Q")),
-        base.mark_rule(strokeWidth=1.8).encode(
-            x=alt.X("x_low:Q"), x2=alt.X2("x_high:Q"), color=no_legend(look)
+        base.mark_rule(color=FAINT, strokeWidth=1.2).encode(
+            x=alt.X("min(x):Q", scale=x["scale"], axis=x["axis"]), x2=alt.X2("max(x):Q")
+        ),
+        base.mark_rule(strokeWidth=2.2).encode(
+            x=alt.X("x_low:Q", scale=x["scale"], axis=x["axis"]),
+            x2=alt.X2("x_high:Q"),
+            color=no_legend(look),
         ),
         base.mark_point(filled=True, size=46, opacity=1).encode(
             x=x,
             color=look["color"],
             shape=look["shape"],
-            tooltip=tooltips("variant:N", "group:N", "metric:N", "x:Q", "x_low:Q", "x_high:Q"),
+            tooltip=tooltips("variant:N", "group:N", "x:Q", "x_low:Q", "x_high:Q"),
         ),
     ]
-    panel = alt.layer(*layers).properties(height=18 * len(variants) + 10, width=230)
-    faceted = panel.facet(
-        row=alt.Row("metric:N", title=None, header=alt.Header(labelAnchor="start", labelOrient="top"))
-    ).resolve_scale(x="independent")
-    return styled(faceted)
+    whole = alt.layer(*layers).resolve_legend(color="independent", shape="independent")
+    return styled(whole, height=90 + 22 * len(variants))

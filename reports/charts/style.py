@@ -42,9 +42,10 @@ def tooltips(*fields: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(field) for field in fields]
 
 
-def series(field: str, names: Sequence[str], *, legend: bool = True) -> dict[str, Any]:
+def series(field: str, names: Sequence[str], *, legend: bool = True, columns: int = 3) -> dict[str, Any]:
     """Encodings that tell series apart by colour, shape and dash at once. One series gets no legend."""
-    shown = alt.Legend(title=None, symbolOpacity=1) if legend and len(names) > 1 else None
+    several = legend and len(names) > 1
+    shown = alt.Legend(title=None, symbolOpacity=1, columns=columns) if several else None
     domain = list(names)
 
     def scale(choices: Sequence[Any]) -> alt.Scale:

@@ -192,9 +192,11 @@ def _budget(epsilon: float | None) -> str:
 
 
 def axis_of(metric: str, title: str, **options: Any) -> alt.Axis:
+    """In percent where the metric is."""
     return percent_axis(title, **options) if in_percent(metric) else alt.Axis(title=title, **options)
 
 
 def no_legend(look: dict[str, Any]) -> alt.Color:
+    """The colours of `series` for a layer that another one explains."""
     colour = look["color"]
     return alt.Color(colour["shorthand"], scale=colour["scale"], legend=None)
