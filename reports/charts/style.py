@@ -48,12 +48,15 @@ def series(field: str, names: Sequence[str], *, legend: bool = True, columns: in
     shown = alt.Legend(title=None, symbolOpacity=1, columns=columns) if several else None
     domain = list(names)
 
-    def scale(choices: Sequence[Any]) -> alt.Scale:
-        return alt.Scale(domain=domain, range=[choices[i % len(choices)] for i in range(len(domain))])
+    def scale(choices: Sequence[Any], *, shifted: bool = False) -> alt.Scale:
+        """`shifted` moves on by one each time round, so that no two series look the same."""
+        n = len(choices)
+        chosen = [choices[(i + (i // n if shifted else 0)) % n] for i in range(len(domain))]
+        return alt.Scale(domain=domain, range=chosen)
 
     return {
         "color": alt.Color(f"{field}:N", scale=scale(SERIES), legend=shown),
-        "shape": alt.Shape(f"{field}:N", scale=scale(_SHAPES), legend=shown),
+        "shape": alt.Shape(f"{field}:N", scale=scale(_SHAPES, shifted=True), legend=shown),
         "strokeDash": alt.StrokeDash(f"{field}:N", scale=scale(_DASHES), legend=None),
     }
 
