@@ -140,7 +140,7 @@ def test_the_offset_of_a_group_is_read_from_the_row_and_has_gradients() -> None:
         here = x[:, 2 + slot] == 1
         offset = whole.classifier.offsets.weight[1, 2 + slot]
         torch.testing.assert_close(moved[here, 1], offset.expand(int(here.sum())), rtol=1e-4, atol=1e-5)
-    whole.classifier(x)[:, 1].sum().backward()  # type: ignore[no-untyped-call]
+    whole.classifier(x)[:, 1].sum().backward()
     assert x.grad is not None
     assert x.grad[:, 0].abs().min() > 0
 
@@ -267,7 +267,7 @@ def test_images_and_texts_of_any_number_of_classes(method: Method, modality: str
 
 
 def test_what_does_not_suit_the_data_is_refused_with_a_way_out() -> None:
-    made = {"architecture": "cnn", "options": {}, "epochs": 1}
+    made: dict[str, Any] = {"architecture": "cnn", "options": {}, "epochs": 1}
     with pytest.raises(UsageError, match="reads sex from the input") as refused:
         train(recipe("group_thresholds", **made), few("image"), seed=0)
     assert "shared_threshold" in str(refused.value)

@@ -72,7 +72,8 @@ def test_no_other_choice_within_the_bound_is_right_more_often(
 def test_the_shared_threshold_is_the_least_apart_within_the_budget(criterion: Criterion) -> None:
     for seed in range(3):
         parts = people(seed, (15, 11, 9), ties=seed % 2 == 1)
-        everybody = Cuts.of(*(np.concatenate(column) for column in zip(*parts, strict=True)), criterion)
+        score, truth = (np.concatenate(column) for column in zip(*parts, strict=True))
+        everybody = Cuts.of(score, truth, criterion)
         cuts = [Cuts.at(*part, everybody.threshold_T) for part in parts]
         fewest = 22
         place = least_disparity(cuts, criterion, fewest)
