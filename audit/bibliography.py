@@ -14,6 +14,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "benjamini1995": "Y. Benjamini, Y. Hochberg. Controlling the false discovery rate: a practical and "
     "powerful approach to multiple testing. Journal of the Royal Statistical Society B 57 (1995) 289–300. "
     "doi:10.1111/j.2517-6161.1995.tb02031.x",
+    "benjamini2005": "Y. Benjamini, D. Yekutieli. False discovery rate-adjusted multiple confidence "
+    "intervals for selected parameters. Journal of the American Statistical Association 100 (2005) 71–81. "
+    "doi:10.1198/016214504000001907",
     "bertran2023": "M. Bertran, S. Tang, M. Kearns, J. Morgenstern, A. Roth, Z. S. Wu. Scalable membership "
     "inference attacks via quantile regression. NeurIPS 2023. arXiv:2307.03694",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
@@ -55,6 +58,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "via distributed noise generation. EUROCRYPT 2006. doi:10.1007/11761679_29",
     "efron1987": "B. Efron. Better bootstrap confidence intervals. Journal of the American Statistical "
     "Association 82 (1987) 171–185. doi:10.1080/01621459.1987.10478410",
+    "fisher1922": "R. A. Fisher. On the interpretation of χ² from contingency tables, and the calculation "
+    "of P. Journal of the Royal Statistical Society 85 (1922) 87–94. doi:10.2307/2340521",
+    "fleiss2003": "J. L. Fleiss, B. Levin, M. C. Paik. Statistical methods for rates and proportions. Third "
+    "edition. Wiley 2003. doi:10.1002/0471445428",
     "fredrikson2015": "M. Fredrikson, S. Jha, T. Ristenpart. Model inversion attacks that exploit confidence "
     "information and basic countermeasures. ACM CCS 2015. doi:10.1145/2810103.2813677",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
@@ -66,8 +73,12 @@ BIBLIOGRAPHY: dict[str, str] = {
     "networks. ICML 2017. arXiv:1706.04599",
     "hendrycks2019": "D. Hendrycks, T. Dietterich. Benchmarking neural network robustness to common "
     "corruptions and perturbations. ICLR 2019. arXiv:1903.12261",
+    "holm1979": "S. Holm. A simple sequentially rejective multiple test procedure. Scandinavian Journal of "
+    "Statistics 6 (1979) 65–70. https://www.jstor.org/stable/4615733",
     "jayaraman2022": "B. Jayaraman, D. Evans. Are attribute inference attacks just imputation? ACM CCS 2022. "
     "arXiv:2209.01292",
+    "kleinberg2017": "J. Kleinberg, S. Mullainathan, M. Raghavan. Inherent trade-offs in the fair "
+    "determination of risk scores. ITCS 2017. arXiv:1609.05807",
     "koopman1984": "P. A. R. Koopman. Confidence intervals for the ratio of two binomial proportions. "
     "Biometrics 40 (1984) 513–517. doi:10.2307/2531405",
     "koskela2020": "A. Koskela, J. Jälkö, A. Honkela. Computing tight differential privacy guarantees using "
@@ -95,6 +106,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
     "song2021": "L. Song, P. Mittal. Systematic evaluation of privacy risks of machine learning models. "
     "USENIX Security 2021. arXiv:2003.10595",
+    "speicher2018": "T. Speicher, H. Heidari, N. Grgic-Hlaca, K. P. Gummadi, A. Singla, A. Weller, "
+    "M. B. Zafar. A unified approach to quantifying algorithmic unfairness: measuring individual and group "
+    "unfairness via inequality indices. KDD 2018. arXiv:1807.00787",
     "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
     "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "

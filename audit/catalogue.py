@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
 from raiaudit.audit.fairness.by_group.groups import Groups
+from raiaudit.audit.fairness.subgroups.subgroups import Subgroups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.epsilon.accounting import Accounting
 from raiaudit.audit.privacy.epsilon.canaries import CanaryAudit
@@ -39,6 +40,7 @@ CHECKS: dict[str, Check] = {
     "privacy.accounting": Accounting(),
     "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
+    "fairness.subgroups": Subgroups(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),
 }

@@ -34,12 +34,15 @@ _PLAIN = (
     "brier",
     "completeness_error",
     "correlation",
+    "entropy",
     "epsilon",
     "loss",
     "noise_multiplier",
     "p_value",
     "ratio",
+    "theil",
 )
+_COUNTED = ("flags", "groups", "models")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -75,6 +78,11 @@ _METRICS = {
     "insertion_auc": "Area under the insertion curve",
     "random_auc": "Area under a random ranking's curve",
     "log_loss": "Log loss",
+    "subgroups": "Subgroups compared",
+    "confirmed_subgroups": "Subgroups confirmed to fare worse",
+    "confirmed_gap": "Confirmed gap to everyone else",
+    "worst_subgroup_gap": "Widest gap of any subgroup to everyone else",
+    "worst_subgroup_accuracy": "Lowest accuracy of any subgroup",
 }
 _CHECKS = {
     "performance.accuracy": "Accuracy",
@@ -90,6 +98,7 @@ _CHECKS = {
     "privacy.accounting": "Differential-privacy accounting",
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
+    "fairness.subgroups": "Fairness in subgroups",
     "explanations.attribution": "Explanations",
     "reliability.calibration": "Calibration",
 }
@@ -159,7 +168,7 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = decimal(number)
+    text = f"{number:.0f}" if m.unit in _COUNTED else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 
