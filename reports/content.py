@@ -184,11 +184,12 @@ def _mitigation(mitigation: Mitigation) -> str:
     read: dict[str, tuple[str, ...]] = {
         "adversarial_debiasing": ("strength",),
         "group_dro": ("weights_rate",),
-        "lagrangian": ("criterion", "bound", "strength", "weights_rate"),
-        "group_thresholds": ("criterion", "bound"),
-        "shared_threshold": ("criterion", "budget"),
+        "lagrangian": ("criterion", "positive", "bound", "strength", "weights_rate"),
+        "group_thresholds": ("criterion", "positive", "bound"),
+        "shared_threshold": ("criterion", "positive", "budget"),
     }
-    own = {name: getattr(mitigation, name) for name in read.get(mitigation.method, ())}
+    given = mitigation.model_dump(exclude_none=True)
+    own = {name: given[name] for name in read.get(mitigation.method, ()) if name in given}
     return _settings({"method": mitigation.method, "attribute": mitigation.attribute, **own})
 
 

@@ -109,6 +109,12 @@ def _by_group(
     slots = feature_slots(dataset, mitigation)
     assert isinstance(dataset.space, TableSchema)
     (column,) = (column for column in dataset.space.columns if column.name == mitigation.attribute)
+    if strangers := offsets.keys() - set(column.categories):
+        raise UsageError(
+            f"{mitigation.attribute} {min(strangers)!r} is a group, and no level of the column of that name",
+            where="recipe.fairness.attribute",
+            remedy="write the group column and the feature alike, or choose method: shared_threshold",
+        )
     whole = ThresholdsByGroup(classifier, dataset.space.width)
     whole.set_offsets(slots, positive, np.array([offsets.get(level, 0.0) for level in column.categories]))
     return whole.eval()
