@@ -16,6 +16,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "benjamini1995": "Y. Benjamini, Y. Hochberg. Controlling the false discovery rate: a practical and "
     "powerful approach to multiple testing. Journal of the Royal Statistical Society B 57 (1995) 289–300. "
     "doi:10.1111/j.2517-6161.1995.tb02031.x",
+    "benjamini2005": "Y. Benjamini, D. Yekutieli. False discovery rate-adjusted multiple confidence "
+    "intervals for selected parameters. Journal of the American Statistical Association 100 (2005) 71–81. "
+    "doi:10.1198/016214504000001907",
     "bertran2023": "M. Bertran, S. Tang, M. Kearns, J. Morgenstern, A. Roth, Z. S. Wu. Scalable membership "
     "inference attacks via quantile regression. NeurIPS 2023. arXiv:2307.03694",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
@@ -74,6 +77,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "networks. ICML 2017. arXiv:1706.04599",
     "hendrycks2019": "D. Hendrycks, T. Dietterich. Benchmarking neural network robustness to common "
     "corruptions and perturbations. ICLR 2019. arXiv:1903.12261",
+    "holm1979": "S. Holm. A simple sequentially rejective multiple test procedure. Scandinavian Journal of "
+    "Statistics 6 (1979) 65–70. https://www.jstor.org/stable/4615733",
     "jayaraman2022": "B. Jayaraman, D. Evans. Are attribute inference attacks just imputation? ACM CCS 2022. "
     "arXiv:2209.01292",
     "kleinberg2017": "J. Kleinberg, S. Mullainathan, M. Raghavan. Inherent trade-offs in the fair "

@@ -9,6 +9,7 @@ from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.profiles.profiles import Profiles
+from raiaudit.audit.fairness.subgroups.subgroups import Subgroups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.epsilon.accounting import Accounting
 from raiaudit.audit.privacy.epsilon.canaries import CanaryAudit
@@ -41,6 +42,7 @@ CHECKS: dict[str, Check] = {
     "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
     "fairness.profiles": Profiles(),
+    "fairness.subgroups": Subgroups(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),
 }

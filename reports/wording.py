@@ -42,7 +42,7 @@ _PLAIN = (
     "ratio",
     "theil",
 )
-_COUNTED = ("groups", "people", "thresholds")
+_COUNTED = ("flags", "groups", "models", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -89,6 +89,11 @@ _METRICS = {
     "insertion_auc": "Area under the insertion curve",
     "random_auc": "Area under a random ranking's curve",
     "log_loss": "Log loss",
+    "subgroups": "Subgroups compared",
+    "confirmed_subgroups": "Subgroups confirmed to fare worse",
+    "confirmed_gap": "Confirmed gap to everyone else",
+    "worst_subgroup_gap": "Widest gap of any subgroup to everyone else",
+    "worst_subgroup_accuracy": "Lowest accuracy of any subgroup",
 }
 _CHECKS = {
     "performance.accuracy": "Accuracy",
@@ -105,6 +110,7 @@ _CHECKS = {
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
     "fairness.profiles": "Rules and laws on fairness",
+    "fairness.subgroups": "Fairness in subgroups",
     "explanations.attribution": "Explanations",
     "reliability.calibration": "Calibration",
 }
@@ -174,7 +180,7 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = f"{number:.0f}" if m.unit in _COUNTED and number == int(number) else decimal(number)
+    text = f"{number:.0f}" if m.unit in _COUNTED else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 

@@ -17,6 +17,7 @@ from raiaudit.reports.charts.robustness import (
     certified_accuracy_against_radius,
 )
 from raiaudit.reports.charts.style import to_svg
+from raiaudit.reports.charts.subgroups import subgroup_gaps
 from raiaudit.reports.charts.tradeoff import (
     accuracy_against_budget,
     accuracy_against_leakage,
@@ -48,5 +49,6 @@ __all__ = [
     "risk_by_group",
     "score_histogram",
     "shares_by_variant",
+    "subgroup_gaps",
     "to_svg",
 ]
