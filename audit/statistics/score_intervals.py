@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["koopman_accepts", "koopman_limits", "miettinen_nurminen", "newcombe_limits", "wilson_limits"]
 
-_STEPS = 60
+_STEPS = 48
 _TINY = 1e-6
 
 
@@ -68,8 +68,7 @@ def miettinen_nurminen(
         variance = (p * (1 - p) / m_ + q * (1 - q) / n_) * (m_ + n_) / (m_ + n_ - 1)
         return np.asarray((seen - delta) ** 2 <= limit * variance)
 
-    low = _last_accepted(accepted, seen, np.full_like(seen, -1.0))
-    high = _last_accepted(accepted, seen, np.full_like(seen, 1.0))
+    low, high = _last_accepted(accepted, seen, np.stack([np.full_like(seen, -1.0), np.ones_like(seen)]))
     return np.where(known, low, -1.0), np.where(known, high, 1.0)
 
 
@@ -105,8 +104,8 @@ def koopman_limits(
     inside = np.log(np.maximum(x_, _TINY) / m_) - np.log(np.maximum(y_, _TINY) / n_)
     least = np.log(np.maximum(low_x, _TINY / m_)) - np.log(high_y)
     most = np.log(high_x) - np.log(np.maximum(low_y, _TINY / n_))
-    low = np.exp(_last_accepted(accepted, inside, np.minimum(least, inside)))
-    high = np.exp(_last_accepted(accepted, inside, np.maximum(most, inside)))
+    ends = np.stack([np.minimum(least, inside), np.maximum(most, inside)])
+    low, high = np.exp(_last_accepted(accepted, inside, ends))
     return np.where(known & (x_ > 0), low, 0.0), np.where(known & (y_ > 0), high, np.inf)
 
 

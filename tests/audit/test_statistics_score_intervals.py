@@ -82,7 +82,7 @@ def test_the_ratio_accepts_exactly_what_lies_inside() -> None:
 def test_coverage_of_two_proportions(
     limits: Callable[..., Any], truth: Callable[[float, float], float], least: float, worst: float
 ) -> None:
-    """Exact: the probabilities of all pairs of counts whose interval holds the truth, for 25 × 18 examples."""
+    """Exact: the probabilities of all pairs of counts whose interval holds the truth; 25 and 18 examples."""
     m, n = 25, 18
     x, y = (grid.ravel() for grid in np.meshgrid(np.arange(m + 1), np.arange(n + 1)))
     low, high = limits(x, m, y, n, 0.95)
