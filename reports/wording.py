@@ -63,6 +63,7 @@ _METRICS = {
     "onion_effect_p_value": "P value: no more than by a random removal",
     "counterfactual_flip_rate": "Decision turns with the group",
     "counterfactual_any_flip_rate": "Decision turns with some other group",
+    "counterfactual_same_group_flip_rate": "Decision turns within a group (two names)",
     "counterfactual_flips": "Decisions that turned",
     "counterfactual_effect": "Turned to the positive class less turned from it",
     "counterfactual_score_change": "Mean change of the positive class's score",
