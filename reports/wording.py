@@ -34,13 +34,15 @@ _PLAIN = (
     "brier",
     "completeness_error",
     "correlation",
+    "entropy",
     "epsilon",
     "loss",
     "noise_multiplier",
     "p_value",
     "ratio",
+    "theil",
 )
-_COUNTED = ("flags", "pairs")
+_COUNTED = ("flags", "groups", "models", "pairs", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -61,6 +63,17 @@ _METRICS = {
     "newly_exposed": "Members newly exposed by a removal",
     "onion_effect": "Newly exposed beyond a random removal",
     "onion_effect_p_value": "P value: no more than by a random removal",
+    "base_rate": "Base rate (labelled positive)",
+    "base_rate_p_value": "P value: base rates alike",
+    "forced_false_positive_rate": "FPR forced by equal PPV and FNR",
+    "four_fifths_false_alarm": "False alarms of the bare four-fifths rule",
+    "groups_below_four_fifths": "Groups below four fifths, beyond chance",
+    "impact_ratio_p_value": "Fisher’s p of the impact ratio",
+    "representation_gap": "Share here less share in the population",
+    "representation_p_value": "P value: shares as in the population",
+    "scoring_impact_ratio": "Impact ratio of scoring rates",
+    "unknown_people": "People of no recorded category",
+    "unknown_share": "Not recorded",
     "counterfactual_flip_rate": "Decision turns with the group",
     "counterfactual_any_flip_rate": "Decision turns with some other group",
     "counterfactual_same_group_flip_rate": "Decision turns within a group (two names)",
@@ -83,6 +96,11 @@ _METRICS = {
     "insertion_auc": "Area under the insertion curve",
     "random_auc": "Area under a random ranking's curve",
     "log_loss": "Log loss",
+    "subgroups": "Subgroups compared",
+    "confirmed_subgroups": "Subgroups confirmed to fare worse",
+    "confirmed_gap": "Confirmed gap to everyone else",
+    "worst_subgroup_gap": "Widest gap of any subgroup to everyone else",
+    "worst_subgroup_accuracy": "Lowest accuracy of any subgroup",
 }
 _CHECKS = {
     "performance.accuracy": "Accuracy",
@@ -98,6 +116,8 @@ _CHECKS = {
     "privacy.accounting": "Differential-privacy accounting",
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
+    "fairness.subgroups": "Fairness in subgroups",
+    "fairness.profiles": "Rules and laws on fairness",
     "fairness.counterfactual": "Counterfactual tests",
     "explanations.attribution": "Explanations",
     "reliability.calibration": "Calibration",
@@ -175,7 +195,8 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = f"{number:,.0f}".replace(",", "\u202f") if m.unit in _COUNTED else decimal(number)
+    whole = m.unit in _COUNTED and number == int(number)
+    text = f"{number:,.0f}".replace(",", "\u202f") if whole else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 
