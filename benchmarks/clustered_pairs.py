@@ -2,8 +2,8 @@
 
     python benchmarks/clustered_pairs.py [--runs 2000] [--json]
 
-Clusters are beta-binomial: of the pairs of each, `rate` change their answer, as often one way as the other (or all
-of them one way: a test is then no false alarm), with an intra-cluster correlation of `kinship`.
+Clusters are beta-binomial: of the pairs of each, `rate` change their answer, as often one way as the other
+(or all of them one way: a test is then no false alarm), with an intra-cluster correlation of `kinship`.
 "bootstrap" is the percentile bootstrap of clusters (500 draws), the usual choice; "ours" are those of
 `audit/fairness/counterfactual/clustered.py`. Nominal: size 5 %, cover 95 %.
 """
