@@ -3,7 +3,8 @@
 For every source and attribute, over all its pairs of levels:
 - `counterfactual_flip_rate`: the share of pairs whose two decisions differ;
 - `counterfactual_any_flip_rate`: the share of examples with at least one such pair, where some have several;
-- `counterfactual_same_group_flip_rate`: of pairs of two first names of one group, what names alone do;
+- `counterfactual_same_group_flip_rate`: of pairs within one group (two first names), what they do
+  without a change of group;
 - `counterfactual_flips`: how many pairs differ. A count, no estimate: it is about these inputs alone.
 For every pair of levels with enough pairs, `from` → `to` (of answers without a factual side in alphabetical
 order):
