@@ -199,6 +199,7 @@ def test_the_wheel_holds_all_modules_and_data_and_nothing_else(wheel: Path) -> N
         assert names & {f"{path}.py", f"{path}/__init__.py"}, module
     data = [ROOT / "audit" / "schema" / f"{name}.schema.json" for name in ("spec", "results")]
     data += [path for path in (ROOT / "reports" / "templates").rglob("*") if path.is_file()]
+    data += list((ROOT / "audit").rglob("*.yaml"))
     for file in data:
         assert f"raiaudit/{file.relative_to(ROOT).as_posix()}" in names, file
     assert "raiaudit/py.typed" in names
