@@ -200,12 +200,16 @@ def _system(subject: SubjectCard) -> Pairs:
 
 
 def _mitigation(mitigation: Mitigation) -> str:
-    """The method, the attribute and the one setting that the method reads."""
-    own: dict[str, float] = {
-        "adversarial_debiasing": {"strength": mitigation.strength},
-        "group_dro": {"weights_rate": mitigation.weights_rate},
-        "reweighing": {},
-    }[mitigation.method]
+    """The method, the attribute and the settings that the method reads."""
+    read: dict[str, tuple[str, ...]] = {
+        "adversarial_debiasing": ("strength",),
+        "group_dro": ("weights_rate",),
+        "lagrangian": ("criterion", "positive", "bound", "strength", "weights_rate"),
+        "group_thresholds": ("criterion", "positive", "bound"),
+        "shared_threshold": ("criterion", "positive", "budget"),
+    }
+    given = mitigation.model_dump(exclude_none=True)
+    own = {name: given[name] for name in read.get(mitigation.method, ()) if name in given}
     return _settings({"method": mitigation.method, "attribute": mitigation.attribute, **own})
 
 

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from raiaudit.cli import catalogues, documents, fairness, gating, models, running, starting, tradeoff, viewing
+from raiaudit.cli import (
+    catalogues,
+    documents,
+    fairness,
+    gating,
+    mitigate,
+    models,
+    running,
+    starting,
+    tradeoff,
+    viewing,
+)
 
 __all__ = ["app", "main"]
 
@@ -51,6 +62,7 @@ app.command("report")(documents.report)
 app.command("fairness")(fairness.fairness)
 app.command("compare")(gating.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
+app.command("mitigate")(mitigate.mitigate)
 app.command("view")(viewing.view)
 app.command("verify")(documents.verify)
 app.add_typer(models.app, name="models")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures import (
+    counterfactual,
     explanations,
     fairness,
     flags,
@@ -37,6 +38,7 @@ _FIGURES = {
     **privacy.FIGURES,
     **fairness.FIGURES,
     **profiles.FIGURES,
+    **counterfactual.FIGURES,
     **explanations.FIGURES,
     **reliability.FIGURES,
 }
