@@ -6,6 +6,7 @@ is inconclusive, whatever the point estimate says. `min` and `max` are inclusive
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,6 +18,8 @@ from raiaudit.models.numbers import Fraction, SliceValue
 __all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall", "selected"]
 
 Status = Literal["pass", "fail", "inconclusive", "not_run", "error"]
+
+_MOST_EXAMPLES = 1e9
 
 SEVERITY: dict[Status, int] = {"pass": 0, "not_run": 1, "inconclusive": 2, "error": 3, "fail": 4}
 
@@ -116,7 +119,28 @@ def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
     clears = (gate.min is None or low >= gate.min) and (gate.max is None or high <= gate.max)
     if clears:
         return "pass", f"{m.label()} = {span} clears {gate.threshold()}"
-    return "inconclusive", f"{m.label()} = {span} spans the threshold {gate.threshold()} (n = {m.n})"
+    spans = f"{m.label()} = {span} spans the threshold {gate.threshold()} (n = {m.n}{_deciding(gate, m)})"
+    return "inconclusive", spans
+
+
+def _deciding(gate: Gate, m: Measurement) -> str:
+    """How many examples of the smallest group compared would decide: an interval shrinks as 1/√n."""
+    if m.value is None or m.low is None or m.high is None or not m.support:
+        return ""
+    needed = 0.0
+    for threshold in (gate.min, gate.max):
+        if threshold is None or not m.low <= threshold <= m.high:
+            continue
+        if threshold == m.value:
+            return ""
+        reach = m.high - m.value if threshold > m.value else m.value - m.low
+        needed = max(needed, m.support * (reach / (threshold - m.value)) ** 2)
+    if not math.isfinite(needed) or needed > _MOST_EXAMPLES:
+        return ""
+    return (
+        f"; the smallest group has {m.support} examples: about {math.ceil(needed):d}, the others growing "
+        "alike, would decide it if the value stays"
+    )
 
 
 def overall(verdicts: Sequence[Verdict]) -> Status:

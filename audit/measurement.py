@@ -19,11 +19,12 @@ Scalar = str | float | int | bool
 class Measurement(BaseModel):
     """`metric` of `check` in the slice `where` ({"eps": 0.15}, {"group": "race=Other"}, …).
 
-    `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a
-    citation id of the report's bibliography; `evidence` names the ledger columns it was computed from.
-    `doubts` names metrics that cannot be trusted for the reason given here: no gate on one of them, or on
-    one whose name begins so, passes in a run with this measurement. `beside` is a key of `where`: a gate
-    that does not name it is about the measurement this one stands beside.
+    `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a citation id
+    of the report's bibliography; `evidence` names the ledger columns it was computed from. `doubts` names
+    metrics that cannot be trusted for the reason given here: no gate on one of them, or on one whose name
+    begins so, passes in a run with this measurement. `support` counts the examples of the smallest group
+    behind a comparison of groups. `beside` is a key of `where`: a gate that does not name it is about the
+    measurement this one stands beside.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,7 @@ class Measurement(BaseModel):
     evidence: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     beside: str | None = None
+    support: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _undefined_has_a_reason(self) -> Measurement:

@@ -27,6 +27,7 @@ __all__ = [
     "AucEstimate",
     "Interval",
     "auc_delong",
+    "auc_interval",
     "average",
     "clopper_pearson",
     "difference",
@@ -62,12 +63,12 @@ def _quantile(confidence: float) -> float:
     return float(ndtri(0.5 + confidence / 2))
 
 
-def _require_counts(successes: int, n: int) -> None:
+def _require_counts(successes: float, n: float) -> None:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n} cannot be")
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval:
     """The score interval of a proportion: all p that a two-sided score test does not reject."""
     _require_counts(successes, n)
     z = _quantile(confidence)
@@ -181,7 +182,7 @@ def auc_delong(scores_pos: ArrayLike, scores_neg: ArrayLike, confidence: float =
     are all equal), it is the score interval of Newcombe, Stat. Med. 25 (2006), doi:10.1002/sim.2324.
     """
     pos_M, neg_N = np.asarray(scores_pos, dtype=np.float64), np.asarray(scores_neg, dtype=np.float64)
-    z, m, n = _quantile(confidence), len(pos_M), len(neg_N)
+    m, n = len(pos_M), len(neg_N)
     if not (m and n):
         return AucEstimate(None, 0.0, 1.0)
     ranks = _midranks(np.concatenate([pos_M, neg_N]))
@@ -191,8 +192,16 @@ def auc_delong(scores_pos: ArrayLike, scores_neg: ArrayLike, confidence: float =
     variance = 0.0
     if m > 1 and n > 1:
         variance = float(above_M.var(ddof=1) / m + below_N.var(ddof=1) / n)
+    return auc_interval(auc, variance, m, n, confidence)
+
+
+def auc_interval(
+    auc: float, variance: float, positives: float, negatives: float, confidence: float = 0.95
+) -> AucEstimate:
+    """The interval of an area estimated with this variance, as `auc_delong` has it."""
+    z = _quantile(confidence)
     if variance <= 1e-15 or not 0 < auc < 1:
-        return AucEstimate(auc, *_auc_score_interval(auc, m, n, z))
+        return AucEstimate(auc, *_auc_score_interval(auc, positives, negatives, z))
     half = z * math.sqrt(variance) / (auc * (1 - auc))
     return AucEstimate(auc, float(expit(logit(auc) - half)), float(expit(logit(auc) + half)))
 
@@ -205,7 +214,7 @@ def _midranks(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
     return middle
 
 
-def _auc_score_interval(auc: float, m: int, n: int, z: float) -> Interval:
+def _auc_score_interval(auc: float, m: float, n: float, z: float) -> Interval:
     size = (m + n) / 2 - 1
 
     def accepted(theta: float) -> bool:

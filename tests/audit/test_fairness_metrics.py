@@ -52,6 +52,9 @@ def test_rates_agree_with_fairlearn() -> None:
         "false_negative_rate": fl.false_negative_rate,
         "positive_predictive_value": sk.precision_score,
         "negative_predictive_value": lambda y, p: sk.precision_score(y, p, pos_label=0),
+        "false_discovery_rate": lambda y, p: 1 - sk.precision_score(y, p),
+        "false_omission_rate": lambda y, p: 1 - sk.precision_score(y, p, pos_label=0),
+        "false_negative_share": lambda y, p: ((y == 1) & (p == 0)).sum() / (y != p).sum(),
     }
     assert theirs.keys() == RATES.keys()
     frame = fl.MetricFrame(metrics=theirs, y_true=label, y_pred=predicted, sensitive_features=group)

@@ -11,15 +11,25 @@ and add the distances to the groups' own limits), ratios by Koopman.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
-from raiaudit.audit.statistics.intervals import Interval, difference, ratio
+import numpy as np
+
+from raiaudit.audit.fairness.by_group.pairs import Limited, gap_bounds, ratio_bounds
+from raiaudit.audit.statistics.intervals import Interval, difference
 
 if TYPE_CHECKING:
     from raiaudit.audit.fairness.by_group.values import GroupValue
 
-__all__ = ["Extreme", "Gap", "comparable", "gaps_to_reference", "smallest_ratio", "widest_gap"]
+__all__ = [
+    "Extreme",
+    "Gap",
+    "comparable",
+    "gaps_to_reference",
+    "smallest_of_ratios",
+    "smallest_ratio",
+    "widest_gap",
+]
 
 
 class Gap(NamedTuple):
@@ -70,38 +80,52 @@ def gaps_to_reference(values: Sequence[GroupValue], reference: str, confidence: 
 
 def widest_gap(metrics: Sequence[Sequence[GroupValue]], confidence: float) -> Extreme | None:
     """Max − min over groups, the largest of `metrics`; None where one has no two comparable groups."""
-    pairs = [list(combinations(comparable(values), 2)) for values in metrics]
-    if not all(pairs):
+    families = [comparable(values) for values in metrics]
+    if any(len(able) < 2 for able in families):
         return None
-    each = _each(confidence, sum(map(len, pairs)))
+    each = _each(confidence, sum(map(_pairs, families)))
     extremes = []
-    for a, b in (pair for family in pairs for pair in family):
-        gap, (low, high) = _difference(a, b, each)
-        highest, lowest = (a, b) if gap >= 0 else (b, a)
-        bounds = max(0.0, low, -high), max(-low, high)
-        extremes.append(Extreme(abs(gap), *bounds, highest.group, lowest.group))
+    for able in families:
+        limits = [value.interval(each) for value in able]
+        value_G = np.array([value.value for value in able], dtype=np.float64)
+        low, high = gap_bounds(Limited(value_G, *np.array(limits).T))
+        highest, lowest = int(value_G.argmax()), int(value_G.argmin())
+        gap = float(value_G[highest] - value_G[lowest])
+        extremes.append(Extreme(gap, max(0.0, low), high, able[highest].group, able[lowest].group))
     widest = max(extremes, key=lambda extreme: extreme.value)
     return widest._replace(low=max(e.low for e in extremes), high=max(e.high for e in extremes))
 
 
-def smallest_ratio(counts: Sequence[tuple[str, int, int]], confidence: float) -> Extreme | None:
+def smallest_ratio(counts: Sequence[tuple[str, float, float]], confidence: float) -> Extreme | None:
     """Min / max over groups of successes / n, from (group, successes, n > 0).
 
     None for fewer than two groups, or where no group has a success.
     """
-    if len(counts) < 2 or not any(successes for _, successes, _ in counts):
+    return smallest_of_ratios([counts], confidence)
+
+
+def smallest_of_ratios(
+    families: Sequence[Sequence[tuple[str, float, float]]], confidence: float
+) -> Extreme | None:
+    """The smallest of min / max over groups in any of several metrics; None where one of them has none."""
+    if any(len(counts) < 2 or not any(x for _, x, _ in counts) for counts in families):
         return None
-    pairs = list(combinations(counts, 2))
-    each = _each(confidence, len(pairs))
-    lows, highs = [], []
-    for (_, x, m), (_, y, n) in pairs:
-        low, high = ratio(x, m, y, n, each)
-        lows.append(min(low, 1 / high if high else 1.0))
-        highs.append(min(1.0, high, 1 / low if low else 1.0))
-    lowest = min(counts, key=lambda count: count[1] / count[2])
-    highest = max(counts, key=lambda count: count[1] / count[2])
-    value = (lowest[1] / lowest[2]) / (highest[1] / highest[2])
-    return Extreme(value, min(lows), min(highs), highest[0], lowest[0])
+    each = _each(confidence, sum(map(_pairs, families)))
+    extremes = []
+    for counts in families:
+        names, x, n = zip(*counts, strict=True)
+        x_G, n_G = np.array(x, dtype=np.float64), np.array(n, dtype=np.float64)
+        low, high = ratio_bounds(x_G, n_G, each)
+        rate_G = x_G / n_G
+        lowest, highest = int(rate_G.argmin()), int(rate_G.argmax())
+        ratio = float(rate_G[lowest] / rate_G[highest])
+        extremes.append(Extreme(ratio, low, min(1.0, high), names[highest], names[lowest]))
+    smallest = min(extremes, key=lambda extreme: extreme.value)
+    return smallest._replace(low=min(e.low for e in extremes), high=min(e.high for e in extremes))
+
+
+def _pairs(groups: Sequence[object]) -> int:
+    return len(groups) * (len(groups) - 1) // 2
 
 
 def _each(confidence: float, comparisons: int) -> float:

@@ -17,15 +17,16 @@ import polars as pl
 from pydantic import Field
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.fairness.by_group.attribute import measure_attribute, reporter
+from raiaudit.audit.fairness.by_group.attribute import measure_attribute, measure_scores
 from raiaudit.audit.fairness.by_group.cross_pillar import (
     area_by_group,
     membership_by_group,
     robustness_by_group,
 )
+from raiaudit.audit.fairness.by_group.findings import counts, most_telling, report_of, tables
+from raiaudit.audit.fairness.by_group.quantities import quantities_by_group
 from raiaudit.audit.fairness.counting.rows import (
     CHECK_ID,
-    OUTCOME,
     chosen_columns,
     group_column,
     ledger_tally,
@@ -50,13 +51,19 @@ class GroupsConfig(CheckConfig):
     min_group: int = Field(default=30, ge=1, description="fewest examples for a rate to be compared")
     confidence: float = Field(default=0.95, gt=0, lt=1)
     permutations: int = Field(default=9999, ge=99)
+    tolerance: float = Field(
+        default=0.1, gt=0, le=0.5, description="the gap for which the examples needed are stated"
+    )
+    most_groups: int = Field(
+        default=100, ge=2, description="groups of an attribute that have measurements of their own"
+    )
 
 
 class Groups:
     """Counts of label × prediction in every group, and what follows from them."""
 
     id: ClassVar[str] = CHECK_ID
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Does the model treat groups of people alike?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LABELS, Capability.GROUPS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -73,27 +80,24 @@ class Groups:
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: GroupsConfig) -> list[Measurement]:
         """All measurements of every attribute, each with `where` = {attribute, group, …}."""
-        return [
-            measurement
-            for attribute in chosen_columns(subject, config.columns, check=self.id)
-            for measurement in _attribute(ledger, subject, config, attribute)
-        ]
+        return most_telling(_measured(ledger, subject, config), config.most_groups)
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: GroupsConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`by_group` and `gaps`: measurements as tables; `counts`: attribute, group, label, predicted, n."""
-        measured = self.summarise(ledger, subject, config)
+        """Tables as in `groups_findings`."""
+        columns = chosen_columns(subject, config.columns, check=self.id)
         positive = positive_class(subject, config.positive, check=self.id)
-        counts = [
-            ledger_tally(ledger, subject, [attribute], positive).cells(attribute).table(attribute)
-            for attribute in chosen_columns(subject, config.columns, check=self.id)
-        ]
-        return {
-            "by_group": _table([m for m in measured if "group" in m.where and "reference" not in m.where]),
-            "gaps": _table([m for m in measured if "reference" in m.where]),
-            "counts": pl.concat(counts),
-        }
+        by_column = [counts(ledger_tally(ledger, subject, [name], positive), [name]) for name in columns]
+        return tables(_measured(ledger, subject, config)) | {"counts": pl.concat(by_column)}
+
+
+def _measured(ledger: LedgerReader, subject: Subject, config: GroupsConfig) -> list[Measurement]:
+    return [
+        measurement
+        for attribute in chosen_columns(subject, config.columns, check=CHECK_ID)
+        for measurement in _attribute(ledger, subject, config, attribute)
+    ]
 
 
 def _attribute(
@@ -102,56 +106,16 @@ def _attribute(
     group, minimum = group_column(attribute), config.min_group
     positive = positive_class(subject, config.positive, check=CHECK_ID)
     tally = ledger_tally(ledger, subject, [attribute], positive)
-    report = reporter(
-        tally,
-        attribute,
-        check=CHECK_ID,
-        confidence=config.confidence,
-        seed=subject.seed,
-        permutations=config.permutations,
-        evidence=(group, *OUTCOME),
-    )
+    report = report_of(tally, attribute, config, subject.seed)
     found = measure_attribute(tally, report, minimum)
     if positive is not None:
         if Capability.PROBABILITIES in subject.capabilities:
             scored = ledger.scan(group, "fairness.label", "fairness.score").drop_nulls("fairness.score")
             found += area_by_group(report, scored.collect(), group, positive, minimum)
+            found += measure_scores(tally, report, minimum, ordering=False)
         else:
             reason = "the model gives labels alone: it has no scores to order examples by"
             found.append(report.undefined("auc_difference", "lower", "zou2008", reason))
     found += robustness_by_group(report, ledger, group, minimum)
     found += membership_by_group(report, ledger, attribute, minimum)
-    return found
-
-
-_TABLE = {
-    "attribute": pl.String,
-    "group": pl.String,
-    "reference": pl.String,
-    "metric": pl.String,
-    "slice": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "n": pl.Int64,
-    "note": pl.String,
-}
-
-
-def _table(measured: Sequence[Measurement]) -> pl.DataFrame:
-    """`slice` is the rest of `where` ("linf 0.15 pgd"), `note` the reason, if any."""
-    own = ("attribute", "group", "reference")
-    rows = [
-        {
-            **{key: m.where.get(key) for key in own},
-            "metric": m.metric,
-            "slice": " ".join(str(value) for key, value in m.where.items() if key not in own),
-            "value": m.value,
-            "low": m.low,
-            "high": m.high,
-            "n": m.n,
-            "note": m.reason,
-        }
-        for m in measured
-    ]
-    return pl.DataFrame(rows, schema=_TABLE)
+    return [*found, *quantities_by_group(report, ledger, group, minimum)]

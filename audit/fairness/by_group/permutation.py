@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Statistic", "Stratum", "gap_of_means", "permutation_p_value", "widest_of_gaps"]
 
+_CHUNK = 1 << 22
+_MOST_DRAWN_FROM = 10**9  # numpy's limit of this method
+
 Stratum = tuple[Sequence[int], Sequence[int]]
 """Successes and trials (all positive) of the groups."""
 
@@ -43,11 +46,24 @@ def permutation_p_value(
     statistic: Statistic = widest_of_gaps,
 ) -> float:
     """P(the statistic with permuted groups is at least the one seen)."""
-    seen, drawn = [], []
-    for successes_G, trials_G in strata:
-        total = int(np.sum(successes_G))
-        seen.append(np.divide(successes_G, trials_G))
-        draw_BG = rng.multivariate_hypergeometric(trials_G, total, size=draws, method="marginals")
-        drawn.append(draw_BG / np.asarray(trials_G))
-    as_wide = int((statistic(drawn) >= statistic(seen) - 1e-12).sum())
+    seen = statistic([np.divide(successes_G, trials_G) for successes_G, trials_G in strata])
+    groups = max(len(trials_G) for _, trials_G in strata)
+    step, as_wide = max(1, _CHUNK // groups), 0
+    for start in range(0, draws, step):
+        some = min(step, draws - start)
+        drawn = [_rates(int(np.sum(k)), np.asarray(n), rng, some) for k, n in strata]
+        as_wide += int((statistic(drawn) >= seen - 1e-12).sum())
     return (as_wide + 1) / (draws + 1)
+
+
+def _rates(
+    total: int, trials_G: NDArray[np.int64], rng: np.random.Generator, draws: int
+) -> NDArray[np.float64]:
+    every = int(trials_G.sum())
+    if every < _MOST_DRAWN_FROM:
+        draw_BG = rng.multivariate_hypergeometric(trials_G, total, size=draws, method="marginals")
+        return np.asarray(draw_BG / trials_G)
+    # Of a billion examples the hypergeometric is normal: with its variances, and its sum held fixed.
+    spread = np.sqrt(total / every * (1 - total / every))
+    noise_BG = rng.normal(size=(draws, len(trials_G))) * spread / np.sqrt(trials_G)
+    return np.asarray(total / every + noise_BG - (noise_BG @ trials_G / every)[:, None])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from raiaudit.audit.fairness.by_group.comparisons import comparable, gaps_to_reference, widest_gap
 from raiaudit.audit.fairness.by_group.permutation import permutation_p_value, widest_of_gaps
 from raiaudit.audit.measurement import Measurement
+from raiaudit.audit.statistics.exact_tests import MOST_COUNTED, fisher_exact, widest_gap_exact
 from raiaudit.audit.statistics.keyed import keyed_rng
+from raiaudit.audit.statistics.power import examples_needed, minimum_detectable_gap
+from raiaudit.audit.statistics.replicates import holm
 
 if TYPE_CHECKING:
     from raiaudit.audit.fairness.by_group.comparisons import Extreme
@@ -17,16 +20,23 @@ if TYPE_CHECKING:
     from raiaudit.audit.fairness.by_group.values import GroupValue
     from raiaudit.audit.measurement import Scalar
 
-__all__ = ["Reporter", "explained", "strata_of"]
+__all__ = ["Reporter", "explained", "strata_of", "whole"]
 
 _NO_PAIR = "fewer than two groups can be compared"
+_POWER = 0.8
+_NAMED = 10
+_MOST_DRAWN = 5_000_000
+_FEWEST_DRAWS = 199
 
 Better = Literal["higher", "lower", "neither"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Everything measurements of one attribute share; `where` holds further keys (a threat, an attack)."""
+    """Everything measurements of one attribute share; `where` holds further keys (a threat, an attack).
+
+    `tolerance` is the gap for which a measurement of power states the examples needed.
+    """
 
     check: str
     attribute: str
@@ -36,9 +46,10 @@ class Reporter:
     draws: int
     evidence: tuple[str, ...]
     where: dict[str, Scalar] = field(default_factory=dict)
+    tolerance: float = 0.1
 
     def groups(
-        self, metric: str, values: Sequence[GroupValue], better: Better, method: str
+        self, metric: str, values: Sequence[GroupValue], better: Better, method: str, *, unit: str = ""
     ) -> list[Measurement]:
         """`metric` of each group, with its own interval."""
         found = []
@@ -46,14 +57,28 @@ class Reporter:
             limits = (None, None) if value.value is None else value.interval(self.confidence)
             found.append(
                 self._measurement(
-                    metric, value.value, limits, value.n, better, method, value.left_out, group=value.group
+                    metric,
+                    value.value,
+                    limits,
+                    value.n,
+                    better,
+                    method,
+                    value.left_out,
+                    unit=unit,
+                    group=value.group,
                 )
             )
         return found
 
-    def gaps(self, metric: str, values: Sequence[GroupValue], method: str) -> list[Measurement]:
-        """`<metric>_gap` of each comparable group against the reference, simultaneous over the groups."""
-        return [
+    def gaps(
+        self, metric: str, values: Sequence[GroupValue], method: str, *, unit: str = ""
+    ) -> list[Measurement]:
+        """`<metric>_gap` of each comparable group against the reference, simultaneous over the groups.
+
+        Of a proportion also `<metric>_gap_p_value`, Fisher's exact test, adjusted for the groups by Holm.
+        """
+        gaps = gaps_to_reference(values, self.reference, self.confidence)
+        found = [
             self._measurement(
                 f"{metric}_gap",
                 gap.value,
@@ -62,15 +87,75 @@ class Reporter:
                 "neither",
                 method,
                 None,
+                unit=unit,
                 group=gap.group,
                 reference=gap.reference,
             )
-            for gap in gaps_to_reference(values, self.reference, self.confidence)
+            for gap in gaps
         ]
+        counts = {value.group: whole(value) for value in values if value.counts is not None}
+        if not gaps or self.reference not in counts:
+            return found
+        plain = [fisher_exact(*counts[gap.group], *counts[self.reference]) for gap in gaps]
+        for gap, p, adjusted in zip(gaps, plain, holm(plain), strict=True):
+            reason = f"{p:.4g} before it was adjusted for {len(gaps)} groups" if len(gaps) > 1 else None
+            found.append(
+                self._measurement(
+                    f"{metric}_gap_p_value",
+                    adjusted,
+                    (None, None),
+                    gap.n,
+                    "neither",
+                    "fisher1922",
+                    reason,
+                    group=gap.group,
+                    reference=gap.reference,
+                )
+            )
+        return found
 
-    def widest(self, name: str, metrics: Sequence[Sequence[GroupValue]], method: str) -> Measurement:
+    def detectable(self, metric: str, values: Sequence[GroupValue]) -> Measurement:
+        """`minimum_detectable_gap` between the smallest group compared and the reference.
+
+        At 80 % power, with the level of one of all pairs (5 % together), as the intervals have it.
+        """
+        able = comparable(values)
+        if len(able) < 2:
+            return self.undefined(
+                "minimum_detectable_gap", "lower", "fleiss2003", explained(_NO_PAIR, [values]), rate=metric
+            )
+        sizes = {value.group: value.counts[1] for value in able if value.counts is not None}
+        base = next((value for value in able if value.group == self.reference), None)
+        base = base or max(able, key=lambda value: sizes[value.group])
+        smallest = min((value for value in able if value is not base), key=lambda value: sizes[value.group])
+        assert base.value is not None
+        alpha = (1 - self.confidence) * 2 / (len(able) * (len(able) - 1))
+        gap = minimum_detectable_gap(
+            base.value, sizes[smallest.group], sizes[base.group], alpha=alpha, power=_POWER
+        )
+        needed = examples_needed(base.value, self.tolerance, alpha=alpha, power=_POWER)
+        reason = (
+            f"smallest group compared: {smallest.group} (n = {smallest.n}); a gap of {self.tolerance:g} "
+            f"would show with {needed} examples in each of two groups"
+        )
+        if gap is None:
+            reason = f"not even the widest gap possible would show: {reason}"
+        return self._measurement(
+            "minimum_detectable_gap",
+            gap,
+            (None, None),
+            smallest.n,
+            "lower",
+            "fleiss2003",
+            reason,
+            rate=metric,
+        )
+
+    def widest(
+        self, name: str, metrics: Sequence[Sequence[GroupValue]], method: str, *, unit: str = ""
+    ) -> Measurement:
         """Max − min over the comparable groups, the largest of `metrics`."""
-        return self.extreme(name, widest_gap(metrics, self.confidence), metrics, "lower", method)
+        return self.extreme(name, widest_gap(metrics, self.confidence), metrics, "lower", method, unit=unit)
 
     def extreme(
         self,
@@ -80,18 +165,40 @@ class Reporter:
         better: Better,
         method: str,
         undefined: str | None = None,
+        *,
+        unit: str = "",
     ) -> Measurement:
         """An extreme over groups; None is undefined for want of two comparable groups, or as `undefined`."""
         n = max(sum(value.n for value in comparable(values)) for values in metrics)
         if extreme is None:
             reason = undefined or explained(_NO_PAIR, metrics)
-            return self._measurement(name, None, (None, None), n, better, method, reason)
+            return self._measurement(name, None, (None, None), n, better, method, reason, unit=unit)
         reason = explained(f"highest {extreme.highest}, lowest {extreme.lowest}", metrics)
-        return self._measurement(name, extreme.value, (extreme.low, extreme.high), n, better, method, reason)
+        support = min(value.n for values in metrics for value in comparable(values))
+        limits = (extreme.low, extreme.high)
+        return self._measurement(
+            name, extreme.value, limits, n, better, method, reason, unit=unit, support=support
+        )
 
-    def undefined(self, name: str, better: Better, method: str, reason: str) -> Measurement:
+    def undefined(self, name: str, better: Better, method: str, reason: str, **where: Scalar) -> Measurement:
         """What cannot be known of this model."""
-        return self._measurement(name, None, (None, None), 0, better, method, reason)
+        sliced = replace(self, where={**self.where, **where})
+        return sliced._measurement(name, None, (None, None), 0, better, method, reason)
+
+    def valued(
+        self,
+        name: str,
+        value: float,
+        limits: tuple[float | None, float | None],
+        n: int,
+        better: Better,
+        method: str,
+        reason: str | None = None,
+        *,
+        unit: str = "",
+    ) -> Measurement:
+        """A quantity of all groups together."""
+        return self._measurement(name, value, limits, n, better, method, reason, unit=unit)
 
     def p_value(
         self,
@@ -105,14 +212,23 @@ class Reporter:
         if any(len(comparable(values)) < 2 for values in metrics):
             reason = explained(_NO_PAIR, metrics)
             return self._measurement(name, None, (None, None), n, "neither", "dwass1957", reason)
+        if statistic is widest_of_gaps and len(strata) == 1 and len(strata[0][0]) == 2:
+            (x, y), (m, k) = strata[0]
+            return self.tested(name, fisher_exact(x, m, y, k), n, "fisher1922")
+        if statistic is widest_of_gaps and sum(sum(trials) for _, trials in strata) <= MOST_COUNTED:
+            return self.tested(name, widest_gap_exact(strata), n)
         rng = keyed_rng(self.seed, self.check, self.attribute, name, *map(str, self.where.values()))
-        return self.tested(
-            name, permutation_p_value(strata, rng=rng, draws=self.draws, statistic=statistic), n
-        )
+        groups = max(len(trials) for _, trials in strata)
+        draws = min(self.draws, max(_FEWEST_DRAWS, _MOST_DRAWN // groups))
+        note = None if draws == self.draws else f"{draws} draws, for there are {groups} groups"
+        p = permutation_p_value(strata, rng=rng, draws=draws, statistic=statistic)
+        return self.tested(name, p, n, reason=note)
 
-    def tested(self, name: str, value: float, n: int) -> Measurement:
-        """The p-value of a permutation test of `n` examples that was made elsewhere."""
-        return self._measurement(name, value, (None, None), n, "neither", "dwass1957", None)
+    def tested(
+        self, name: str, value: float, n: int, method: str = "dwass1957", reason: str | None = None
+    ) -> Measurement:
+        """The p-value of a permutation test of `n` examples."""
+        return self._measurement(name, value, (None, None), n, "neither", method, reason)
 
     def _measurement(
         self,
@@ -123,6 +239,9 @@ class Reporter:
         better: Better,
         method: str,
         reason: str | None,
+        *,
+        unit: str = "",
+        support: int | None = None,
         **where: Scalar,
     ) -> Measurement:
         return Measurement(
@@ -133,7 +252,9 @@ class Reporter:
             high=limits[1],
             confidence=self.confidence,
             n=n,
+            unit=unit,
             better=better,
+            support=support,
             where={"attribute": self.attribute, **where, **self.where},
             method=method,
             reason=reason,
@@ -145,13 +266,25 @@ def strata_of(metrics: Sequence[Sequence[GroupValue]]) -> list[Stratum]:
     """Counts behind proportions of comparable groups, one stratum a metric."""
     strata: list[Stratum] = []
     for values in metrics:
-        able = [value for value in comparable(values) if value.value is not None]
-        strata.append(([round((v.value or 0.0) * v.n) for v in able], [v.n for v in able]))
+        able = [whole(value) for value in comparable(values) if value.value is not None]
+        strata.append(([successes for successes, _ in able], [trials for _, trials in able]))
     return strata
 
 
+def whole(value: GroupValue) -> tuple[int, int]:
+    """Successes and trials of a proportion; effective numbers are rounded (Rao and Scott's correction)."""
+    successes, trials = value.counts or ((value.value or 0.0) * value.n, value.n)
+    n = max(1, round(trials))
+    return min(n, round(successes)), n
+
+
 def explained(text: str, metrics: Sequence[Sequence[GroupValue]]) -> str:
-    """`text`, and which groups were left out of the comparison and why."""
-    left_out = {v.group: v.left_out for values in metrics for v in values if v.left_out is not None}
-    reasons = "; ".join(f"{group}: {reason}" for group, reason in left_out.items())
-    return f"{text} ({reasons})" if reasons else text
+    """`text`, and which groups were left out of the comparison and why: the largest `_NAMED` of them."""
+    left_out = {v.group: (v.n, v.left_out) for values in metrics for v in values if v.left_out is not None}
+    if not left_out:
+        return text
+    named = sorted(left_out, key=lambda group: -left_out[group][0])[:_NAMED]
+    reasons = [f"{group}: {left_out[group][1]}" for group in left_out if group in named]
+    if len(left_out) > len(named):
+        reasons.append(f"and {len(left_out) - len(named)} smaller groups")
+    return f"{text} ({'; '.join(reasons)})"

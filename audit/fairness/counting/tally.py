@@ -5,10 +5,15 @@ row a combination of groups × label × bin of the positive class's score. Rows 
 ledger or from files larger than memory (Polars streams them). Tallies of shards add. A missing value of an
 attribute is the level "unknown". Scores lie in [0, 1]; bin b of `BINS` holds b/BINS ≤ score < (b + 1)/BINS,
 and the last one also 1.
+
+Rows may have a `weight` (every count is then kept as n, Σw and Σw²) and a `cluster`, the person or document a
+row belongs to: its rows are no independent evidence, so that its counts are kept apart as well. Shards add
+exactly also where a cluster has rows in several of them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from raiaudit.audit.fairness.counting.cells import UNKNOWN, Axis, Cells
+from raiaudit.audit.fairness.counting.cells import UNKNOWN, Axis, Cells, require_size
+from raiaudit.audit.fairness.counting.clusters import Clusters, Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,14 +33,17 @@ BINS = 4096
 JOINED = " & "
 """Between the levels of an intersection: "Female & Black"."""
 
-_COUNTS = ("n",)
+_COUNTS = ("n", "weight", "squares")
+_N = pl.len().cast(pl.Int64).alias("n")
+_WEIGHTED = (_N, pl.col("weight").sum(), (pl.col("weight") ** 2).sum().alias("squares"))
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """`table` has the columns `attributes` (String), label, predicted (class indices) and n; without labels
     (a hiring tool's selections, say) label is null throughout. `scores`, None where the model gives none, has
-    `attributes`, label, bin and n.
+    `attributes`, label, bin and n. Both have weight (Σw) and squares (Σw²) where rows are weighted.
+    `clusters`, None where rows are independent, is `table` by cluster and bin (null without a score).
     """
 
     attributes: tuple[str, ...]
@@ -42,6 +51,7 @@ class Tally:
     positive: int | None
     table: pl.DataFrame
     scores: pl.DataFrame | None = None
+    clusters: pl.DataFrame | None = None
 
     @classmethod
     def of(
@@ -52,25 +62,38 @@ class Tally:
         classes: Sequence[str],
         positive: int | None,
     ) -> Tally:
-        """Count rows with the columns `attributes`, label, predicted and, if any, score (of `positive`)."""
+        """Count rows with the columns `attributes`, label, predicted and, if any, score (of `positive`),
+        weight and cluster.
+
+        Raises `ValueError` for weights that are negative, missing or no numbers and for missing clusters.
+        """
         lazy = rows.lazy()
         held = lazy.collect_schema().names()
-        levels = [pl.col(name).cast(pl.String).fill_null(UNKNOWN) for name in attributes]
-        whole = [pl.col("label").cast(pl.Int64), pl.col("predicted").cast(pl.Int64)]
-        counted = lazy.select(*levels, *whole).group_by(*attributes, "label", "predicted").agg(n=pl.len())
-        queries = [counted]
+        keys = [pl.col(name).cast(pl.String).fill_null(UNKNOWN) for name in attributes]
+        keys += [pl.col("label").cast(pl.Int64), pl.col("predicted").cast(pl.Int64)]
         if "score" in held:
-            binned = (pl.col("score").cast(pl.Float64) * BINS).floor().clip(0, BINS - 1).cast(pl.Int64)
-            scored = lazy.filter(pl.col("score").is_not_null()).select(*levels, whole[0], bin=binned)
-            queries.append(scored.group_by(*attributes, "label", "bin").agg(n=pl.len()))
-        table, *rest = pl.collect_all(queries, engine="streaming")
-        return cls(
-            tuple(attributes),
-            tuple(classes),
-            positive,
-            _ordered(table),
-            _ordered(rest[0]) if rest else None,
-        )
+            score = pl.col("score").cast(pl.Float64)
+            keys.append((score * BINS).floor().clip(0, BINS - 1).cast(pl.Int64).alias("bin"))
+        counts: tuple[pl.Expr, ...] = (_N,)
+        if "weight" in held:
+            weight = pl.col("weight").cast(pl.Float64)
+            # NaN survives every sum: one bad weight is found however many rows there are.
+            keys.append(pl.when(weight >= 0).then(weight).otherwise(math.nan).alias("weight"))
+            counts = _WEIGHTED
+        if "cluster" in held:
+            keys.append(pl.col("cluster").cast(pl.String))
+        coded = lazy.select(*keys)
+        queries = {"table": coded.group_by(*attributes, "label", "predicted").agg(*counts)}
+        if "score" in held:
+            scored = coded.filter(pl.col("bin").is_not_null())
+            queries["scores"] = scored.group_by(*attributes, "label", "bin").agg(*counts)
+        if "cluster" in held:
+            apart = ("bin", "cluster") if "score" in held else ("cluster",)
+            queries["clusters"] = coded.group_by(*attributes, "label", "predicted", *apart).agg(*counts)
+        collected = pl.collect_all(list(queries.values()), engine="streaming")
+        found = dict(zip(queries, map(_ordered, collected), strict=True))
+        _require_sound(found)
+        return cls(tuple(attributes), tuple(classes), positive, **found)
 
     @property
     def total(self) -> int:
@@ -82,16 +105,22 @@ class Tally:
         """Whether the examples have labels: rates that condition on them exist."""
         return self.table["label"].null_count() == 0
 
+    @property
+    def weighted(self) -> bool:
+        """Whether rows count by a weight."""
+        return "weight" in self.table.columns
+
     def __add__(self, other: Tally) -> Tally:
-        """The counts of both; attributes, classes and the positive class must be the same."""
+        """The counts of both; attributes, classes, the positive class and the columns must be the same."""
         ours, theirs = ((t.attributes, t.classes, t.positive) for t in (self, other))
-        if ours != theirs or (self.scores is None) != (other.scores is None):
-            raise ValueError("tallies of different attributes, classes or scores do not add")
-        scores = None
-        if self.scores is not None and other.scores is not None:
-            scores = _summed(pl.concat([self.scores, other.scores]))
-        table = _summed(pl.concat([self.table, other.table]))
-        return Tally(self.attributes, self.classes, self.positive, table, scores)
+        pairs = [(self.table, other.table), (self.scores, other.scores), (self.clusters, other.clusters)]
+        if ours != theirs or any(_columns(a) != _columns(b) for a, b in pairs):
+            raise ValueError(
+                "tallies do not add: their attributes, classes, scores, weights or clusters differ"
+            )
+        table, *rest = (None if a is None or b is None else _summed(pl.concat([a, b])) for a, b in pairs)
+        assert table is not None
+        return Tally(*ours, table, *rest)
 
     def cells(self, *attributes: str) -> Cells:
         """Counts with the axes group, label, predicted; of several attributes, the groups are intersections.
@@ -107,6 +136,15 @@ class Tally:
         """Counts with the axes group, predicted: what can be said without labels."""
         return _cube(self.table, attributes, [Axis("predicted", self.classes)])
 
+    def sample(self, *attributes: str) -> Sample:
+        """`cells`, or `selections` without labels, and what belongs together in them."""
+        cells = self.cells(*attributes) if self.labelled else self.selections(*attributes)
+        if self.clusters is None:
+            return Sample(cells, None)
+        groups = self.clusters.select(group=pl.concat_str(attributes, separator=JOINED))
+        rows = self.clusters.with_columns(groups["group"])
+        return Sample(cells, Clusters.of(rows, cells.axes))
+
     def histograms(self, *attributes: str) -> Cells:
         """Counts with the axes group, label, bin. Raises `ValueError` without scores or labels."""
         if self.scores is None or not self.labelled:
@@ -119,19 +157,39 @@ def _cube(table: pl.DataFrame, attributes: Sequence[str], axes: Sequence[Axis]) 
     """A dense margin; the axes after the first hold positions already."""
     groups = table.select(pl.concat_str(attributes, separator=JOINED))[attributes[0]]
     group = Axis.of("group", groups)
-    shape = (len(group.levels), *(len(axis.levels) for axis in axes))
+    shape = require_size((group, *axes))
     codes: list[NDArray[np.int64]] = [group.codes(groups), *(table[axis.name].to_numpy() for axis in axes)]
     flat_U = np.ravel_multi_index(tuple(codes), shape)
-    counts = np.bincount(flat_U, weights=table["n"].to_numpy(), minlength=int(np.prod(shape)))
-    return Cells((group, *axes), counts.astype(np.int64).reshape(shape))
+
+    def summed(name: str) -> NDArray[np.float64]:
+        flat = np.bincount(flat_U, weights=table[name].to_numpy(), minlength=math.prod(shape))
+        return flat.astype(np.float64).reshape(shape)
+
+    counts = summed("n").astype(np.int64)
+    if "weight" not in table.columns:
+        return Cells((group, *axes), counts)
+    return Cells((group, *axes), counts, summed("weight"), summed("squares"))
+
+
+def _columns(table: pl.DataFrame | None) -> list[str] | None:
+    return None if table is None else table.columns
+
+
+def _require_sound(tables: dict[str, pl.DataFrame]) -> None:
+    table, clusters = tables["table"], tables.get("clusters")
+    if "weight" in table.columns and not table["squares"].is_finite().all():
+        raise ValueError("a weight is a number of at least 0: some are negative, missing or infinite")
+    if clusters is not None and clusters["cluster"].null_count():
+        n = clusters.filter(pl.col("cluster").is_null())["n"].sum()
+        raise ValueError(f"{n} rows belong to no cluster: give each its own name if it stands alone")
 
 
 def _summed(table: pl.DataFrame) -> pl.DataFrame:
     keys = [name for name in table.columns if name not in _COUNTS]
-    return _ordered(table.group_by(*keys).agg(pl.col(*_COUNTS).sum()))
+    return _ordered(table.group_by(*keys).agg(pl.col(*(set(table.columns) - set(keys))).sum()))
 
 
 def _ordered(table: pl.DataFrame) -> pl.DataFrame:
     """In one order whatever the order of the rows was."""
     keys = [name for name in table.columns if name not in _COUNTS]
-    return table.with_columns(pl.col(*_COUNTS).cast(pl.Int64)).sort(keys)
+    return table.select(*keys, *(name for name in _COUNTS if name in table.columns)).sort(keys)
