@@ -1,13 +1,14 @@
 """The whole lattice of four attributes from a Parquet file of 10M predictions, beside group-bys.
 
-    python benchmarks/fairness_lattice.py [--rows 10000000] [--repeats 3] [--clock wall|cpu] [--scores] [--json]
+    python benchmarks/fairness_lattice.py [--rows 10000000] [--repeats 3] [--clock wall|cpu] [--scores]
+        [--peers polars pandas fairlearn] [--json]
 
 Ours goes from the file to findings: counting, 1,133 subgroups × 6 metrics compared in two halves, tests,
 correction, attribution and the table. The peers only make point estimates. `polars` and `pandas` group the
 rows by each of the 15 sets of attributes once and count all outcomes in one go, which is what a competent
-analyst would write. fairlearn's MetricFrame does the 15 sets once on 20,000 of the rows, not extrapolated: most
-of its time goes into the number of groups. Each contestant runs in a process of its own, whose peak memory is
-reported; reading the file counts, imports do not. `--clock cpu` counts what all its threads computed.
+analyst would write. fairlearn's MetricFrame does the 15 sets once on 20,000 of the rows, not extrapolated:
+most of its time goes into the number of groups. Each contestant runs in a process of its own, whose peak
+memory is reported; reading the file counts, imports do not. `--clock cpu` counts what all threads computed.
 Wanted: ≤ 5 s and ≤ 1.5 GB. The file is written to a temporary folder and deleted.
 """
 
@@ -150,6 +151,9 @@ def peak() -> float:
     return int(line.split()[1]) / 1e6
 
 
+PEERS = [name for name in CONTESTANTS if name != "ours"]
+
+
 def measured(name: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """One contestant in a process of its own; `gigabytes` is its peak resident memory."""
     options = ["--one", name, "--file", str(path), "--seed", str(arguments.seed), "--clock", arguments.clock]
@@ -167,6 +171,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--scores", action="store_true", help="the file has scores, and they are binned")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -180,7 +185,8 @@ def main() -> None:
     # Imports torch, which a measured process must not hold.
     from common import report
 
-    able = {name: need for name, (_, need) in CONTESTANTS.items() if importlib.util.find_spec(need)}
+    asked = ["ours", *arguments.peers]
+    able = [name for name in asked if importlib.util.find_spec(CONTESTANTS[name][1])]
     quick = [name for name in able if name != "fairlearn"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
@@ -199,7 +205,7 @@ def main() -> None:
         seconds,
         libraries=("raiaudit", "polars", "pandas", "fairlearn", "numpy"),
         seed=arguments.seed,
-        missing=[name for name in CONTESTANTS if name not in able],
+        missing=[name for name in asked if name not in able],
         as_json=arguments.json,
         rows=arguments.rows,
         file_megabytes=round(megabytes),

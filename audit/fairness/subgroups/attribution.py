@@ -97,7 +97,7 @@ class Explainer:
         return float(log_ndtr(-(beyond - 0.5) / np.sqrt(variance)))
 
     def closest(self, candidate: Candidate, others: Sequence[int]) -> int:
-        """The one that shares most with it (an ancestor shares all, a parent is the closest), or the first."""
+        """The one that shares most with it (an ancestor shares all; the smallest wins), or the first."""
         n_C, inside_C = self.counts_C.trials, self.lattice.members(candidate.subgroup)
 
         def likeness(other: int) -> tuple[int, int]:
