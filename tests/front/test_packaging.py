@@ -6,8 +6,8 @@ import ast
 import importlib
 import json
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
