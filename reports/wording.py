@@ -120,6 +120,7 @@ _CHECKS = {
     "fairness.profiles": "Rules and laws on fairness",
     "fairness.counterfactual": "Counterfactual tests",
     "explanations.attribution": "Explanations",
+    "explanations.stability": "Explanations under attack",
     "reliability.calibration": "Calibration",
 }
 
