@@ -4,7 +4,8 @@ A. Ghorbani, A. Abid, J. Zou, arXiv:1710.10547, top-k attack: sign ascent, withi
 share of the map that lies on the features most relevant before; a step that changes the predicted class is
 not taken, and the next one is half as long. The slope is that of the model with softplus for ReLU
 (smooth.py); labels and maps of every step are those of the model itself, and the step whose map kept the
-fewest of the most relevant features is the one returned. The first try starts at the input, the others at random.
+fewest of the most relevant features is the one returned. The first try starts at the input, the others at
+random.
 
 Shapes: B examples, F features; top_BF the most relevant features before, bool; x B×….
 """

@@ -2,7 +2,8 @@
 
 Images: the ball cut by the box of valid values. Tables: every column moves by at most eps of its range, as
 the schema allows; immutable columns and categories stay, integers stay whole. A search keeps a `relaxed`
-point, which may have fractions of an integer; `settled` is the valid input near it that the model is asked about.
+point, which may have fractions of an integer; `settled` is the valid input near it that the model is asked
+about.
 
 Shapes: x B×…; ids_B int64 name the examples (random numbers are keyed by them); draw numbers the draws.
 """

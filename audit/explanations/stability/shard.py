@@ -66,7 +66,7 @@ class _Shard:
     top: int
 
     @property
-    def rows_B(self) -> Tensor:
+    def everyone(self) -> Tensor:
         return torch.arange(len(self.target_B), device=self.target_B.device)
 
     def at(self, attack: str, method: Method | None = None) -> str:
@@ -145,7 +145,7 @@ def _noisy(shard: _Shard) -> list[tuple[Tensor, Array]]:
         signs = random_signs(x0, shard.ids_B, seed=shard.subject.seed, stream="map noise", draw=draw)
         whole_B = torch.ones(len(x0), device=x0.device)
         x = shard.near.settled(shard.near.moved(x0, signs, whole_B, x0), x0)
-        same_B = (labels_of(shard.view, x, shard.rows_B) == shard.target_B).cpu().numpy()
+        same_B = (labels_of(shard.view, x, shard.everyone) == shard.target_B).cpu().numpy()
         found.append((x, np.where(same_B, 1.0, np.nan)))
     return found
 
@@ -154,7 +154,7 @@ def _answers(shard: _Shard, noisy: list[tuple[Tensor, Array]], climbed: Tensor) 
     """What the moves did to the answer. Examples the model had wrong before are not attacked: null."""
     kept_DB = np.isfinite([kept_B for _, kept_B in noisy])
     right_B = (shard.target_B == shard.label_B).cpu().numpy()
-    changed_B = (labels_of(shard.view, climbed, shard.rows_B) != shard.label_B).cpu().numpy()
+    changed_B = (labels_of(shard.view, climbed, shard.everyone) != shard.label_B).cpu().numpy()
     broken = [bool(changed) if right else None for right, changed in zip(right_B, changed_B, strict=True)]
     return {
         f"{shard.at('noise')}.label_kept": kept_DB.mean(axis=0),
@@ -189,7 +189,7 @@ def _over(reduce: Any, values_DB: Array) -> Array:
 
 def _under_pgd(shard: _Shard, method: Method, clean_BF: Array, climbed: Tensor) -> dict[str, Any]:
     """Each input explains its own answer."""
-    answer_B = labels_of(shard.view, climbed, shard.rows_B)
+    answer_B = labels_of(shard.view, climbed, shard.everyone)
     map_BF = shard.map_of(method, climbed, answer_B)
     right_B = np.where((shard.target_B == shard.label_B).cpu().numpy(), 1.0, np.nan)
     found = shard.compared(shard.at("pgd", method), clean_BF, map_BF)
@@ -222,7 +222,7 @@ def _under_attack(shard: _Shard, method: Method, clean_BF: Array) -> tuple[Tenso
         best_BF = np.where(further_B[:, None], map_BF, best_BF)
         overlap_B = np.minimum(found_B, overlap_B)
         dead_B &= moved.no_gradient_B.cpu().numpy()
-    kept_B = (labels_of(shard.view, best, shard.rows_B) == shard.target_B).cpu().numpy()
+    kept_B = (labels_of(shard.view, best, shard.everyone) == shard.target_B).cpu().numpy()
     columns: dict[str, Any] = dict(shard.compared(at, clean_BF, best_BF))
     columns[f"{at}.label_kept"] = kept_B
     columns[f"{at}.no_gradient"] = dead_B

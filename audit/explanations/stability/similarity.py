@@ -39,14 +39,16 @@ def rank_correlation(before_BF: Maps, after_BF: Maps) -> Maps:
     ranks = [rankdata(maps, axis=1) for maps in (before_BF, after_BF)]
     a, b = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), spread, out=np.full(len(a), np.nan), where=spread > 0)
+    found: Maps = np.divide((a * b).sum(axis=1), spread, out=np.full(len(a), np.nan), where=spread > 0)
+    return found
 
 
 def relative_change(before_BF: Maps, after_BF: Maps) -> Maps:
     """‖after − before‖₂ / ‖before‖₂; NaN where the map before is zero."""
     size = np.linalg.norm(before_BF, axis=1)
     change = np.linalg.norm(after_BF - before_BF, axis=1)
-    return np.divide(change, size, out=np.full(len(size), np.nan), where=size > 0)
+    found: Maps = np.divide(change, size, out=np.full(len(size), np.nan), where=size > 0)
+    return found
 
 
 def centre_shift(before_BF: Maps, after_BF: Maps, sides: tuple[int, int]) -> Maps:
@@ -58,4 +60,6 @@ def _centre(maps_BF: Maps, sides: tuple[int, int]) -> Maps:
     at_F2 = np.stack(np.meshgrid(*map(np.arange, sides), indexing="ij"), axis=-1).reshape(-1, 2)
     weight_BF = np.abs(maps_BF)
     total = weight_BF.sum(axis=1, keepdims=True)
-    return np.divide(weight_BF @ at_F2, total, out=np.full((len(total), 2), np.nan), where=total > 0)
+    out_B2 = np.full((len(total), 2), np.nan)
+    found: Maps = np.divide(weight_BF @ at_F2, total, out=out_B2, where=total > 0)
+    return found

@@ -3,7 +3,8 @@
 A network of ReLUs is linear in pieces: its gradient does not change within a piece, so the derivative of a
 gradient map is zero almost everywhere and an attack on the map finds no way. With softplus
 log(1 + exp(βx)) / β in their place (A.-K. Dombrowski et al., arXiv:1906.07983) the map bends, and as β → ∞
-the network is the original. Only the attack's gradient is taken here; what it finds is judged on the model itself.
+the network is the original. Only the attack's gradient is taken here; what it finds is judged on the model
+itself.
 
 The replacement happens where a ReLU is called, so that the model is neither copied nor changed. Other kinks
 (max-pooling, leaky ReLU) stay as they are. Attention is computed by the one kernel with second derivatives.
@@ -30,7 +31,7 @@ _RELUS: frozenset[Callable[..., Any]] = frozenset(
 
 class _Softplus(TorchFunctionMode):
     def __init__(self, beta: float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own gap
+        super().__init__()
         self.beta = beta
 
     def __torch_function__(

@@ -1,9 +1,10 @@
 """Stability of explanations: does the map stay where it is when the answer does?
 
-Each audited example's map is compared with the map after three kinds of small change, at each radius eps in L∞:
-`noise`, every value moved by ±eps at random; `ghorbani`, the attack on the map that keeps the predicted class
-(arXiv:1710.10547, attack.py); `pgd`, an attack on the answer, of the examples the model gets right. The first
-two explain the class predicted before, which is still predicted; under `pgd` each input explains its own answer.
+Each audited example's map is compared with the map after three kinds of small change, at each radius eps in
+L∞: `noise`, every value moved by ±eps at random; `ghorbani`, the attack on the map that keeps the predicted
+class (arXiv:1710.10547, attack.py); `pgd`, an attack on the answer, of the examples the model gets right. The
+first two explain the class predicted before, which is still predicted; under `pgd` each input explains its
+own answer.
 
 Ledger columns, one set per `<at>` = `<attack>-<eps>-<method>`: `stability.<at>.overlap` (share of the most
 relevant features that stay so), `.correlation` (Spearman), `.centre_shift` (pixels; images alone); of noise
@@ -54,7 +55,7 @@ class StabilityConfig(CheckConfig):
     top: int | None = Field(
         default=None, ge=1, description="most relevant features compared; default: a tenth, at least 3"
     )
-    beta: float = Field(default=10, gt=0, description="of the softplus that lends a ReLU its curvature")
+    beta: float = Field(default=20, gt=0, description="of the softplus that lends a ReLU its curvature")
     nodes: int = Field(default=8, ge=1, description="of integrated gradients inside the attack")
     baseline: Baseline = Field(default="mean", description="mean training input, or zeros")
     columns: tuple[str, ...] | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -133,9 +133,7 @@ def _of_method(means: _Means, method: str, eps: float) -> list[Measurement]:
     lowest: dict[str, Scalar] = {"method": method, "attack": "noise_lowest", "eps": eps}
     found += [
         means.of("topk_overlap", [f"{noisy}.lowest"], lowest, "higher", "yeh2019"),
-        means.of(
-            "max_sensitivity", [f"{noisy}.sensitivity"], of_noise, "lower", "yeh2019", unit="of the map"
-        ),
+        means.of("max_sensitivity", [f"{noisy}.sensitivity"], of_noise, "lower", "yeh2019", unit="norms"),
         means.of(
             "overlap_beyond_noise",
             [f"{noisy}.overlap", f"{attacked}.overlap"],
@@ -167,7 +165,7 @@ def _note(ledger: LedgerReader, column: str, method: str) -> str | None:
     dead = ledger.scan(column).drop_nulls().collect()[column]
     if dead.any():
         notes.append(
-            f"the map had no slope for {int(dead.sum())} of {len(dead)} examples: there only random starts were tried"
+            f"the map had no slope for {int(dead.sum())} of {len(dead)} examples: only random starts were tried"
         )
     if (climbed := surrogate_of(method)) != method:
         notes.append(f"attacked through the {climbed.replace('_', ' ')} map; its own may be easier to move")
@@ -185,7 +183,7 @@ def by_group(
     minimum: int,
     permutations: int,
 ) -> list[Measurement]:
-    """Overlap under the attack by group of every group column: means, gaps, the widest gap, a permutation test.
+    """Overlap under the attack by group of every group column: means, gaps and a permutation test.
 
     The p-values are adjusted for all columns and methods (Benjamini and Hochberg).
     """
@@ -201,9 +199,7 @@ def by_group(
             report = Reporter(
                 check=check,
                 attribute=attribute,
-                reference=max(
-                    sorted(sizes), key=lambda name: (name != UNKNOWN, sizes[name]), default=UNKNOWN
-                ),
+                reference=_largest(sizes),
                 confidence=0.95,
                 seed=subject.seed,
                 draws=permutations,
@@ -214,6 +210,10 @@ def by_group(
             quantity = Quantity((column,), "higher")
             found += mean_by_group(report, "topk_overlap", level, values_N, quantity, minimum)
     return _adjusted([_beside(measurement) for measurement in found])
+
+
+def _largest(sizes: Mapping[str, int]) -> str:
+    return max(sorted(sizes), key=lambda level: (level != UNKNOWN, sizes[level]), default=UNKNOWN)
 
 
 def _beside(measurement: Measurement) -> Measurement:
