@@ -113,7 +113,8 @@ def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
         )
         noisy = _noisy(shard)
         climbed = climb(view, shard.label_B, shard.near, steps=task.config["steps"])
-        columns, kept = _answers(shard, noisy, climbed), task.params["maps"]
+        columns = _answers(shard, noisy, climbed)
+        keep, kept = task.params["keep"], task.params["maps"]
         for name in task.config["methods"]:
             method = find_method(name)
             clean_BF = shard.map_of(method, view.x, shard.target_B)
@@ -121,11 +122,11 @@ def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
             columns |= _under_pgd(shard, method, clean_BF, climbed)
             attacked, attacked_BF, found = _under_attack(shard, method, clean_BF)
             columns |= found
-            if kept:
+            if keep:
                 columns[f"stability.{name}.map"] = _first(clean_BF, kept)
                 columns[f"stability.{name}.attacked"] = _first(attacked.cpu().numpy(), kept)
                 columns[f"stability.{name}.attacked_map"] = _first(attacked_BF, kept)
-        if kept:
+        if keep:
             columns |= _shown(shard, kept)
     series = {
         name: pl.Series(values).fill_nan(None) if _is_float(values) else values

@@ -165,7 +165,7 @@ def _note(ledger: LedgerReader, column: str, method: str) -> str | None:
     dead = ledger.scan(column).drop_nulls().collect()[column]
     if dead.any():
         notes.append(
-            f"the map had no slope for {int(dead.sum())} of {len(dead)} examples: only random starts were tried"
+            f"no slope of the map at {int(dead.sum())} of {len(dead)} examples: only random starts there"
         )
     if (climbed := surrogate_of(method)) != method:
         notes.append(f"attacked through the {climbed.replace('_', ' ')} map; its own may be easier to move")
