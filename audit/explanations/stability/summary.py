@@ -27,7 +27,7 @@ Better = Literal["higher", "lower", "neither"]
 
 _METRICS: tuple[tuple[str, str, Better, str], ...] = (
     ("topk_overlap", "overlap", "higher", ""),
-    ("map_correlation", "correlation", "higher", "correlation"),
+    ("map_correlation", "correlation", "higher", ""),
     ("centre_shift", "centre_shift", "lower", "pixels"),
 )
 _PAPERS = {"noise": "yeh2019", "ghorbani": "ghorbani2019", "pgd": "madry2018"}
@@ -133,7 +133,14 @@ def _of_method(means: _Means, method: str, eps: float) -> list[Measurement]:
     lowest: dict[str, Scalar] = {"method": method, "attack": "noise_lowest", "eps": eps}
     found += [
         means.of("topk_overlap", [f"{noisy}.lowest"], lowest, "higher", "yeh2019"),
-        means.of("max_sensitivity", [f"{noisy}.sensitivity"], of_noise, "lower", "yeh2019", unit="norms"),
+        means.of(
+            "max_sensitivity",
+            [f"{noisy}.sensitivity"],
+            of_noise,
+            "lower",
+            "yeh2019",
+            unit="of the map's norm",
+        ),
         means.of(
             "overlap_beyond_noise",
             [f"{noisy}.overlap", f"{attacked}.overlap"],
