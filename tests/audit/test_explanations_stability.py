@@ -259,6 +259,33 @@ def test_a_gelu_transformer_is_attacked_as_it_is(make_subject: Any) -> None:
     assert frame["stability.ghorbani-0.05-saliency.overlap"].to_numpy().mean() < 0.95
 
 
+class Once(torch.autograd.Function):
+    """Squares, and forgets how its gradient came about."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        slope: Tensor = 2 * x * grad
+        return slope
+
+
+def test_a_model_that_cannot_be_differentiated_twice_says_so(make_subject: Any) -> None:
+    def squared(flat: Tensor) -> Tensor:
+        once: Any = Once.apply
+        squares: Tensor = once(flat).sum(1) ** 2
+        return squares
+
+    subject = make_subject(Net(score(squared)), data(images(4)))
+    with pytest.raises(CapabilityError, match="differentiated twice"):
+        rows(subject, config(examples=4))
+
+
 @pytest.mark.parametrize("name", ["saliency", "input_x_gradient", "integrated_gradients"])
 def test_what_is_climbed_is_the_catalogues_map(name: str) -> None:
     from raiaudit.audit.explanations.methods import find_method

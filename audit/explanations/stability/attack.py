@@ -21,6 +21,7 @@ from torch import Tensor
 from raiaudit.attacks.evasion.engine.balls import per_row
 from raiaudit.audit.explanations.stability.neighbours import random_signs
 from raiaudit.audit.explanations.stability.smooth import softened
+from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
     from raiaudit.audit.explanations.methods.views import View
@@ -104,13 +105,23 @@ class MapAttack:
     def _slope(
         self, view: View, x: Tensor, rows_R: Tensor, target_R: Tensor, top_RF: Tensor, importance: InnerMap
     ) -> Tensor:
-        """Where relevance leaves the features that had it."""
+        """Where relevance leaves the features that had it.
+
+        Raises `CapabilityError` for a model with an operation that can be differentiated only once.
+        """
         point = x.detach().requires_grad_()
         with torch.enable_grad(), softened(self.beta):
             share = _share(importance(view, point, rows_R, target_R, True), top_RF).sum()
             if not share.requires_grad:  # the map of a linear model is a constant
                 return torch.zeros_like(x)
-            (slope,) = torch.autograd.grad(-share, point, allow_unused=True, materialize_grads=True)
+            try:
+                (slope,) = torch.autograd.grad(-share, point, allow_unused=True, materialize_grads=True)
+            except RuntimeError as error:
+                raise CapabilityError(
+                    f"the model cannot be differentiated twice ({str(error).splitlines()[0]})",
+                    where="the attack on the map",
+                    remedy="leave explanations.stability out for this model",
+                ) from error
         return slope
 
     def _kept(

@@ -171,9 +171,8 @@ def _note(ledger: LedgerReader, column: str, method: str) -> str | None:
     notes = []
     dead = ledger.scan(column).drop_nulls().collect()[column]
     if dead.any():
-        notes.append(
-            f"no slope of the map at {int(dead.sum())} of {len(dead)} examples: only random starts there"
-        )
+        here = f"{int(dead.sum())} of {len(dead)} examples"
+        notes.append(f"no slope of the map at {here}: the attack had no direction there")
     if (climbed := surrogate_of(method)) != method:
         notes.append(f"attacked through the {climbed.replace('_', ' ')} map; its own may be easier to move")
     return "; ".join(notes) or None
