@@ -115,7 +115,7 @@ class MapAttack:
             if not share.requires_grad:  # the map of a linear model is a constant
                 return torch.zeros_like(x)
             try:
-                (slope,) = torch.autograd.grad(-share, point, allow_unused=True, materialize_grads=True)
+                (slope,) = torch.autograd.grad(-share, point)
             except RuntimeError as error:
                 raise CapabilityError(
                     f"the model cannot be differentiated twice ({str(error).splitlines()[0]})",
