@@ -30,7 +30,7 @@ _METRICS: tuple[tuple[str, str, Better, str], ...] = (
     ("map_correlation", "correlation", "higher", ""),
     ("centre_shift", "centre_shift", "lower", "pixels"),
 )
-_PAPERS = {"noise": "yeh2019", "ghorbani": "ghorbani2019", "pgd": "madry2018"}
+_PAPERS = {"noise": "ghorbani2019", "ghorbani": "ghorbani2019", "pgd": "madry2018"}
 
 
 class _Means:
@@ -106,64 +106,64 @@ class _Means:
 def overall(
     check: str, ledger: LedgerReader, methods: Sequence[str], radii: Sequence[float], *, seed: int
 ) -> list[Measurement]:
-    """Every method under every attack at every radius, `where` = {method, attack, eps, …}."""
+    """Overlaps and kept labels at every radius, the rest at the largest; `where` = {method, attack, eps}."""
     means, found = _Means(check, ledger, seed), []
     for eps in radii:
-        noise = f"stability.noise-{eps:g}"
-        at: dict[str, Scalar] = {"attack": "noise", "eps": eps}
-        found.append(means.of("label_kept_share", [f"{noise}.label_kept"], at, "higher", "yeh2019"))
         for method in methods:
-            found += _of_method(means, method, eps)
+            found += _overlaps(means, method, eps)
+        kept = f"stability.noise-{eps:g}.label_kept"
+        found.append(
+            means.of("label_kept_share", [kept], {"attack": "noise", "eps": eps}, "higher", "yeh2019")
+        )
+    for method in methods:
+        found += _details(means, method, radii[-1])
     return found
 
 
-def _of_method(means: _Means, method: str, eps: float) -> list[Measurement]:
-    found: list[Measurement] = []
+def _where(method: str, attack: str, eps: float, **more: Scalar) -> dict[str, Scalar]:
+    return {"method": method, "attack": attack, "eps": eps, **more}
+
+
+def _overlaps(means: _Means, method: str, eps: float) -> list[Measurement]:
+    """Under the attack on the map, under noise, and what lies between them."""
     attacked, noisy = (f"stability.{attack}-{eps:g}-{method}" for attack in ("ghorbani", "noise"))
-    note = _note(means.ledger, f"{attacked}.no_gradient", method)
-    for attack in ("ghorbani", "noise"):
-        where: dict[str, Scalar] = {"method": method, "attack": attack, "eps": eps}
-        at, reason = f"stability.{attack}-{eps:g}-{method}", note if attack == "ghorbani" else None
-        for metric, column, better, unit in _metrics(means, at):
-            paper = _PAPERS[attack]
-            found.append(means.of(metric, [f"{at}.{column}"], where, better, paper, unit=unit, reason=reason))
-    here: dict[str, Scalar] = {"method": method, "eps": eps}
-    of_noise: dict[str, Scalar] = {"method": method, "attack": "noise", "eps": eps}
-    of_attack: dict[str, Scalar] = {"method": method, "attack": "ghorbani", "eps": eps}
-    lowest: dict[str, Scalar] = {"method": method, "attack": "noise_lowest", "eps": eps}
-    found += [
-        means.of("topk_overlap", [f"{noisy}.lowest"], lowest, "higher", "yeh2019"),
-        means.of(
-            "max_sensitivity",
-            [f"{noisy}.sensitivity"],
-            of_noise,
-            "lower",
-            "yeh2019",
-            unit="of the map's norm",
-        ),
-        means.of(
-            "overlap_beyond_noise",
-            [f"{noisy}.overlap", f"{attacked}.overlap"],
-            here,
-            "lower",
-            "ghorbani2019",
-            reason=note,
-        ),
-        means.share("label_kept_share", f"{attacked}.label_kept", of_attack, "higher", "ghorbani2019"),
+    after, at_random = f"{attacked}.overlap", f"{noisy}.overlap"
+    by_attack, by_noise = _where(method, "ghorbani", eps), _where(method, "noise", eps)
+    beyond: dict[str, Scalar] = {"method": method, "eps": eps}
+    paper, note = "ghorbani2019", _note(means.ledger, f"{attacked}.no_gradient", method)
+    return [
+        means.of("topk_overlap", [after], by_attack, "higher", paper, reason=note),
+        means.of("topk_overlap", [at_random], by_noise, "higher", paper),
+        means.of("overlap_beyond_noise", [at_random, after], beyond, "lower", paper, reason=note),
+        means.share("label_kept_share", f"{attacked}.label_kept", by_attack, "higher", paper),
     ]
-    broken = f"stability.pgd-{eps:g}.broken"
-    for outcome, value in (("broken", True), ("held", False)):
-        where = {"method": method, "attack": "pgd", "eps": eps, "outcome": outcome}
-        at = f"stability.pgd-{eps:g}-{method}"
-        found += [
-            means.of(metric, [f"{at}.{column}"], where, better, "madry2018", unit=unit, among=(broken, value))
-            for metric, column, better, unit in _metrics(means, at)
-        ]
+
+
+def _details(means: _Means, method: str, eps: float) -> list[Measurement]:
+    """The worst of the noise, order and place of the maps, and adversarial inputs."""
+    noisy, broken = f"stability.noise-{eps:g}-{method}", f"stability.pgd-{eps:g}.broken"
+    lowest, by_noise = _where(method, "noise_lowest", eps), _where(method, "noise", eps)
+    unit = "of the map's norm"
+    found = [
+        means.of("topk_overlap", [f"{noisy}.lowest"], lowest, "higher", "yeh2019"),
+        means.of("max_sensitivity", [f"{noisy}.sensitivity"], by_noise, "lower", "yeh2019", unit=unit),
+    ]
+    for attack, among in (
+        ("ghorbani", None),
+        ("noise", None),
+        ("pgd", (broken, True)),
+        ("pgd", (broken, False)),
+    ):
+        at, paper = f"stability.{attack}-{eps:g}-{method}", _PAPERS[attack]
+        outcome: dict[str, Scalar] = {"outcome": "broken" if among[1] else "held"} if among else {}
+        for metric, column, better, unit in _METRICS:
+            measured = among is None and metric == "topk_overlap"  # already, at every radius
+            if f"{at}.{column}" in means.held and not measured:
+                where = _where(method, attack, eps, **outcome)
+                found.append(
+                    means.of(metric, [f"{at}.{column}"], where, better, paper, unit=unit, among=among)
+                )
     return found
-
-
-def _metrics(means: _Means, at: str) -> list[tuple[str, str, Better, str]]:
-    return [each for each in _METRICS if f"{at}.{each[1]}" in means.held]
 
 
 def _note(ledger: LedgerReader, column: str, method: str) -> str | None:
