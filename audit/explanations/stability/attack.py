@@ -4,22 +4,25 @@ A. Ghorbani, A. Abid, J. Zou, arXiv:1710.10547, top-k attack: sign ascent, withi
 share of the map that lies on the features most relevant before; a step that changes the predicted class is
 not taken, and the next one is half as long. The slope is that of the model with softplus for ReLU
 (smooth.py); labels and maps of every step are those of the model itself, and the step whose map kept the
-fewest of the most relevant features is the one returned. The first try starts at the input, the others at
-random.
+fewest of the most relevant features is the one returned.
+
+Two aims: `mass`, the paper's, and `edge`, which pushes features over the edge between the most relevant and
+the rest: Σ over the former of σ((|m| − edge) / (edge / 10)). The first moves maps over many pixels, the
+second maps over few columns, where a share may fall without any feature changing its place.
 
 Shapes: B examples, F features; top_BF the most relevant features before, bool; x B×….
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion.engine.balls import per_row
-from raiaudit.audit.explanations.stability.neighbours import random_signs
 from raiaudit.audit.explanations.stability.smooth import softened
 from raiaudit.errors import CapabilityError
 
@@ -28,9 +31,12 @@ if TYPE_CHECKING:
     from raiaudit.audit.explanations.stability.maps import InnerMap
     from raiaudit.audit.explanations.stability.neighbours import Neighbours
 
-__all__ = ["MapAttack", "Moved", "climb", "labels_of", "top_features"]
+__all__ = ["Aim", "MapAttack", "Moved", "climb", "labels_of", "top_features"]
+
+Aim = Literal["mass", "edge"]
 
 _CHUNK = 64
+_SHARPNESS = 0.1  # of the edge, in units of it
 _REACH = 2.5  # all steps together, in units of eps: from anywhere in the ball to anywhere
 
 
@@ -50,7 +56,7 @@ class MapAttack:
 
     steps: int
     beta: float
-    seed: int
+    aim: Aim = "mass"
 
     def __call__(
         self,
@@ -58,14 +64,13 @@ class MapAttack:
         target_B: Tensor,
         top_BF: Tensor,
         near: Neighbours,
-        ids_B: Tensor,
+        start: Tensor,
         *,
         importance: InnerMap,
-        attempt: int,
     ) -> Moved:
-        """One try for every input of the view; `attempt` 0 starts at the input."""
+        """One try for every input of the view from `start` B×…: inputs of the ball that keep the label."""
         parts = [
-            self._some(view, rows, target_B[rows], top_BF[rows], near, ids_B[rows], importance, attempt)
+            self._some(view, rows, target_B[rows], top_BF[rows], near, start[rows], importance)
             for rows in torch.split(torch.arange(len(target_B), device=target_B.device), _CHUNK)
         ]
         return Moved(torch.cat([part.x for part in parts]), torch.cat([part.no_gradient_B for part in parts]))
@@ -77,16 +82,11 @@ class MapAttack:
         target_R: Tensor,
         top_RF: Tensor,
         near: Neighbours,
-        ids_R: Tensor,
+        start: Tensor,
         importance: InnerMap,
-        attempt: int,
     ) -> Moved:
-        x0 = view.x[rows_R]
-        whole = torch.ones(len(x0), device=x0.device)
-        relaxed, x, length_R = x0, x0, whole * _REACH / self.steps
-        if attempt:
-            signs = random_signs(x0, ids_R, seed=self.seed, stream="map attack", draw=attempt)
-            relaxed, x, _ = _taken(view, rows_R, target_R, near, x0, (x0, x0), signs, whole)
+        x0, relaxed, x = view.x[rows_R], start, start
+        length_R = torch.full((len(x0),), _REACH / self.steps, device=x0.device)
         best, least_R = x0, top_RF.sum(1) + 1.0
         dead_R = torch.ones(len(x0), dtype=torch.bool, device=x0.device)
         for step in range(self.steps + 1):
@@ -111,11 +111,12 @@ class MapAttack:
         """
         point = x.detach().requires_grad_()
         with torch.enable_grad(), softened(self.beta):
-            share = _share(importance(view, point, rows_R, target_R, True), top_RF).sum()
-            if not share.requires_grad:  # the map of a linear model is a constant
+            scores_RF = importance(view, point, rows_R, target_R, True)
+            left = _AIMS[self.aim](scores_RF, top_RF).sum()
+            if not left.requires_grad:  # the map of a linear model is a constant
                 return torch.zeros_like(x)
             try:
-                (slope,) = torch.autograd.grad(-share, point)
+                (slope,) = torch.autograd.grad(-left, point)
             except RuntimeError as error:
                 raise CapabilityError(
                     f"the model cannot be differentiated twice ({str(error).splitlines()[0]})",
@@ -132,12 +133,25 @@ class MapAttack:
         with torch.enable_grad():
             scores_RF = importance(view, point, rows_R, target_R, False).detach()
         still_RF = top_features(scores_RF, int(top_RF[0].sum())) & top_RF
-        return still_RF.sum(1) + _share(scores_RF, top_RF)
+        return still_RF.sum(1) + _mass(scores_RF, top_RF)
 
 
-def _share(scores_RF: Tensor, top_RF: Tensor) -> Tensor:
+def _mass(scores_RF: Tensor, top_RF: Tensor) -> Tensor:
+    """The share of the map that lies on the features, in [0, 1]."""
     size_RF = scores_RF.abs()
     return (size_RF * top_RF).sum(1) / size_RF.sum(1).clamp_min(torch.finfo(size_RF.dtype).tiny)
+
+
+def _edge(scores_RF: Tensor, top_RF: Tensor) -> Tensor:
+    """A smooth count of the features above the edge; the edge moves with the map."""
+    size_RF, count = scores_RF.abs(), int(top_RF[0].sum())
+    ranked_RF = size_RF.sort(1, descending=True).values
+    edge_R1 = ranked_RF[:, count - 1 : count + 1].mean(1, keepdim=True)
+    width_R1 = (edge_R1 * _SHARPNESS).clamp_min(torch.finfo(size_RF.dtype).tiny)
+    return (torch.sigmoid((size_RF - edge_R1) / width_R1) * top_RF).sum(1)
+
+
+_AIMS: dict[Aim, Callable[[Tensor, Tensor], Tensor]] = {"mass": _mass, "edge": _edge}
 
 
 def _taken(

@@ -13,10 +13,11 @@ import polars as pl
 import torch
 
 from raiaudit.attacks.evasion.base import prepared
+from raiaudit.attacks.evasion.engine.balls import per_row
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.explanations.methods.views import view_of
-from raiaudit.audit.explanations.stability.attack import MapAttack, climb, labels_of
+from raiaudit.audit.explanations.stability.attack import Aim, MapAttack, climb, labels_of
 from raiaudit.audit.explanations.stability.maps import inner_map
 from raiaudit.audit.explanations.stability.neighbours import neighbours_of, random_signs
 from raiaudit.audit.explanations.stability.similarity import (
@@ -118,9 +119,10 @@ def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
         for name in task.config["methods"]:
             method = find_method(name)
             clean_BF = shard.map_of(method, view.x, shard.target_B)
-            columns |= _under_noise(shard, method, clean_BF, noisy)
-            columns |= _under_pgd(shard, method, clean_BF, climbed)
-            attacked, attacked_BF, found = _under_attack(shard, method, clean_BF)
+            under_noise, overlap_DB = _under_noise(shard, method, clean_BF, noisy)
+            columns |= under_noise | _under_pgd(shard, method, clean_BF, climbed)
+            starts = _starts(shard, [x for x, _ in noisy], overlap_DB)
+            attacked, attacked_BF, found = _under_attack(shard, method, clean_BF, starts)
             columns |= found
             if keep:
                 columns[f"stability.{name}.map"] = _first(clean_BF, kept)
@@ -165,7 +167,8 @@ def _answers(shard: _Shard, noisy: list[tuple[Tensor, Array]], climbed: Tensor) 
 
 def _under_noise(
     shard: _Shard, method: Method, clean_BF: Array, noisy: list[tuple[Tensor, Array]]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Array]:
+    """The columns, and the overlap of each draw (NaN where it changed the label)."""
     at = shard.at("noise", method)
     draws: list[dict[str, Array]] = []
     for x, kept_B in noisy:
@@ -177,7 +180,7 @@ def _under_noise(
     columns = {name: _over(np.nanmean, values) for name, values in stacked.items()}
     columns[f"{at}.lowest"] = _over(np.nanmin, stacked[f"{at}.overlap"])
     columns[f"{at}.sensitivity"] = _over(np.nanmax, stacked[f"{at}.sensitivity"])
-    return columns
+    return columns, stacked[f"{at}.overlap"]
 
 
 def _over(reduce: Any, values_DB: Array) -> Array:
@@ -197,29 +200,45 @@ def _under_pgd(shard: _Shard, method: Method, clean_BF: Array, climbed: Tensor) 
     return {name: values * right_B for name, values in found.items()}
 
 
-def _under_attack(shard: _Shard, method: Method, clean_BF: Array) -> tuple[Tensor, Array, dict[str, Any]]:
-    """The strongest of the restarts, judged by the method itself."""
+def _starts(shard: _Shard, noisy: list[Tensor], overlap_DB: Array) -> list[Tensor]:
+    """Where the tries begin: at the input, then at the random changes that moved the map furthest.
+
+    A change that cost the label is no place to begin: there the input stands in.
+    """
+    order_DB = np.argsort(np.where(np.isfinite(overlap_DB), overlap_DB, np.inf), axis=0, kind="stable")
+    kept_DB = torch.from_numpy(np.take_along_axis(np.isfinite(overlap_DB), order_DB, axis=0))
+    stacked, x0 = torch.stack(noisy), shard.view.x
+    starts = [x0]
+    for order_B, kept_B in zip(torch.from_numpy(order_DB), kept_DB, strict=True):
+        x = stacked[order_B.to(x0.device), shard.everyone]
+        starts.append(torch.where(per_row(kept_B.to(x0.device), x0), x, x0))
+    return starts
+
+
+def _under_attack(
+    shard: _Shard, method: Method, clean_BF: Array, starts: list[Tensor]
+) -> tuple[Tensor, Array, dict[str, Any]]:
+    """The strongest of the tries, judged by the method itself: both aims by turns, mass first."""
     config, at = shard.task.config, shard.at("ghorbani", method)
-    attack = MapAttack(steps=config["steps"], beta=config["beta"], seed=shard.subject.seed)
+    aims: tuple[Aim, Aim] = ("mass", "edge")
     top_BF = torch.from_numpy(most_relevant(clean_BF, shard.top)).to(shard.view.x.device)
     best, best_BF = shard.view.x, clean_BF
     overlap_B = np.ones(len(clean_BF))
     dead_B = np.ones(len(clean_BF), dtype=bool)
     for attempt in range(config["restarts"]):
+        attack = MapAttack(steps=config["steps"], beta=config["beta"], aim=aims[attempt % 2])
         moved = attack(
             shard.view,
             shard.target_B,
             top_BF,
             shard.near,
-            shard.ids_B,
+            starts[attempt % len(starts)],
             importance=inner_map(method.name, nodes=config["nodes"]),
-            attempt=attempt,
         )
         map_BF = shard.map_of(method, moved.x, shard.target_B)
         found_B = top_overlap(clean_BF, map_BF, shard.top)
         further_B = found_B < overlap_B
-        mask = torch.from_numpy(further_B).to(best.device).view(-1, *(1,) * (best.dim() - 1))
-        best = torch.where(mask, moved.x, best)
+        best = torch.where(per_row(torch.from_numpy(further_B).to(best.device), best), moved.x, best)
         best_BF = np.where(further_B[:, None], map_BF, best_BF)
         overlap_B = np.minimum(found_B, overlap_B)
         dead_B &= moved.no_gradient_B.cpu().numpy()

@@ -50,7 +50,7 @@ class StabilityConfig(CheckConfig):
         description="L∞ radii: in the units of an image's values, or shares of a column's range",
     )
     steps: int = Field(default=20, ge=1, description="of both attacks")
-    restarts: int = Field(default=2, ge=1, description="of the attack on the map; the strongest counts")
+    restarts: int = Field(default=2, ge=1, description="tries of the attack on the map; the strongest counts")
     noise: int = Field(default=4, ge=1, description="random changes of each example")
     top: int | None = Field(
         default=None, ge=1, description="most relevant features compared; default: a tenth, at least 3"

@@ -127,14 +127,14 @@ def _where(method: str, attack: str, eps: float, **more: Scalar) -> dict[str, Sc
 def _overlaps(means: _Means, method: str, eps: float) -> list[Measurement]:
     """Under the attack on the map, under noise, and what lies between them."""
     attacked, noisy = (f"stability.{attack}-{eps:g}-{method}" for attack in ("ghorbani", "noise"))
-    after, at_random = f"{attacked}.overlap", f"{noisy}.overlap"
+    after, at_random, worst = f"{attacked}.overlap", f"{noisy}.overlap", f"{noisy}.lowest"
     by_attack, by_noise = _where(method, "ghorbani", eps), _where(method, "noise", eps)
     beyond: dict[str, Scalar] = {"method": method, "eps": eps}
     paper, note = "ghorbani2019", _note(means.ledger, f"{attacked}.no_gradient", method)
     return [
         means.of("topk_overlap", [after], by_attack, "higher", paper, reason=note),
         means.of("topk_overlap", [at_random], by_noise, "higher", paper),
-        means.of("overlap_beyond_noise", [at_random, after], beyond, "lower", paper, reason=note),
+        means.of("overlap_beyond_noise", [worst, after], beyond, "lower", paper, reason=note),
         means.share("label_kept_share", f"{attacked}.label_kept", by_attack, "higher", paper),
     ]
 
