@@ -102,7 +102,6 @@ _METRICS = {
     "map_correlation": "Rank correlation of the maps",
     "centre_shift": "Shift of the map's centre",
     "label_kept_share": "Answer kept",
-    "max_sensitivity": "Largest change of the map under noise",
     "overlap_beyond_noise": "Features lost to the attack beyond noise",
     "subgroups": "Subgroups compared",
     "confirmed_subgroups": "Subgroups confirmed to fare worse",

@@ -87,7 +87,7 @@ class _Shard:
             f"{at}.correlation": rank_correlation(before_BF, after_BF),
         }
         space = self.subject.dataset.space
-        if isinstance(space, ImageBox):
+        if isinstance(space, ImageBox) and len(space.shape) == 3:
             _, height, width = space.shape
             found[f"{at}.centre_shift"] = centre_shift(before_BF, after_BF, (height, width))
         return found
