@@ -286,6 +286,19 @@ def test_a_model_that_cannot_be_differentiated_twice_says_so(make_subject: Any) 
         rows(subject, config(examples=4))
 
 
+def test_the_attack_is_never_weaker_than_the_noise_it_began_with(make_subject: Any) -> None:
+    subject = make_subject(Net(relu_net(8)), data(images()))
+    frame = rows(subject, config(eps=(0.1,), methods=("saliency", "integrated_gradients"), steps=2))
+    for method in ("saliency", "integrated_gradients"):
+        lowest, attacked = (
+            frame[f"stability.{name}"].to_numpy()
+            for name in (f"noise-0.1-{method}.lowest", f"ghorbani-0.1-{method}.overlap")
+        )
+        told = np.isfinite(lowest)
+        assert told.any()
+        assert (attacked[told] <= lowest[told]).all()
+
+
 @pytest.mark.parametrize("name", ["saliency", "input_x_gradient", "integrated_gradients"])
 def test_what_is_climbed_is_the_catalogues_map(name: str) -> None:
     from raiaudit.audit.explanations.methods import find_method

@@ -227,20 +227,22 @@ def _under_attack(
     dead_B = np.ones(len(clean_BF), dtype=bool)
     for attempt in range(config["restarts"]):
         attack = MapAttack(steps=config["steps"], beta=config["beta"], aim=aims[attempt % 2])
+        start = starts[attempt % len(starts)]
         moved = attack(
             shard.view,
             shard.target_B,
             top_BF,
             shard.near,
-            starts[attempt % len(starts)],
+            start,
             importance=inner_map(method.name, nodes=config["nodes"]),
         )
-        map_BF = shard.map_of(method, moved.x, shard.target_B)
-        found_B = top_overlap(clean_BF, map_BF, shard.top)
-        further_B = found_B < overlap_B
-        best = torch.where(per_row(torch.from_numpy(further_B).to(best.device), best), moved.x, best)
-        best_BF = np.where(further_B[:, None], map_BF, best_BF)
-        overlap_B = np.minimum(found_B, overlap_B)
+        for x in (start, moved.x):  # what the twin calls further need not be so for the method
+            map_BF = shard.map_of(method, x, shard.target_B)
+            found_B = top_overlap(clean_BF, map_BF, shard.top)
+            further_B = found_B < overlap_B
+            best = torch.where(per_row(torch.from_numpy(further_B).to(best.device), best), x, best)
+            best_BF = np.where(further_B[:, None], map_BF, best_BF)
+            overlap_B = np.minimum(found_B, overlap_B)
         dead_B &= moved.no_gradient_B.cpu().numpy()
     kept_B = (labels_of(shard.view, best, shard.everyone) == shard.target_B).cpu().numpy()
     columns: dict[str, Any] = dict(shard.compared(at, clean_BF, best_BF))
