@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard import pillars, provenance, run_states
+from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
-from raiaudit.dashboard.wording import chip, duration, instant, plain, word
+from raiaudit.dashboard.wording import chip, duration, instant, plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
 
@@ -27,7 +28,7 @@ def show(home: Home) -> None:
         st.title("Run")
         st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
         return
-    entry = _chosen(entries)
+    entry = choose_run(entries)
     if entry.header is None:
         st.title(plain(entry.id), anchor=False)
         run_states.damaged(entry.problem or "")
@@ -44,30 +45,6 @@ def show(home: Home) -> None:
             run_states.damaged(str(error))
             return
         _finished(entry, results)
-
-
-def _chosen(entries: list[RunEntry]) -> RunEntry:
-    by_id = {entry.id: entry for entry in entries}
-    asked = st.query_params.get("run")
-    if asked is not None and asked not in by_id:
-        st.warning(f"There is no run {plain(asked)} here; this is the newest one.", icon=":material/warning:")
-    ids = list(by_id)
-    chosen = st.selectbox(
-        "Run",
-        ids,
-        index=ids.index(asked) if asked in by_id else 0,
-        format_func=lambda id_: _title(by_id[id_]),
-    )
-    if chosen != asked:
-        st.query_params["run"] = chosen
-    return by_id[chosen]
-
-
-def _title(entry: RunEntry) -> str:
-    if entry.header is None:
-        return f"{entry.id} · damaged"
-    header = entry.header
-    return f"{header.model} on {header.data} · {instant(header.started)} · {word(entry.state)} · {entry.id}"
 
 
 def _headline(entry: RunEntry) -> None:
