@@ -14,7 +14,9 @@ def main() -> None:
     st.set_page_config(page_title="raiaudit", page_icon=icon(), layout="wide")
     st.html(STYLE)
     home = Home.at()
-    run = st.Page(lambda: run_page.show(home), title="Run", icon=":material/assignment:", url_path="run")
+    run = st.Page(
+        lambda: run_page.show(home, fairness), title="Run", icon=":material/assignment:", url_path="run"
+    )
     runs = st.Page(
         lambda: overview.show(home, run), title="Audits", icon=":material/fact_check:", default=True
     )

@@ -88,11 +88,12 @@ def _has_tables(entry: RunEntry) -> bool:
 def _headline(entry: RunEntry, run_page: StreamlitPage) -> None:
     header = entry.header
     assert header is not None
-    st.markdown(
-        f"{chip(entry.state)} **{plain(header.model)}** on {plain(header.data)} "
-        f":gray[· {instant(header.started)}]"
-    )
-    st.page_link(run_page, label="The whole run: gates, other pillars, PDF", query_params={"run": entry.id})
+    with st.container(horizontal=True, vertical_alignment="center"):
+        about = f"{chip(entry.state)} **{plain(header.model)}** on {plain(header.data)}"
+        st.markdown(f"{about} :gray[· {instant(header.started)}]", width="content")
+        st.page_link(
+            run_page, label="The whole run: gates, other pillars, PDF", query_params={"run": entry.id}
+        )
 
 
 def _attribute(source: Source) -> str | None:
@@ -104,4 +105,11 @@ def _attribute(source: Source) -> str | None:
             names |= dict.fromkeys(found["attribute"].unique(maintain_order=True))
     if not names:
         return None
-    return st.selectbox("Group column", list(names), key="attribute", bind="query-params", width=340)
+    return st.selectbox(
+        "Group column",
+        list(names),
+        key="attribute",
+        bind="query-params",
+        width=340,
+        help="For the groups, the thresholds and what cannot hold together; the other sections show all.",
+    )

@@ -14,6 +14,8 @@ from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
 
 if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Home
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(home: Home) -> None:
-    """Draw the run that `?run=` names, the newest without it."""
+def show(home: Home, fairness: StreamlitPage | None = None) -> None:
+    """Draw the run that `?run=` names, the newest without it; `fairness` is the page to explore it on."""
     entries = list_runs(home)
     if not entries:
         st.title("Run")
@@ -44,7 +46,7 @@ def show(home: Home) -> None:
         except StorageError as error:
             run_states.damaged(str(error))
             return
-        _finished(entry, results)
+        _finished(entry, results, fairness)
 
 
 def _headline(entry: RunEntry) -> None:
@@ -61,7 +63,7 @@ def _headline(entry: RunEntry) -> None:
         st.markdown(plain(header.purpose))
 
 
-def _finished(entry: RunEntry, results: Results) -> None:
+def _finished(entry: RunEntry, results: Results, fairness: StreamlitPage | None) -> None:
     _downloads(entry)
     scope, untested = st.columns(2, gap="large")
     with scope:
@@ -71,7 +73,7 @@ def _finished(entry: RunEntry, results: Results) -> None:
     st.header("Gates")
     _gates(results)
     st.header("Evidence")
-    pillars.show(entry.run, results)
+    pillars.show(entry.run, results, fairness)
     st.header("Provenance")
     provenance.show(entry, results)
 

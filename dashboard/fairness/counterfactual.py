@@ -63,8 +63,8 @@ def _effects(flips: pl.DataFrame) -> None:
     more = f" The {_ROWS} with the largest effects of {flips.height:,}." if flips.height > _ROWS else ""
     st.caption(
         "Net to positive: the share turned to the positive class less the share turned from it, in "
-        f"percentage points. p is corrected for all pairs of levels (Holm); {UNDEFINED}: too few pairs, or no positive "
-        f"class.{more}"
+        f"points. p is corrected for all pairs of levels (Holm); {UNDEFINED}: too few pairs, or no "
+        f"positive class.{more}"
     )
     download(flips, "flips", key="csv-flips", label="All pairs of levels as CSV")
 

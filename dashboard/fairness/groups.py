@@ -20,13 +20,15 @@ __all__ = ["reading", "show"]
 
 _COLUMNS = 7  # groups side by side
 _FOREST = 30
+_FIRST = "selection_rate_gap"
 _COMPLEMENTS = frozenset(
     {"true_negative_rate", "false_negative_rate", "false_discovery_rate", "false_omission_rate"}
 )
+_STAR = "\u00a0\\*"
 _READ = {
-    "inside": "✓ inside: the whole interval lies within",
-    "outside": "✗ outside: the whole interval lies beyond",
-    "undecided": "◐ undecided: the interval reaches over the edge",
+    "outside": ("✗ outside", "the whole interval lies beyond it"),
+    "undecided": ("◐ undecided", "the interval reaches over the edge"),
+    "inside": ("✓ inside", "the whole interval lies within it"),
 }
 
 
@@ -87,7 +89,8 @@ def _values(source: Source, table: pl.DataFrame, reference: str | None) -> None:
     more = f" {len(shown)} of {total:,} groups, the largest first." if total > len(shown) else ""
     st.caption(
         f"In brackets: {source.confidence(GROUPS):.0%} intervals, each group by itself. "
-        f"n: the people a rate is of (a true positive rate: those labelled positive).{more}"
+        f"n: the people a rate is of (a true positive rate: those labelled positive). \\*: not "
+        f"compared, for these are too few, or the group was not recorded.{more}"
     )
     download(table, "groups", key="csv-groups", label="All metrics and groups as CSV")
 
@@ -98,12 +101,11 @@ def _head(group: str, reference: str | None) -> str:
 
 def _cell(row: dict[str, Any]) -> str:
     metric, value = row["metric"], row["value"]
-    remark = f"  \n:gray[{plain(row['note'])}]" if row["note"] else ""
-    n = f":gray[n = {row['n']:,}]"
+    n = f":gray[n\u00a0=\u00a0{row['n']:,}{_STAR if row['note'] and value is not None else ''}]"
     if value is None:
-        return f":gray[not defined] {n}{remark}"
+        return f":gray[not defined: {plain(row['note'] or 'no reason was recorded')}]  \n{n}"
     interval = plain(span(metric, row["low"], row["high"]))
-    return f"**{plain(worded(metric, value))}** {interval}  \n{n}{remark}"
+    return f"**{plain(worded(metric, value))}**  \n{interval}  \n{n}"
 
 
 def reading(low: float, high: float, tolerance: float) -> str:
@@ -123,7 +125,14 @@ def _forest(source: Source, gaps: pl.DataFrame | None, reference: str | None) ->
     keys = list(dict.fromkeys(gaps.select("metric", "slice").iter_rows()))
     labels = {title(*key): key for key in keys}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Metric", list(labels), key="metric", bind="query-params", width=340)
+        first = [name for name, (metric, _) in labels.items() if metric == _FIRST]
+        chosen = st.selectbox(
+            "Metric",
+            [*first, *(name for name in labels if name not in first)],
+            key="metric",
+            bind="query-params",
+            width=340,
+        )
         banded = st.toggle("Tolerance band", key="band", bind="query-params", value=True)
         tolerance = 0.01 * st.slider(
             "Tolerance, in points" if in_percent(labels[chosen][0]) else "Tolerance, in hundredths",
@@ -184,8 +193,12 @@ def _asked_tolerance(source: Source) -> int:
 
 def _sentence(read: list[str], tolerance: float, metric: str) -> str:
     unit = f"±{100 * tolerance:.0f} points" if in_percent(metric) else f"±{tolerance:.2f}"
-    parts = [f"{read.count(state)} {plain(words)}" for state, words in _READ.items() if read.count(state)]
-    return f"At {unit}: " + "; ".join(parts) + "."
+    parts = [
+        f"**{read.count(state)} {word}** ({words})"
+        for state, (word, words) in _READ.items()
+        if read.count(state)
+    ]
+    return f"At a tolerance of {unit}: " + ", ".join(parts) + "."
 
 
 def _gap_table(rows: pl.DataFrame, metric: str, *, banded: bool) -> None:
@@ -197,7 +210,7 @@ def _gap_table(rows: pl.DataFrame, metric: str, *, banded: bool) -> None:
                 "Gap": f"**{plain(gap_text(metric, row['value']))}**",
                 "Interval": plain(span(metric, row["low"], row["high"])),
                 **({"p": plain(p_text(row["p_value"]))} if tested else {}),
-                **({"Reading": plain(_READ[row["reading"]].split(":")[0])} if banded else {}),
+                **({"Reading": _READ[row["reading"]][0]} if banded else {}),
             }
             for row in rows.iter_rows(named=True)
         ],

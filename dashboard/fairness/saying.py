@@ -28,15 +28,20 @@ def worded(metric: str, value: float | None) -> str:
     """A value of a metric; undefined is a dash."""
     if value is None:
         return UNDEFINED
-    return f"{percent(value)}\u00a0%" if in_percent(metric) else decimal(value)
+    return f"{percent(value)}\u00a0%" if in_percent(metric) else _thousandths(value)
 
 
 def span(metric: str, low: float | None, high: float | None) -> str:
     """An interval in the unit of its metric; empty where there is none."""
     if low is None or high is None:
         return ""
-    ends = [percent(end) if in_percent(metric) else decimal(end) for end in (low, high)]
+    ends = [percent(end) if in_percent(metric) else _thousandths(end) for end in (low, high)]
     return f"[{ends[0]},\u00a0{ends[1]}]"
+
+
+def _thousandths(value: float) -> str:
+    """The decimals a table can hold side by side."""
+    return f"{value:.3f}" if abs(value) < 1000 else decimal(value)
 
 
 def gap_text(metric: str, value: float | None) -> str:

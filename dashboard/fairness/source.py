@@ -22,9 +22,10 @@ __all__ = ["COUNTERFACTUAL", "GROUPS", "PROFILES", "SUBGROUPS", "Source"]
 GROUPS, SUBGROUPS = "fairness.groups", "fairness.subgroups"
 PROFILES, COUNTERFACTUAL = "fairness.profiles", "fairness.counterfactual"
 _OF_FILES = {
-    SUBGROUPS: "give `--groups` two columns or more (six at most), without `--weight` and `--person`",
-    PROFILES: "name a rule, as in `--profile four_fifths`, without `--weight` and `--person`",
-    COUNTERFACTUAL: "needs the model: audit it with a spec that has `- use: fairness.counterfactual`",
+    SUBGROUPS: "Give `--groups` two columns or more (six at most), without `--weight` and `--person`.",
+    PROFILES: "Name a rule, as in `--profile four_fifths`, without `--weight` and `--person`.",
+    COUNTERFACTUAL: "It takes the model, which a file of predictions is not: audit that, with a spec that "
+    "has `- use: fairness.counterfactual`.",
 }
 
 
@@ -53,7 +54,7 @@ class Source:
         if asked and all(outcome.status == "ran" for outcome in asked):
             st.info(why or "The check ran and left no table of this.", icon=":material/block:")
         elif not asked and self.results.subject.record.is_predictions:
-            st.info(f"This run did not ask. For a file of predictions: {_OF_FILES.get(check, '')}.")
+            st.info(f"This run did not ask. {_OF_FILES.get(check, '')}")
         elif not asked:
             st.info(f"This run did not ask. Add this line to the checks of its spec: `- use: {check}`")
 

@@ -86,7 +86,7 @@ def _findings(source: Source, rows: pl.DataFrame, metric: str) -> None:
     more = f" The {_FOREST} with the strongest evidence of {found.height}." if found.height > _FOREST else ""
     st.caption(
         f"{name} of the subgroup less that of everyone else, among those who had no part in the search. The "
-        f"chance of any false one among the confirmed is at most {1 - source.confidence(SUBGROUPS):.0%}.{more}"
+        f"chance that any of the confirmed is false is at most {1 - source.confidence(SUBGROUPS):.0%}.{more}"
     )
 
 
@@ -148,8 +148,8 @@ def _node(rows: pl.DataFrame, attributes: list[str], chosen: Mapping[str, str], 
     gap = f"{gap_text(metric, row['gap'])} {span(metric, row['gap_low'], row['gap_high'])}"
     st.markdown(
         f"**{plain(STATUS[row['status']])}** · {row['people']:,} people · "
-        f"{plain(worded(metric, row['value']))} beside {plain(worded(metric, row['rest']))} of everyone else: **{plain(gap)}** · "
-        f"q = {plain(p_text(row['q']))}"
+        f"{plain(worded(metric, row['value']))} beside {plain(worded(metric, row['rest']))} of all others: "
+        f"**{plain(gap)}** · q {_after(p_text(row['q']))}"
     )
     if row["explained_by"]:
         by = rows.filter(subgroup=row["explained_by"])
@@ -163,8 +163,15 @@ def _node(rows: pl.DataFrame, attributes: list[str], chosen: Mapping[str, str], 
         )
 
 
+def _after(text: str) -> str:
+    """What follows the name of a p-value: "= 0.0123", "< 0.0001"."""
+    return plain(text if text.startswith("<") else f"= {text}")
+
+
 def _within(rows: pl.DataFrame, chosen: Mapping[str, str]) -> pl.DataFrame:
-    return rows.filter([pl.col(f"level.{attribute}") == level for attribute, level in chosen.items()])
+    return rows.filter(
+        *(pl.col(f"level.{attribute}") == level for attribute, level in chosen.items()), pl.lit(True)
+    )
 
 
 def _children(rows: pl.DataFrame, attributes: list[str], chosen: Mapping[str, str], metric: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import altair as alt
-import polars as pl
 
 from raiaudit.reports.charts.style import AnyChart, inline, series, styled, tooltips
 from raiaudit.reports.theme import FAINT, MUTED, SERIES
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["READINGS", "gap_forest", "gaps_by_metric"]
 
@@ -18,13 +20,12 @@ _SHAPES = ("diamond", "square", "circle")
 
 
 def gap_forest(table: pl.DataFrame, *, title: str, tolerance: float | None, percent: bool = True) -> AnyChart:
-    """One metric. `table`: group, value, low, high, n and, with a `tolerance`, reading (one of `READINGS`).
+    """One metric. `table`: group, value, low, high and, with a `tolerance`, reading (one of `READINGS`).
 
     The shaded band is the tolerance; rows stay in their order.
     """
-    shown = table.with_columns(line=pl.format("{} (n = {})", "group", "n"))
     axis = alt.Axis(title=None, labelLimit=220, ticks=False, domain=False, grid=True)
-    base = alt.Chart(inline(shown)).encode(y=alt.Y("line:N", sort=shown["line"].to_list(), axis=axis))
+    base = alt.Chart(inline(table)).encode(y=alt.Y("group:N", sort=table["group"].to_list(), axis=axis))
     x = alt.X("value:Q", axis=_axis(title, percent))
     layers: list[alt.Chart] = []
     colour: alt.Color | alt.ColorValue = alt.ColorValue(SERIES[0])
@@ -32,7 +33,7 @@ def gap_forest(table: pl.DataFrame, *, title: str, tolerance: float | None, perc
     if tolerance is not None:
         band = alt.Chart(inline([{"from": -tolerance, "to": tolerance}]))
         layers.append(band.mark_rect(color=SERIES[0], opacity=0.09).encode(x=alt.X("from:Q"), x2="to:Q"))
-        names = [reading for reading in READINGS if reading in shown["reading"]]
+        names = [reading for reading in READINGS if reading in table["reading"]]
         legend = alt.Legend(title=None, symbolOpacity=1)
         colours = alt.Scale(domain=names, range=[_COLOURS[READINGS.index(name)] for name in names])
         shapes = alt.Scale(domain=names, range=[_SHAPES[READINGS.index(name)] for name in names])
@@ -45,11 +46,11 @@ def gap_forest(table: pl.DataFrame, *, title: str, tolerance: float | None, perc
         _no_gap(),
         base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colour),
         base.mark_point(filled=True, size=52, opacity=1).encode(
-            x=x, tooltip=tooltips("line:N", "value:Q", "low:Q", "high:Q"), **look
+            x=x, tooltip=tooltips("group:N", "value:Q", "low:Q", "high:Q"), **look
         ),
     ]
     whole = alt.layer(*layers).resolve_legend(color="independent", shape="independent")
-    return styled(whole, height=90 + 22 * shown.height)
+    return styled(whole, height=90 + 22 * table.height)
 
 
 def gaps_by_metric(table: pl.DataFrame) -> AnyChart:
