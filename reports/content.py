@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from raiaudit.models.names import PREDICTIONS
 from raiaudit.reports.catalogues import mapping, not_tested
+from raiaudit.reports.figures import SHEETS
 from raiaudit.reports.sections import gate_rows, sections
 from raiaudit.reports.theme import VERDICTS
 from raiaudit.reports.wording import check_title
@@ -65,7 +66,7 @@ def report_content(run: Run) -> dict[str, Any]:
             for level, count in levels.items()
         ],
         "environment": [("Machine", header.machine or "not recorded"), *sorted(header.versions.items())],
-        "sections": sections(results, methods, owner=header.owner),
+        "sections": sections(results, methods, owner=header.owner, tabled=_tabled(run)),
         "mapping": mapping(ran),
         "bibliography": [[method, BIBLIOGRAPHY.get(method, "")] for method in methods],
         "commands": [
@@ -74,6 +75,16 @@ def report_content(run: Run) -> dict[str, Any]:
         ],
         "spec": run.spec_lock,
     }
+
+
+def _tabled(run: Run) -> frozenset[str]:
+    """The checks of which this run holds tables that are printed as tables."""
+    folder = run.folder / "evidence"
+    return frozenset(
+        check
+        for check, names in SHEETS.items()
+        if any((folder / check / f"{n}.parquet").is_file() for n in names)
+    )
 
 
 def summary_sentence(results: Results) -> str:

@@ -12,6 +12,7 @@ from raiaudit.dashboard.fairness.source import COUNTERFACTUAL
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.figures import figures
+from raiaudit.reports.figures.group_sheets import ASKED_OF
 
 if TYPE_CHECKING:
     from raiaudit.dashboard.fairness.source import Source
@@ -45,7 +46,7 @@ def _effects(flips: pl.DataFrame) -> None:
     st.dataframe(
         [
             {
-                "Asked of": row["source"],
+                "Asked of": ASKED_OF.get(row["source"], row["source"]),
                 "Change": f"{row['attribute']}: {row['from']} → {row['to']}",
                 "Pairs": row["n"],
                 "Turned": row["flips"],

@@ -11,6 +11,7 @@ from raiaudit.dashboard.fairness.saying import UNDEFINED, download, gap_text, p_
 from raiaudit.dashboard.fairness.source import GROUPS
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
+from raiaudit.reports.figures.group_sheets import COMPLEMENTS
 from raiaudit.reports.wording import in_percent, metric_title
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ __all__ = ["reading", "show"]
 _COLUMNS = 7  # groups side by side
 _FOREST = 30
 _FIRST = "selection_rate_gap"
-_COMPLEMENTS = frozenset(
-    {"true_negative_rate", "false_negative_rate", "false_discovery_rate", "false_omission_rate"}
-)
 _STAR = "\u00a0\\*"
 _READ = {
     "outside": ("✗ outside", "the whole interval lies beyond it"),
@@ -75,7 +73,7 @@ def _values(source: Source, table: pl.DataFrame, reference: str | None) -> None:
         return
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for row in table.filter(pl.col("group").is_in(shown)).iter_rows(named=True):
-        if every or row["metric"] not in _COMPLEMENTS:
+        if every or row["metric"] not in COMPLEMENTS:
             cells.setdefault((row["metric"], row["slice"]), {})[row["group"]] = _cell(row)
     st.table(
         [

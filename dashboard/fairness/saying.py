@@ -14,7 +14,7 @@ from raiaudit.reports.wording import decimal, in_percent, metric_title, percent
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["UNDEFINED", "download", "gap_text", "p_text", "share", "span", "title", "worded"]
+__all__ = ["UNDEFINED", "as_csv", "download", "gap_text", "p_text", "share", "span", "title", "worded"]
 
 UNDEFINED = "—"
 
@@ -67,7 +67,7 @@ def download(table: pl.DataFrame, name: str, *, key: str, label: str = "CSV") ->
     """A button that gives the whole table as CSV, its texts harmless in a spreadsheet."""
     st.download_button(
         label,
-        lambda: _csv(table),
+        lambda: as_csv(table),
         file_name=f"{name}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -76,7 +76,8 @@ def download(table: pl.DataFrame, name: str, *, key: str, label: str = "CSV") ->
     )
 
 
-def _csv(table: pl.DataFrame) -> str:
+def as_csv(table: pl.DataFrame) -> str:
+    """The whole table; no text is a formula to a spreadsheet."""
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
     write([harmless(column) for column in table.columns])
