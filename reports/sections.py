@@ -94,11 +94,16 @@ def _section(
                 "n": f"{m.n:,}",
                 "method": f"[{number[m.method]}]",
             }
-            for m in sorted(listed, key=lambda m: "class" in m.where)[:_ROWS_SHOWN]
+            for m in sorted(listed, key=_weight)[:_ROWS_SHOWN]
         ],
         "omitted": len(measured) - min(len(listed), _ROWS_SHOWN),
         "limits": limits(check),
     }
+
+
+def _weight(m: Measurement) -> bool:
+    """Last, where there is no room for all: single classes, and what a comparison could have shown."""
+    return "class" in m.where or m.metric == "minimum_detectable_gap"
 
 
 def _said(m: Measurement, measured: Sequence[Measurement]) -> bool:

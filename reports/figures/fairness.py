@@ -26,7 +26,7 @@ _GAP_METRICS = 6
 _GAP_GROUPS = 6
 _SUBGROUP_CHARTS = 4
 _FINDINGS = 6
-_PARTS = 3
+_PARTS = 2
 _UNDRAWN = COMPLEMENTS | {"false_negative_share", "average_odds", "balanced_accuracy"}
 _FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
