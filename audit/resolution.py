@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import ArtifactRefusedError, StorageError, UsageError
+from raiaudit.models.fairness import require_suited
 from raiaudit.models.names import ARCHITECTURE_NAMES
-from raiaudit.models.recipe import require_attribute, training_key
+from raiaudit.models.recipe import training_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,7 +250,7 @@ def refuse_unsafe_models(loaded: LoadedSpec, *, unsafe_load: bool) -> None:
 def _refuse_unfit(recipe: Recipe, dataset: Dataset) -> None:
     _refuse_other_modality(recipe.architecture, dataset)
     if recipe.fairness is not None:
-        require_attribute(recipe.fairness.attribute, dataset.group_names)
+        require_suited(recipe.fairness, dataset)
 
 
 def _refuse_other_modality(architecture: str, dataset: Dataset) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import models_page, overview, run_page, tradeoff_page
+from raiaudit.dashboard import mitigation_page, models_page, overview, run_page, tradeoff_page
 from raiaudit.dashboard.theme import STYLE, icon
 
 
@@ -30,7 +30,13 @@ def main() -> None:
         icon=":material/balance:",
         url_path="tradeoffs",
     )
-    st.navigation([runs, run, models, tradeoffs], position="top").run()
+    mitigations = st.Page(
+        lambda: mitigation_page.show(home, run),
+        title="Mitigation",
+        icon=":material/diversity_3:",
+        url_path="mitigation",
+    )
+    st.navigation([runs, run, models, tradeoffs, mitigations], position="top").run()
 
 
 main()

@@ -39,9 +39,13 @@ _PILLARS = {
 }
 """First part of a check's id → what is unknown while no check of the pillar ran."""
 _METHODS = {
+    "correlation_remover": "correlation removal (what is linear in the attribute, taken out of every column)",
     "reweighing": "reweighing (doi:10.1007/s10115-011-0463-8)",
     "group_dro": "group DRO (arXiv:1911.08731)",
     "adversarial_debiasing": "adversarial debiasing (arXiv:1801.07593)",
+    "lagrangian": "constraints on gaps while training (arXiv:1803.02453, arXiv:1809.04198)",
+    "group_thresholds": "thresholds by group, fitted on validation data (arXiv:1610.02413)",
+    "shared_threshold": "one threshold for all, moved to where groups differ least on validation data",
 }
 _OBJECTIVES = {
     "pgd": "PGD adversarial training (arXiv:1706.06083)",

@@ -2,7 +2,7 @@
 
 A recipe names the family member to build (`architecture`, `options`) and the step that trains it:
 `standard`, `adversarial` (an attack inside the loop), `private` (DP-SGD, arXiv:1607.00133) or `fair`
-(groups weighed, or hidden from the model). Target and shadow models share one recipe.
+(something done about groups before, in or after training). Target and shadow models share one recipe.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from raiaudit.errors import UnknownNameError
 from raiaudit.models.numbers import Fraction
 
 __all__ = [
+    "POST_PROCESSING",
     "TRAINING_VERSION",
     "Adversary",
     "Augmentation",
+    "Criterion",
+    "Method",
     "Mitigation",
     "PrivacyBudget",
     "Recipe",
@@ -93,19 +96,57 @@ class PrivacyBudget(_Frozen):
     )
 
 
-class Mitigation(_Frozen):
-    """How training treats the groups of `attribute`, a group column of the data set.
+Criterion = Literal["demographic_parity", "equal_opportunity", "equalized_odds"]
+"""What shall be alike between groups: how many are selected, of the positives alone, or of both classes."""
 
-    `reweighing` (doi:10.1007/s10115-011-0463-8) makes group and label independent in the weighted loss,
-    `group_dro` (arXiv:1911.08731) minimises the worst group's loss, `adversarial_debiasing`
-    (arXiv:1801.07593) hides the group from an adversary that sees the logits and the label.
+Method = Literal[
+    "correlation_remover",
+    "reweighing",
+    "group_dro",
+    "adversarial_debiasing",
+    "lagrangian",
+    "group_thresholds",
+    "shared_threshold",
+]
+
+POST_PROCESSING: tuple[Method, ...] = ("group_thresholds", "shared_threshold")
+"""Methods that leave training as it is and move its thresholds afterwards."""
+
+
+class Mitigation(_Frozen):
+    """How a model is kept from treating the groups of `attribute`, a group column of the data set, unalike.
+
+    Before training: `correlation_remover` takes out of every column of a table what is linear in the
+    attribute, `reweighing` (doi:10.1007/s10115-011-0463-8) makes group and label independent in the weighted
+    loss. While training: `group_dro` (arXiv:1911.08731) minimises the worst group's loss,
+    `adversarial_debiasing` (arXiv:1801.07593) hides the group from an adversary that sees the logits and the
+    label, `lagrangian` (arXiv:1803.02453, arXiv:1809.04198) constrains the gaps of `criterion`. After
+    training, on the validation split: `group_thresholds` (arXiv:1610.02413) sets a threshold for each group
+    of a table that has the attribute among its columns, `shared_threshold` one for everybody.
     """
 
-    method: Literal["reweighing", "group_dro", "adversarial_debiasing"]
+    method: Method
     attribute: str
-    strength: float = Field(default=1.0, ge=0, description="adversarial_debiasing: weight of the adversary")
+    criterion: Criterion = Field(
+        default="demographic_parity", description="lagrangian and thresholds: what shall be alike"
+    )
+    positive: str | None = Field(
+        default=None,
+        description="lagrangian and thresholds: the class of the selected; default: the last of two",
+    )
+    bound: float = Field(
+        default=0.01, ge=0, lt=1, description="lagrangian, group_thresholds: the gap that is allowed"
+    )
+    budget: float = Field(
+        default=0.02, ge=0, lt=1, description="shared_threshold: accuracy that may be lost, as a share"
+    )
+    strength: float = Field(
+        default=1.0,
+        ge=0,
+        description="adversarial_debiasing: weight of the adversary; lagrangian: most the multipliers add to",
+    )
     weights_rate: float = Field(
-        default=0.01, gt=0, description="group_dro: step size of the weights of the groups"
+        default=0.01, gt=0, description="group_dro, lagrangian: step size of the weights of the groups"
     )
 
 

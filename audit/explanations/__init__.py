@@ -1,1 +1,1 @@
-"""Checks of explanations."""
+"""Checks of explanations: maps that are judged before they are shown."""

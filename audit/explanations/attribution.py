@@ -21,7 +21,7 @@ import polars as pl
 from pydantic import Field
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.explanations.views import Baseline
+from raiaudit.audit.explanations.methods.views import Baseline
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.statistics.intervals import mean_bootstrap
 from raiaudit.audit.statistics.keyed import keyed_rng
@@ -29,7 +29,7 @@ from raiaudit.audit.statistics.keyed import keyed_rng
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from raiaudit.audit.explanations.views import View
+    from raiaudit.audit.explanations.methods.views import View
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
@@ -85,9 +85,9 @@ class Attribution:
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
         """Explain and judge one shard."""
         from raiaudit.attacks.evasion.base import prepared
-        from raiaudit.audit.explanations.faithfulness import area, ranking, shuffled, trace
-        from raiaudit.audit.explanations.integrated_gradients import integrated_gradients
-        from raiaudit.audit.explanations.views import view_of
+        from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
+        from raiaudit.audit.explanations.methods.views import view_of
+        from raiaudit.audit.explanations.quality.perturbation import area, ranking, shuffled, trace
 
         rows = subject.test.take(slice(task.params["start"], task.params["stop"]))
         options = task.config

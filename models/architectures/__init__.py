@@ -12,6 +12,7 @@ from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.efficientnet import EfficientNetB0
 from raiaudit.models.architectures.ft_transformer import FTTransformer
 from raiaudit.models.architectures.lstm import LSTM
+from raiaudit.models.architectures.mitigated import MITIGATED
 from raiaudit.models.architectures.mlp import MLP
 from raiaudit.models.architectures.nfnet import NFNetF0
 from raiaudit.models.architectures.preact_resnet import PreActResNet18
@@ -57,4 +58,7 @@ def family(name: str) -> type[Classifier]:
 
 def build(name: str, config: Mapping[str, Any]) -> Classifier:
     """The model a `config` describes, with fresh weights; load a state dict to make it the one it was."""
-    return family(name)(**config)
+    options = dict(config)
+    around = options.pop("mitigation", None)
+    model = family(name)(**options)
+    return model if around is None else MITIGATED[around["kind"]](model, around["width"])

@@ -47,9 +47,9 @@ Space = TypeVar("Space", bound="InputSpace")
 
 
 class Classifier(nn.Module):
-    """Base class. A subclass sets `architecture` and `modality` and rebuilds itself from `config`.
+    """Base class. A subclass sets `architecture` and `modality`, and `config` rebuilds it.
 
-    `config` is plain JSON data: `type(model)(**model.config)` has the same parameters and buffers
+    `config` is plain JSON data: `build(model.architecture, model.config)` has the same parameters and buffers
     (normalisation statistics are buffers, so they travel with the weights). `knowledge` is what can be
     learnt of it: everything, unless it is a black box.
     """

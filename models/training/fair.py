@@ -24,15 +24,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from raiaudit.errors import UsageError
+from raiaudit.models.fairness import positive_class
+from raiaudit.models.recipe import POST_PROCESSING
 from raiaudit.models.training.debiasing import AdversarialDebiasingStep
 from raiaudit.models.training.groups import levels_of
+from raiaudit.models.training.lagrangian import LagrangianStep
 from raiaudit.models.training.standard import StandardStep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from raiaudit.models.architectures.classifier import Classifier
-    from raiaudit.models.data.dataset import Split
+    from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
     from raiaudit.models.training.data import Batch
 
@@ -40,12 +43,24 @@ __all__ = ["GroupDROStep", "ReweighingStep", "fair_step", "reweighing_weights"]
 
 
 def fair_step(
-    classifier: Classifier, recipe: Recipe, split: Split, *, device: torch.device, bf16: bool
+    classifier: Classifier, recipe: Recipe, dataset: Dataset, *, device: torch.device, bf16: bool
 ) -> StandardStep:
-    """The step of `recipe.fairness` for a training split. Raises `UsageError` if its groups do not serve."""
+    """The step of `recipe.fairness`. Raises `UsageError` if the groups of the training split do not serve."""
     assert recipe.fairness is not None
+    split, method = dataset.splits["train"], recipe.fairness.method
     levels, level_N = levels_of(split, recipe.fairness.attribute)
-    if recipe.fairness.method == "adversarial_debiasing":
+    if method == "correlation_remover" or method in POST_PROCESSING:
+        return StandardStep(classifier, recipe, examples=len(split), device=device, bf16=bf16)
+    if method == "lagrangian":
+        return LagrangianStep(
+            classifier,
+            recipe,
+            positive=positive_class(recipe.fairness, dataset.classes),
+            level_N=level_N,
+            device=device,
+            bf16=bf16,
+        )
+    if method == "adversarial_debiasing":
         return AdversarialDebiasingStep(
             classifier,
             recipe,
@@ -55,7 +70,7 @@ def fair_step(
             device=device,
             bf16=bf16,
         )
-    if recipe.fairness.method == "group_dro":
+    if method == "group_dro":
         group_N = level_N * classifier.classes + split.labels
         return GroupDROStep(classifier, recipe, group_N=group_N, device=device, bf16=bf16)
     _require_every_class(levels, level_N, split.labels, recipe.fairness.attribute)

@@ -17,12 +17,13 @@ import torch
 import raiaudit
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures import family
-from raiaudit.models.recipe import TRAINING_VERSION
+from raiaudit.models.recipe import POST_PROCESSING, TRAINING_VERSION
 from raiaudit.models.training import precision
 from raiaudit.models.training.adversarial import AdversarialStep
 from raiaudit.models.training.data import Examples, accuracy
 from raiaudit.models.training.fair import fair_step
 from raiaudit.models.training.loop import Step, TrainingProgress, fit
+from raiaudit.models.training.mitigating import decorrelated, with_thresholds
 from raiaudit.models.training.private import PrivateStep
 from raiaudit.models.training.seeding import derived
 from raiaudit.models.training.standard import StandardStep
@@ -106,6 +107,8 @@ def train(
                 path=checkpoint,
                 progress=progress,
             )
+            if recipe.fairness is not None and recipe.fairness.method in POST_PROCESSING:
+                classifier = with_thresholds(classifier, data, validation, recipe.fairness)
             right = accuracy(classifier, validation)
     metrics = {"validation_accuracy": right, "training_examples": len(examples)}
     if fitted.score is not None:
@@ -139,7 +142,10 @@ def fresh_classifier(recipe: Recipe, data: Dataset) -> Classifier:
     options, chosen = recipe.options, family(recipe.architecture)
     if recipe.kind == "private" and "normalization" in inspect.signature(chosen).parameters:
         options = {"normalization": "fixed", **options}
-    return chosen.for_dataset(data, **options)
+    model = chosen.for_dataset(data, **options)
+    if recipe.fairness is not None and recipe.fairness.method == "correlation_remover":
+        return decorrelated(model, data, recipe.fairness)
+    return model
 
 
 @contextmanager
@@ -194,7 +200,7 @@ def step_of(
             canaries=canaries,
         )
     if recipe.kind == "fair":
-        return fair_step(classifier, recipe, data.splits["train"], device=device, bf16=bf16)
+        return fair_step(classifier, recipe, data, device=device, bf16=bf16)
     return StandardStep(classifier, recipe, examples=examples, device=device, bf16=bf16)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from raiaudit.cli.options import HomeOption
+from raiaudit.cli.studying import AsJson, Limit, Markdown, Pdf, conducted, presented
+
+if TYPE_CHECKING:
+    from raiaudit.audit.studies.study import Study
 
 __all__ = ["tradeoff"]
 
@@ -31,15 +35,10 @@ def tradeoff(
         float | None,
         typer.Option(help="δ of the budget. Default: that of the spec's private model, or 1e-5."),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
-    pdf: Annotated[Path | None, typer.Option(help="Also write table and charts here.")] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="One line of JSON on standard output; progress goes to standard error."),
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Audit only the first N test examples: PARTIAL.")
-    ] = None,
+    markdown: Markdown = None,
+    pdf: Pdf = None,
+    as_json: AsJson = False,
+    limit: Limit = None,
     home: HomeOption = None,
 ) -> None:
     """Train a task plainly, adversarially, privately and both; audit all alike; one table of what it costs.
@@ -49,41 +48,19 @@ def tradeoff(
 
     Example: `raiaudit tradeoff examples/tradeoff.yaml --markdown tradeoff.md`
     """
-    from raiaudit.audit.files import write_atomically
-    from raiaudit.audit.spec import load_spec
-    from raiaudit.audit.store import Home
     from raiaudit.audit.tradeoff.variants import Wishes
-    from raiaudit.cli.progress import watch
-    from raiaudit.cli.running import limited, write_reports
-    from raiaudit.reports.tradeoff import tradeoff_markdown, tradeoff_notes, tradeoff_table
 
-    loaded = load_spec(spec)
-    if limit is not None:
-        loaded = limited(loaded, limit)
     wishes = Wishes(eps=eps, norm=norm, steps=steps, epsilon=tuple(epsilon or ()), delta=delta)
-    try:
-        with watch(as_json=False, aside=as_json) as listener:
-            from raiaudit.audit.tradeoff.study import study
-
-            found = study(loaded, wishes, Home.at(home), listener=listener, documents=write_reports)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command resumes", err=True)
-        raise typer.Exit(130) from None
-    if markdown is not None:
-        write_atomically(markdown, tradeoff_markdown(found))
+    found = conducted(_study, spec, wishes, home, limit=limit, as_json=as_json)
     if pdf is not None:
-        from raiaudit.reports.tradeoff_pdf import write_tradeoff_pdf
+        from raiaudit.reports.tradeoff import write_tradeoff_pdf
 
         write_tradeoff_pdf(found, pdf)
-    if as_json:
-        typer.echo(found.model_dump_json())
-        return
-    from rich.console import Console
+    presented(found, home, markdown=markdown, as_json=as_json)
 
-    console = Console()
-    console.print()
-    console.print(tradeoff_table(found))
-    for note in tradeoff_notes(found):
-        console.print(f"  {note}", style="dim", highlight=False, markup=False)
-    where = f" --home {home}" if home else ""
-    console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
+
+def _study(*arguments: Any, **options: Any) -> Study:
+    """Imported within the progress display, which starts at once."""
+    from raiaudit.audit.tradeoff.study import study
+
+    return study(*arguments, **options)

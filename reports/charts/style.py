@@ -42,17 +42,21 @@ def tooltips(*fields: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(field) for field in fields]
 
 
-def series(field: str, names: Sequence[str], *, legend: bool = True) -> dict[str, Any]:
+def series(field: str, names: Sequence[str], *, legend: bool = True, columns: int = 3) -> dict[str, Any]:
     """Encodings that tell series apart by colour, shape and dash at once. One series gets no legend."""
-    shown = alt.Legend(title=None, symbolOpacity=1) if legend and len(names) > 1 else None
+    several = legend and len(names) > 1
+    shown = alt.Legend(title=None, symbolOpacity=1, columns=columns) if several else None
     domain = list(names)
 
-    def scale(choices: Sequence[Any]) -> alt.Scale:
-        return alt.Scale(domain=domain, range=[choices[i % len(choices)] for i in range(len(domain))])
+    def scale(choices: Sequence[Any], *, shifted: bool = False) -> alt.Scale:
+        """`shifted` moves on by one each time round, so that no two series look the same."""
+        n = len(choices)
+        chosen = [choices[(i + (i // n if shifted else 0)) % n] for i in range(len(domain))]
+        return alt.Scale(domain=domain, range=chosen)
 
     return {
         "color": alt.Color(f"{field}:N", scale=scale(SERIES), legend=shown),
-        "shape": alt.Shape(f"{field}:N", scale=scale(_SHAPES), legend=shown),
+        "shape": alt.Shape(f"{field}:N", scale=scale(_SHAPES, shifted=True), legend=shown),
         "strokeDash": alt.StrokeDash(f"{field}:N", scale=scale(_DASHES), legend=None),
     }
 

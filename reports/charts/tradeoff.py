@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
+from raiaudit.reports.studies import METRIC_TITLES, in_percent, metric_slice
 from raiaudit.reports.theme import FAINT, MUTED
-from raiaudit.reports.tradeoff import METRIC_TITLES, in_percent, metric_slice
 
 if TYPE_CHECKING:
-    from raiaudit.audit.tradeoff.study import Study
+    from raiaudit.audit.studies.study import Study
 
-__all__ = ["accuracy_against_budget", "accuracy_against_leakage", "shares_by_variant"]
+__all__ = [
+    "accuracy_against_budget",
+    "accuracy_against_leakage",
+    "axis_of",
+    "beats",
+    "no_legend",
+    "shares_by_variant",
+    "span",
+]
 
 _UTILITY = {"clean_accuracy": "clean", "robust_accuracy": "robust", "worst_group_accuracy": "worst group"}
 _SHARES = ("clean_accuracy", "robust_accuracy", "worst_group_accuracy", "membership_auc", "membership_tpr")
@@ -30,8 +38,8 @@ def accuracy_against_leakage(
     rows = [
         {
             "variant": row.variant,
-            **_span("y", row.cells[utility]),
-            **_span("x", row.cells[leakage]),
+            **span("y", row.cells[utility]),
+            **span("x", row.cells[leakage]),
             "label": row.variant + _budget(row.cells["epsilon"].value),
         }
         for row in study.rows
@@ -40,12 +48,12 @@ def accuracy_against_leakage(
     if not rows:
         return None
     for row in rows:
-        row["best"] = not any(_beats(other, row) for other in rows)
+        row["best"] = not any(beats(other, row) for other in rows)
     told = metric_slice(study, leakage)
     x = alt.X(
         "x:Q",
         scale=alt.Scale(zero=False, nice=True),
-        axis=_axis(
+        axis=axis_of(
             leakage,
             " ".join([METRIC_TITLES[leakage], told.partition(" ")[2]])
             + (f" ({told.split()[0]})" if told else ""),
@@ -59,10 +67,10 @@ def accuracy_against_leakage(
     look = series("variant", [row.variant for row in study.rows])
     base = alt.Chart(inline(rows))
     across = base.mark_rule(strokeWidth=1.3, opacity=0.7).encode(
-        x=alt.X("x_low:Q"), x2=alt.X2("x_high:Q"), y=y, color=_no_legend(look)
+        x=alt.X("x_low:Q"), x2=alt.X2("x_high:Q"), y=y, color=no_legend(look)
     )
     along = base.mark_rule(strokeWidth=1.3, opacity=0.7).encode(
-        x=x, y=alt.Y("y_low:Q"), y2=alt.Y2("y_high:Q"), color=_no_legend(look)
+        x=x, y=alt.Y("y_low:Q"), y2=alt.Y2("y_high:Q"), color=no_legend(look)
     )
     tooltip = tooltips("label:N", "x:Q", "x_low:Q", "x_high:Q", "y:Q", "y_low:Q", "y_high:Q")
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
@@ -92,7 +100,7 @@ def accuracy_against_budget(study: Study) -> AnyChart | None:
             if epsilon is None:
                 lines.append({"kind": kind, "y": cell.value})
             else:
-                points.append({"kind": kind, "epsilon": epsilon, **_span("y", cell), "variant": row.variant})
+                points.append({"kind": kind, "epsilon": epsilon, **span("y", cell), "variant": row.variant})
     if not points:
         return None
     look = series("kind", sorted({point["kind"] for point in points}))
@@ -109,11 +117,9 @@ def accuracy_against_budget(study: Study) -> AnyChart | None:
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, 1]), axis=percent_axis("Accuracy", tickCount=5))
     base = alt.Chart(inline(points))
     layers: list[Any] = [
-        alt.Chart(inline(lines))
-        .mark_rule(strokeDash=[5, 4], opacity=0.8)
-        .encode(y=y, color=_no_legend(look)),
-        base.mark_line().encode(x=x, y=y, color=_no_legend(look), strokeDash=look["strokeDash"]),
-        base.mark_rule().encode(x=x, y=alt.Y("y_low:Q"), y2=alt.Y2("y_high:Q"), color=_no_legend(look)),
+        alt.Chart(inline(lines)).mark_rule(strokeDash=[5, 4], opacity=0.8).encode(y=y, color=no_legend(look)),
+        base.mark_line().encode(x=x, y=y, color=no_legend(look), strokeDash=look["strokeDash"]),
+        base.mark_rule().encode(x=x, y=alt.Y("y_low:Q"), y2=alt.Y2("y_high:Q"), color=no_legend(look)),
         base.mark_point(filled=True, size=60, opacity=1).encode(
             x=x,
             y=y,
@@ -136,7 +142,7 @@ def shares_by_variant(study: Study) -> AnyChart | None:
             continue
         order.append(METRIC_TITLES[metric])
         rows += [
-            {"metric": METRIC_TITLES[metric], "variant": variant, **_span("x", cell)}
+            {"metric": METRIC_TITLES[metric], "variant": variant, **span("x", cell)}
             for variant, cell in cells
             if cell.value is not None
         ]
@@ -150,7 +156,7 @@ def shares_by_variant(study: Study) -> AnyChart | None:
     x = alt.X("x:Q", scale=alt.Scale(domain=[0, 1]), axis=percent_axis("", tickCount=5))
     layers = [
         base.mark_rule(strokeWidth=1.5).encode(
-            x=alt.X("x_low:Q", scale=x["scale"]), x2=alt.X2("x_high:Q"), color=_no_legend(look)
+            x=alt.X("x_low:Q", scale=x["scale"]), x2=alt.X2("x_high:Q"), color=no_legend(look)
         ),
         base.mark_point(filled=True, size=46, opacity=1).encode(
             x=x,
@@ -168,14 +174,14 @@ def shares_by_variant(study: Study) -> AnyChart | None:
     return styled(whole, height=70 + 58 * len(order))
 
 
-def _span(axis: str, cell: Any) -> dict[str, Any]:
+def span(axis: str, cell: Any) -> dict[str, Any]:
     """The point and its interval, which is the point itself where there is none."""
     low = cell.value if cell.low is None else cell.low
     high = cell.value if cell.high is None else cell.high
     return {axis: cell.value, f"{axis}_low": low, f"{axis}_high": high}
 
 
-def _beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """At least as accurate, leaks at most as much, and better in one."""
     no_worse = one["y"] >= other["y"] and one["x"] <= other["x"]
     return no_worse and (one["y"], one["x"]) != (other["y"], other["x"])
@@ -185,10 +191,12 @@ def _budget(epsilon: float | None) -> str:
     return "" if epsilon is None else f" (ε ≤ {epsilon:.3g})"
 
 
-def _axis(metric: str, title: str, **options: Any) -> alt.Axis:
+def axis_of(metric: str, title: str, **options: Any) -> alt.Axis:
+    """In percent where the metric is."""
     return percent_axis(title, **options) if in_percent(metric) else alt.Axis(title=title, **options)
 
 
-def _no_legend(look: dict[str, Any]) -> alt.Color:
+def no_legend(look: dict[str, Any]) -> alt.Color:
+    """The colours of `series` for a layer that another one explains."""
     colour = look["color"]
     return alt.Color(colour["shorthand"], scale=colour["scale"], legend=None)

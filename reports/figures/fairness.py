@@ -1,4 +1,4 @@
-"""Fairness: every metric of a group with its interval."""
+"""Fairness: every metric of a group with its interval; subgroups that fare worse than everyone else."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES"]
 
 _GROUP_CHARTS = 4
+_SUBGROUP_CHARTS = 4
+_FINDINGS = 6
+_PARTS = 3
 _FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
 
@@ -52,8 +55,61 @@ def _group_metrics(table: pl.DataFrame, results: Results) -> list[str]:
     return [metric for metric in order if metric in known][:_GROUP_CHARTS]
 
 
+def _subgroups(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    """Of the metrics with most findings, the findings and under each the strongest of what it explains."""
+    from raiaudit.reports.charts import subgroup_gaps
+
+    for metric in _metrics_found(table, results):
+        rows = table.filter(metric=metric)
+        shown = _with_their_parts(rows)
+        words = [
+            f"{row['subgroup']}: {100 * row['gap']:+.1f} points, {row['status']}"
+            + (f" by {row['explained_by']}" if row["explained_by"] else "")
+            for row in shown.iter_rows(named=True)
+        ]
+        number = rows.filter(status="explained").height - shown.filter(status="explained").height
+        more = f" {number} more explained subgroups are in the table." if number else ""
+        title = metric_title(metric)
+        caption = f"{title}: the gap of subgroups to everyone else, with interval.{more}"
+        yield chart_figure(
+            caption, subgroup_gaps(shown, title=f"{title}, gap to everyone else"), "; ".join(words)
+        )
+
+
+def _metrics_found(table: pl.DataFrame, results: Results) -> list[str]:
+    """Those with a gate and a finding, then by the number of confirmed findings, then of suspected ones."""
+    gated = [v.gate.where.get("rate") for v in results.verdicts if v.check == "fairness.subgroups" and v.gate]
+    found = {status: table.filter(status=status)["metric"].to_list() for status in ("confirmed", "suspected")}
+    metrics = sorted(
+        {*found["confirmed"], *found["suspected"]},
+        key=lambda m: (m not in gated, -found["confirmed"].count(m), -found["suspected"].count(m), m),
+    )
+    return metrics[:_SUBGROUP_CHARTS]
+
+
+def _with_their_parts(rows: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    findings = rows.filter(pl.col("status").is_in(["confirmed", "suspected"])).head(_FINDINGS)
+    parts = [
+        rows.filter(status="explained", explained_by=name).sort("q", maintain_order=True).head(_PARTS)
+        for name in findings["subgroup"]
+    ]
+    order = [frame for i, part in enumerate(parts) for frame in (findings[i : i + 1], part)]
+    return pl.concat(order).filter(pl.col("gap").is_not_null())
+
+
 FIGURES: dict[str, tuple[Drawing, ...]] = {
     "fairness.groups": (
         Drawing("by_group", columns("attribute group metric value low high n"), "Groups", _by_group),
+    ),
+    "fairness.subgroups": (
+        Drawing(
+            "lattice",
+            columns("subgroup metric gap gap_low gap_high n q status explained_by"),
+            "Subgroups",
+            _subgroups,
+            optional=True,
+        ),
     ),
 }

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
 from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
-from raiaudit.audit.explanations.faithfulness import area, ranking, shuffled, trace
-from raiaudit.audit.explanations.integrated_gradients import integrated_gradients
-from raiaudit.audit.explanations.views import View, view_of
+from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
+from raiaudit.audit.explanations.methods.views import View, view_of
+from raiaudit.audit.explanations.quality.perturbation import area, ranking, shuffled, trace
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.data.dataset import Dataset, Split
 

@@ -11,8 +11,8 @@ import torch
 
 from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
-from raiaudit.audit.explanations.integrated_gradients import integrated_gradients
-from raiaudit.audit.explanations.views import view_of
+from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
+from raiaudit.audit.explanations.methods.views import view_of
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.architectures.text_transformer import TextTransformer

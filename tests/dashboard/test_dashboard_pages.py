@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.lock import run_lock
 from raiaudit.audit.store import Home, Run
-from raiaudit.audit.tradeoff.cells import CELLS, Cell, Change
-from raiaudit.audit.tradeoff.study import Study, StudyRow
+from raiaudit.audit.studies.cells import Cell, Change
+from raiaudit.audit.studies.study import Study, StudyRow
+from raiaudit.audit.tradeoff.cells import CELLS
 from raiaudit.dashboard import reading
 
 AddRun = Callable[..., Run]

@@ -19,14 +19,16 @@ from raiaudit.audit.spec import LoadedSpec, load_spec
 from raiaudit.audit.statistics.intervals import clopper_pearson, paired_difference, wilson
 from raiaudit.audit.statistics.paired_auc import paired_auc_difference
 from raiaudit.audit.store import Home, Run
-from raiaudit.audit.tradeoff.cells import _worst_change, epsilon_lower
-from raiaudit.audit.tradeoff.study import Study, read_study, studies, study
+from raiaudit.audit.studies.metrics import _worst_change
+from raiaudit.audit.studies.study import Study
+from raiaudit.audit.tradeoff.cells import epsilon_lower
+from raiaudit.audit.tradeoff.study import TRADEOFFS, study
 from raiaudit.audit.tradeoff.variants import Wishes, derive
 from raiaudit.cli import app
 from raiaudit.errors import StorageError, UsageError
 from raiaudit.reports import charts
-from raiaudit.reports.tradeoff import cell_lines, tradeoff_markdown
-from raiaudit.reports.tradeoff_pdf import write_tradeoff_pdf
+from raiaudit.reports.studies import cell_lines, study_markdown
+from raiaudit.reports.tradeoff import write_tradeoff_pdf
 
 RECIPE = (
     "{architecture: mlp, options: {hidden: 16}, epochs: 4, train_limit: 240, batch_size: 40, average: 0.5}"
@@ -181,7 +183,7 @@ def test_a_finished_study_is_made_again_without_work(made: Made) -> None:
     again = study(load_spec(made.spec), WISHES, made.home, listener=events.append, documents=lambda _: None)
     assert {event["event"] for event in events} == {"run_unchanged"}
     assert again.model_copy(update={"made": made.study.made}) == made.study
-    assert read_study(studies(made.home)[0]) == again
+    assert TRADEOFFS.read(TRADEOFFS.paths(made.home)[0]) == again
 
 
 def test_the_command_prints_json_and_writes_markdown(made: Made) -> None:
@@ -194,7 +196,7 @@ def test_the_command_prints_json_and_writes_markdown(made: Made) -> None:
     assert json.loads(done.stdout)["id"] == made.study.id
     first = pdf.read_bytes()
     assert first.startswith(b"%PDF-1.7")
-    assert write_tradeoff_pdf(read_study(studies(made.home)[0]), pdf).read_bytes() == first
+    assert write_tradeoff_pdf(TRADEOFFS.read(TRADEOFFS.paths(made.home)[0]), pdf).read_bytes() == first
     text = out.read_text()
     assert text.startswith("| | standard | adversarial | private | adversarial+private |")
     assert (
@@ -222,7 +224,7 @@ def test_differences_that_leave_zero_out_are_marked_by_what_is_better(made: Made
 
 def test_names_from_outside_are_escaped_in_markdown(made: Made) -> None:
     named = made.study.model_copy(update={"notes": ("a|b<c>",)})
-    assert "a\\|b&lt;c>" in tradeoff_markdown(named)
+    assert "a\\|b&lt;c>" in study_markdown(named)
 
 
 def test_the_charts_show_every_variant(made: Made) -> None:
@@ -254,7 +256,7 @@ def test_an_unreadable_study_says_how_to_make_it_anew(made: Made, tmp_path: Path
     path = tmp_path / "tradeoff.json"
     path.write_text('{"schema_version": 1}')
     with pytest.raises(StorageError, match="tradeoff SPEC"):
-        read_study(path)
+        TRADEOFFS.read(path)
 
 
 def test_what_canaries_show_is_the_largest_of_the_bound_all_variants_have(made: Made) -> None:

@@ -22,7 +22,7 @@ from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import is_streamed
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from raiaudit.audit.subject import Subject
     from raiaudit.models.data.dataset import Inputs
@@ -35,7 +35,8 @@ Baseline = Literal["mean", "zeros"]
 @dataclass(frozen=True, slots=True)
 class View:
     """`x` and `baseline` B×…; `feature_E` which feature an element belongs to; `present_BF` false for
-    padding; `names` for people, one list a row (None for pixels).
+    padding; `names` for people, one list a row (None for pixels). `network` is the classifier that `logits`
+    asks, for methods that look inside.
     """
 
     x: Tensor
@@ -44,11 +45,19 @@ class View:
     present_BF: Tensor
     logits: Callable[[Tensor, Tensor], Tensor]
     names: list[list[str]] | None
+    network: nn.Module | None = None
 
     def by_feature(self, values: Tensor) -> Tensor:
         """Sums B×… over the elements of each feature: B×F, float64 (a map that completes stays complete)."""
         flat = values.flatten(1).double()
         return flat.new_zeros(len(flat), self.present_BF.shape[1]).index_add_(1, self.feature_E, flat)
+
+    def largest(self, values: Tensor) -> Tensor:
+        """The largest of values ≥ 0, B×…, in each feature: B×F, float64."""
+        flat = values.flatten(1).double()
+        index = self.feature_E.expand(len(flat), -1)
+        empty = flat.new_zeros(len(flat), self.present_BF.shape[1])
+        return empty.scatter_reduce(1, index, flat, "amax", include_self=True)
 
     def without(self, rows_R: Tensor, removed_RF: Tensor) -> Tensor:
         """Inputs of `rows_R` with the removed features at the baseline."""
@@ -84,6 +93,7 @@ def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
         present_BF=torch.ones(len(x), features, dtype=torch.bool, device=x.device),
         logits=lambda points, _rows: subject.classifier(points),
         names=names,
+        network=subject.classifier,
     )
 
 
@@ -121,6 +131,7 @@ def _text(subject: Subject, texts: list[str]) -> View:
             ]
             for row, mask in zip(ids_BL, mask_BL, strict=True)
         ],
+        network=classifier,
     )
 
 

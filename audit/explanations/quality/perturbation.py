@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from raiaudit.audit.explanations.views import View
+    from raiaudit.audit.explanations.methods.views import View
 
 __all__ = ["area", "ranking", "shuffled", "trace"]
 

@@ -1,0 +1,1 @@
+"""Explanations by concepts, by training examples, and by neighbours."""

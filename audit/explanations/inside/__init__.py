@@ -1,0 +1,1 @@
+"""What channels, layers and attention heads respond to."""

@@ -1,0 +1,1 @@
+"""Is a map right? Perturbation traces, randomisation, controls, planted ground truth."""

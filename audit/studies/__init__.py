@@ -1,0 +1,1 @@
+"""What studies share: variants of one model trained and audited alike, and their differences in one table."""
