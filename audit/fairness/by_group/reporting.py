@@ -185,7 +185,7 @@ class Reporter:
         statistic: Statistic = widest_of_gaps,
     ) -> Measurement:
         """Exact test that the groups of `metrics` do not differ; one stratum a metric, or a class."""
-        n = sum(sum(trials_G) for _, trials_G in strata)
+        n = sum(value.n for values in metrics for value in comparable(values))
         if any(len(comparable(values)) < 2 for values in metrics):
             reason = explained(_NO_PAIR, metrics)
             return self._measurement(name, None, (None, None), n, "neither", "dwass1957", reason)
