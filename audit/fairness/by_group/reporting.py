@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from raiaudit.audit.fairness.by_group.comparisons import comparable, gaps_to_reference, widest_gap
-from raiaudit.audit.fairness.by_group.group_tests import detectable_gap, group_test
 from raiaudit.audit.fairness.by_group.permutation import widest_of_gaps
+from raiaudit.audit.fairness.by_group.significance import detectable_gap, group_test
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.statistics.exact_tests import fisher_exact
+from raiaudit.audit.statistics.exact import fisher_exact
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.audit.statistics.replicates import holm
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raiaudit.audit.fairness.by_group.comparisons import comparable
 from raiaudit.audit.fairness.by_group.permutation import permutation_p_value, widest_of_gaps
-from raiaudit.audit.statistics.exact_tests import MOST_COUNTED, fisher_exact, widest_gap_exact
+from raiaudit.audit.statistics.exact import MOST_COUNTED, fisher_exact, widest_gap_exact
 from raiaudit.audit.statistics.power import examples_needed, minimum_detectable_gap
 
 if TYPE_CHECKING:
