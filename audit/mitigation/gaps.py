@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.mitigation.outcomes import Rate
 
-__all__ = ["gap_change", "ratio_change"]
+__all__ = ["Family", "gap_change", "ratio_change"]
 
 Family = tuple[dict[str, "Rate"], dict[str, "Rate"]]
 """One rate by group, in the variant and in the standard model."""
