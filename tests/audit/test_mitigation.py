@@ -168,5 +168,7 @@ def test_levelling_down_is_said_only_where_every_group_loses_and_the_gap_narrows
     fine = " ".join(told(same, {"accuracy": {"a": gain, "b": level}}, "equalized_odds"))
     start = "No measurable change of the equalized odds difference: −10.0 points [−25.0, +5.0]."
     assert fine == f"{start} More accurate for a (+3.0)."
+    nobody = {"selection_rate": {"a": level.model_copy(update={"value": 0.0})}}
+    assert "Nobody is selected any more." in list(told(narrower, nobody, "demographic_parity"))
     unknown = Cell(value=None, reason="no group has enough examples")
     assert "no group has enough examples" in " ".join(told(unknown, {}, "demographic_parity"))
