@@ -9,6 +9,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "learning with differential privacy. ACM CCS 2016. arXiv:1607.00133",
     "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
+    "barocas2023": "S. Barocas, M. Hardt, A. Narayanan. Fairness and machine learning: limitations and "
+    "opportunities. MIT Press 2023. https://fairmlbook.org",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
     "translation. ICLR 2018. arXiv:1711.02173",
     "benjamini1995": "Y. Benjamini, Y. Hochberg. Controlling the false discovery rate: a practical and "
@@ -40,6 +42,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "decision-based attack. IEEE S&P 2020. arXiv:1904.02144",
     "choquette2021": "C. A. Choquette-Choo, F. Tramèr, N. Carlini, N. Papernot. Label-only membership "
     "inference attacks. ICML 2021. arXiv:2007.14321",
+    "chouldechova2017": "A. Chouldechova. Fair prediction with disparate impact: a study of bias in "
+    "recidivism prediction instruments. Big Data 5 (2017) 153–163. arXiv:1610.07524",
     "clopper1934": "C. J. Clopper, E. S. Pearson. The use of confidence or fiducial limits illustrated "
     "in the case of the binomial. Biometrika 26 (1934) 404–413. "
     "doi:10.1093/biomet/26.4.404",
@@ -52,6 +56,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "delong1988": "E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson. Comparing the areas under two or "
     "more correlated receiver operating characteristic curves. Biometrics 44 (1988) "
     "837–845. doi:10.2307/2531595",
+    "durkalski2003": "V. L. Durkalski, Y. Y. Palesch, S. R. Lipsitz, P. F. Rust. Analysis of clustered "
+    "matched-pair data. Statistics in Medicine 22 (2003) 2417–2428. doi:10.1002/sim.1438",
     "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
     "dwork2006": "C. Dwork, K. Kenthapadi, F. McSherry, I. Mironov, M. Naor. Our data, ourselves: privacy "
@@ -64,6 +70,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "edition. Wiley 2003. doi:10.1002/0471445428",
     "fredrikson2015": "M. Fredrikson, S. Jha, T. Ristenpart. Model inversion attacks that exploit confidence "
     "information and basic countermeasures. ACM CCS 2015. doi:10.1145/2810103.2813677",
+    "galhotra2017": "S. Galhotra, Y. Brun, A. Meliou. Fairness testing: testing software for discrimination. "
+    "ESEC/FSE 2017. doi:10.1145/3106237.3106277",
+    "garg2019": "S. Garg, V. Perot, N. Limtiaco, A. Taly, E. H. Chi, A. Beutel. Counterfactual fairness in "
+    "text classification through robustness. AIES 2019. arXiv:1809.10610",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
     "2021. arXiv:2106.02848",
     "gowal2018": "S. Gowal, K. Dvijotham, R. Stanforth, R. Bunel, C. Qin, J. Uesato, R. Arandjelovic, "
@@ -79,6 +89,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "arXiv:2209.01292",
     "kleinberg2017": "J. Kleinberg, S. Mullainathan, M. Raghavan. Inherent trade-offs in the fair "
     "determination of risk scores. ITCS 2017. arXiv:1609.05807",
+    "kiritchenko2018": "S. Kiritchenko, S. M. Mohammad. Examining gender and race bias in two hundred "
+    "sentiment analysis systems. *SEM 2018. arXiv:1805.04508",
     "koopman1984": "P. A. R. Koopman. Confidence intervals for the ratio of two binomial proportions. "
     "Biometrics 40 (1984) 513–517. doi:10.2307/2531405",
     "koskela2020": "A. Koskela, J. Jälkö, A. Honkela. Computing tight differential privacy guarantees using "
@@ -99,6 +111,14 @@ BIBLIOGRAPHY: dict[str, str] = {
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "raji2020": "I. D. Raji, A. Smart, R. N. White, M. Mitchell, T. Gebru, B. Hutchinson, J. Smith-Loud, "
+    "D. Theron, P. Barnes. Closing the AI accountability gap: defining an end-to-end framework for internal "
+    "algorithmic auditing. FAT* 2020. arXiv:2001.00973",
+    "rcny2023": "New York City Department of Consumer and Worker Protection. Use of automated employment "
+    "decision-making tools. 6 RCNY 5-300 to 5-304 (2023). "
+    "https://codelibrary.amlegal.com/codes/newyorkcity/latest/NYCrules/0-0-0-138530",
+    "rottger2021": "P. Röttger, B. Vidgen, D. Nguyen, Z. Waseem, H. Margetts, J. B. Pierrehumbert. "
+    "HateCheck: functional tests for hate speech detection models. ACL 2021. arXiv:2012.15606",
     "salem2019": "A. Salem, Y. Zhang, M. Humbert, P. Berrang, M. Fritz, M. Backes. ML-Leaks: model and data "
     "independent membership inference attacks and defenses on machine learning models. NDSS 2019. "
     "arXiv:1806.01246",
@@ -116,6 +136,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "thompson1936": "W. R. Thompson. On confidence ranges for the median and other expectation "
     "distributions for populations of unknown distribution form. Annals of Mathematical Statistics 7 "
     "(1936) 122–128. doi:10.1214/aoms/1177732502",
+    "ugesp1978": "Uniform Guidelines on Employee Selection Procedures (1978). 29 CFR 1607.4(D). "
+    "https://www.ecfr.gov/current/title-29/subtitle-B/chapter-XIV/part-1607/section-1607.4",
     "welch1947": "B. L. Welch. The generalization of ‘Student’s’ problem when several different population "
     "variances are involved. Biometrika 34 (1947) 28–35. doi:10.1093/biomet/34.1-2.28",
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "

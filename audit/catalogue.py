@@ -8,6 +8,8 @@ from importlib.metadata import entry_points
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
 from raiaudit.audit.fairness.by_group.groups import Groups
+from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
+from raiaudit.audit.fairness.profiles.profiles import Profiles
 from raiaudit.audit.fairness.subgroups.subgroups import Subgroups
 from raiaudit.audit.performance.accuracy import Accuracy
 from raiaudit.audit.privacy.epsilon.accounting import Accounting
@@ -41,6 +43,8 @@ CHECKS: dict[str, Check] = {
     "privacy.canaries": CanaryAudit(),
     "fairness.groups": Groups(),
     "fairness.subgroups": Subgroups(),
+    "fairness.profiles": Profiles(),
+    "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
     "reliability.calibration": Calibration(),
 }

@@ -53,6 +53,12 @@ class Comparison:
 def compare_runs(ours: Run, baseline: Run, *, confidence: float = 0.95) -> Comparison:
     """Raises `UsageError` when the runs are not comparable (different data) or share no column."""
     a, b = ours.results, baseline.results
+    for run, results in ((ours, a), (baseline, b)):
+        if results.subject.record.is_predictions:
+            raise UsageError(
+                f"{run.id} is of a file of predictions: it keeps counts, not examples that could be paired",
+                remedy="audit both models by a spec, on the same data",
+            )
     if a.data.digest != b.data.digest:
         raise UsageError(
             f"not comparable: {ours.id} was audited on other data than {baseline.id}",

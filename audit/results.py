@@ -76,7 +76,7 @@ class RunHeader(_Frozen):
     """`header.json`: small, so that a list of runs reads headers only. Times are ISO 8601 in UTC.
 
     `suite` groups the runs that one spec started (one per model); `spec_digest` is that of the spec
-    as written. `verdict` is None until the run has finished.
+    as written. `verdict` is None until the run has finished. `command` repeats the run where no spec does.
     """
 
     id: str
@@ -95,6 +95,7 @@ class RunHeader(_Frozen):
     versions: dict[str, str] = Field(default_factory=dict)
     machine: str = ""
     spec_path: str = ""
+    command: str = ""
     owner: str = ""
     purpose: str = ""
     risk_class: str = ""

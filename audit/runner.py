@@ -6,27 +6,23 @@ hold is not touched at all. What a crash leaves is a header that says "running" 
 
 from __future__ import annotations
 
-import platform
 import time
-import traceback
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
-import yaml
 
-from raiaudit.audit.files import storage_error, write_atomically
+from raiaudit.audit.files import storage_error
 from raiaudit.audit.gates import overall
-from raiaudit.audit.journal import journalled, now
+from raiaudit.audit.journal import now
 from raiaudit.audit.judgement import judge
-from raiaudit.audit.ledger import parquet_bytes
 from raiaudit.audit.lock import run_lock
 from raiaudit.audit.plan import PlannedCheck, make_plan, run_identity
 from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
+from raiaudit.audit.run_writing import is_complete, surroundings, write_evidence, write_run
 from raiaudit.audit.spec import load_data
 from raiaudit.audit.store import Run
 from raiaudit.audit.task_runner import TaskRunner, message_of, told
@@ -46,8 +42,6 @@ if TYPE_CHECKING:
     Documents = Callable[[Run], object]
 
 __all__ = ["run_suite"]
-
-_NOTED = ("raiaudit", "torch", "numpy", "polars", "opacus", "dp-accounting", "foolbox")
 
 
 def run_suite(
@@ -90,14 +84,6 @@ def run_suite(
     return runs
 
 
-def is_complete(run: Run) -> bool:
-    """Whether nothing is left to do: finished, and every file still as it was sealed."""
-    try:
-        return run.finished and not run.broken_seals()
-    except RaiauditError:
-        return False
-
-
 @dataclass
 class _RunInProgress:
     loaded: LoadedSpec
@@ -110,34 +96,20 @@ class _RunInProgress:
 
     def finish(self) -> None:
         """From whatever state the run directory is in to a sealed one."""
-        started = time.perf_counter()
-        for debris in self.run.folder.rglob(".part-*"):
-            debris.unlink()
-        self.events = journalled(self.run.folder / "journal.jsonl", self.listener)
-        header = self._new_header()
-        write_atomically(
-            self.run.folder / "spec.lock.yaml", yaml.safe_dump(self.lock, sort_keys=False, allow_unicode=True)
+        write_run(
+            self.run,
+            self._new_header(),
+            self.lock,
+            audit=self._audit,
+            listener=self.listener,
+            documents=self.documents,
         )
-        self.run.write_header(header)
-        self.events({"event": "run_started", "run": self.run.id, "model": self.model.title})
-        try:
-            results = self._audit(header)
-            self._conclude(results, header, time.perf_counter() - started)
-        except KeyboardInterrupt:
-            self._stop(header, "interrupted", "stopped by the user")
-            raise
-        except RaiauditError as error:
-            self._stop(header, "failed", str(error))
-            raise
-        except Exception as error:
-            self._stop(header, "failed", message_of(error), "".join(traceback.format_exception(error)))
-            raise
 
-    def _audit(self, header: RunHeader) -> Results:
-        subject = self.resolver.subject(self.model, self.events)
+    def _audit(self, header: RunHeader, events: Listener) -> Results:
+        subject = self.resolver.subject(self.model, events)
         plan = make_plan(self.loaded, self.model, subject)
-        plan, errors = TaskRunner(self.run, subject, header, self.events).work_off(plan)
-        measurements, errors = self._summarise(plan, subject, errors)
+        plan, errors = TaskRunner(self.run, subject, header, events).work_off(plan)
+        measurements, errors = self._summarise(plan, subject, errors, events)
         spec = self.loaded.spec
         verdicts = judge(
             plan, measurements, errors, spec.policy, self.run, data_digest=subject.dataset.digest
@@ -156,7 +128,7 @@ class _RunInProgress:
         )
 
     def _summarise(
-        self, plan: list[PlannedCheck], subject: Subject, errors: dict[str, str]
+        self, plan: list[PlannedCheck], subject: Subject, errors: dict[str, str], events: Listener
     ) -> tuple[list[Measurement], dict[str, str]]:
         measurements: list[Measurement] = []
         failed = dict(errors)
@@ -175,50 +147,14 @@ class _RunInProgress:
                 raise
             except Exception as error:
                 failed[check.id] = message_of(error)
-                self.events({"event": "check_failed", "check": check.id, **told(error)})
+                events({"event": "check_failed", "check": check.id, **told(error)})
                 continue
             seconds = round(time.perf_counter() - start, 3)
-            self.events({"event": "check_finished", "check": check.id, "seconds": seconds})
-        for (name_of_check, name), parts in tables.items():
-            path = self.run.folder / "evidence" / name_of_check / f"{name}.parquet"
-            write_atomically(path, parquet_bytes(pl.concat(parts, how="diagonal_relaxed")))
+            events({"event": "check_finished", "check": check.id, "seconds": seconds})
+        write_evidence(
+            self.run, {key: pl.concat(parts, how="diagonal_relaxed") for key, parts in tables.items()}
+        )
         return measurements, failed
-
-    def _conclude(self, results: Results, header: RunHeader, seconds: float) -> None:
-        folder = self.run.folder
-        write_atomically(folder / "results.json", results.model_dump_json(indent=2) + "\n")
-        counts: dict[str, int] = {}
-        for verdict in results.verdicts:
-            counts[verdict.status] = counts.get(verdict.status, 0) + 1
-        tasks = sum(outcome.tasks for outcome in results.checks)
-        done = header.model_copy(
-            update={
-                "status": "finished",
-                "verdict": results.verdict,
-                "finished": now(),
-                "seconds": round(seconds, 2),
-                "progress": (tasks, tasks),
-                "gates": counts,
-            }
-        )
-        self.run.write_header(done)
-        self.documents(self.run)
-        self.events({"event": "run_finished", "run": self.run.id, "verdict": results.verdict})
-        self.run.seal()
-
-    def _stop(self, header: RunHeader, status: str, message: str, details: str = "") -> None:
-        self.run.write_header(
-            header.model_copy(update={"status": status, "error": message, "finished": now()})
-        )
-        self.events(
-            {
-                "event": "run_stopped",
-                "run": self.run.id,
-                "status": status,
-                "error": message,
-                "details": details,
-            }
-        )
 
     def _new_header(self) -> RunHeader:
         spec = self.loaded.spec
@@ -231,12 +167,11 @@ class _RunInProgress:
             status="running",
             started=now(),
             partial=spec.run.limit is not None,
-            versions={"python": platform.python_version(), **{name: version(name) for name in _NOTED}},
-            machine=f"{platform.system()} {platform.machine()}",
             spec_path=str(self.loaded.source.path),
             owner=spec.context.owner,
             purpose=spec.context.purpose,
             risk_class=spec.context.risk_class,
+            **surroundings(),
         )
 
 

@@ -211,7 +211,7 @@ def load_spec(path: Path) -> LoadedSpec:
                 error.problem, where=source.place(("checks", i, "use")), remedy=error.remedy
             ) from None
         try:
-            configs.append(kind.model_validate(check.with_))
+            configs.append(kind.model_validate(check.with_, context={"folder": path.parent}))
         except ValidationError as error:
             raise _explained(error, source, kind, ("checks", i, "with")) from None
     return LoadedSpec(spec, source, tuple(configs))

@@ -55,8 +55,8 @@ class YamlSource:
         return known, ()
 
 
-def read_yaml(path: Path) -> YamlSource:
-    """Read a YAML mapping. Raises `SpecError` naming file and line."""
+def read_yaml(path: Path, root: type[dict[str, Any]] | type[list[Any]] = dict) -> YamlSource:
+    """Read a YAML mapping, or list. Raises `SpecError` naming file and line."""
     text = _text(path)
     try:
         _refuse_tricks(text, path)
@@ -74,8 +74,9 @@ def read_yaml(path: Path) -> YamlSource:
         raise SpecError(f"not plain YAML: {error}", where=str(path)) from None
     except (ValueError, RecursionError) as error:  # e.g. a timestamp with month 13
         raise SpecError(f"not plain YAML: {error}", where=str(path)) from None
-    if not isinstance(data, dict):
-        raise SpecError("a spec is a mapping of keys to values", where=f"{path}:1")
+    if not isinstance(data, root):
+        problem = "a spec is a mapping of keys to values" if root is dict else "this is no list"
+        raise SpecError(problem, where=f"{path}:1")
     return YamlSource(path, text, data, lines)
 
 

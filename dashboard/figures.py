@@ -11,7 +11,7 @@ import streamlit as st
 from raiaudit.dashboard.reading import evidence_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.figures import figures, word_maps
+from raiaudit.reports.figures import figures, sheets, word_maps
 from raiaudit.reports.theme import FONT
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def show(run: Run, results: Results, check: str) -> None:
     if check == "explanations.attribution":
         for words in word_maps(evidence):
             _words(words)
+    for sheet in sheets(check, evidence, results):
+        st.caption(plain(sheet.caption))
+        st.dataframe(sheet.records(), hide_index=True, width="stretch")
+        if sheet.note:
+            st.caption(plain(sheet.note))
     for line in left_out:
         st.caption(plain(line))
 

@@ -54,7 +54,7 @@ def _models(entries: list[RunEntry]) -> list[_Seen]:
         if entry.header is None or entry.header.status != "finished":
             continue
         card = subject_of(entry.run)
-        if card is not None:
+        if card is not None and not card.record.is_predictions:
             found.setdefault(card.record.weights_digest, _Seen(card, [])).runs.append(entry)
     return list(found.values())
 

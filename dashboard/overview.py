@@ -113,7 +113,7 @@ def _suite(entries: Sequence[RunEntry], run_page: StreamlitPage) -> None:
     first = entries[0].header
     assert first is not None
     with st.container(border=True, gap="xsmall"):
-        name = plain(first.spec_path or first.suite)
+        name = plain(first.spec_path or first.command or first.suite)
         st.markdown(f"**{name}**" + (f" :gray[· {plain(first.purpose)}]" if first.purpose else ""))
         for column, heading in zip(st.columns(_WIDTHS), _HEADINGS, strict=True):
             column.caption(heading)

@@ -51,6 +51,14 @@ def _facts(title: str, facts: dict[str, str]) -> None:
 def _model(results: Results) -> dict[str, str]:
     subject, record = results.subject, results.subject.record
     version = f"version {subject.version}" if subject.version else "not registered"
+    if record.is_predictions:
+        return {
+            "Name": plain(subject.name),
+            "What it is": plain("predictions from a file; no model was seen"),
+            "Columns": plain(", ".join(f"{role}: {column}" for role, column in record.config.items())),
+            "Loaded": _loaded(record.loaded),
+            "Code": plain(record.code_version),
+        }
     facts = {
         "Name": f"{plain(subject.name)} ({version})",
         "Architecture": plain(record.architecture),
@@ -90,6 +98,7 @@ def _run(entry: RunEntry, results: Results) -> dict[str, str]:
         "Started": instant(header.started),
         "Finished": instant(header.finished) if header.finished else "",
         "Spec": plain(header.spec_path),
+        "Command": plain(header.command),
         "Seed": str(results.seed),
         "Data sha256": f"`{results.data.digest}`",
         "Data source": plain(results.data.source),

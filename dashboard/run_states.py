@@ -50,7 +50,8 @@ def stopped(run: Run, header: RunHeader) -> None:
         st.markdown(f"{done} of {total} tasks had finished. This command does the rest:")
     else:
         st.markdown("No task had finished. This command starts again:")
-    st.code(run_command(header.spec_path, run.folder.parent.parent), language="bash")
+    again = header.command or run_command(header.spec_path, run.folder.parent.parent)
+    st.code(again, language="bash")
     _journal(run)
 
 

@@ -5,7 +5,7 @@ A test holds this table against the catalogue in `models/architectures/`.
 
 from __future__ import annotations
 
-__all__ = ["ARCHITECTURE_NAMES", "BLACK_BOXES"]
+__all__ = ["ARCHITECTURE_NAMES", "BLACK_BOXES", "PREDICTIONS"]
 
 _IMAGES = (
     "alexnet",
@@ -35,3 +35,6 @@ ARCHITECTURE_NAMES: dict[str, frozenset[str]] = {
 
 BLACK_BOXES = frozenset({"endpoint", "callable"})
 """What a record gives as the architecture of a model that could only be asked."""
+
+PREDICTIONS = "predictions"
+"""What a record gives as the architecture where no model was seen, only a file of what it predicted."""

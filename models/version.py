@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from raiaudit.models.names import BLACK_BOXES
+from raiaudit.models.names import BLACK_BOXES, PREDICTIONS
 from raiaudit.models.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ class TrainingRecord(_Frozen):
     def is_black_box(self) -> bool:
         """Whether the model could only be asked: `weights_digest` is then a fingerprint of its answers."""
         return self.architecture in BLACK_BOXES
+
+    @property
+    def is_predictions(self) -> bool:
+        """Whether no model was seen, but a file of predictions: `weights_digest` is then that of the file."""
+        return self.architecture == PREDICTIONS
 
 
 @dataclass(frozen=True, slots=True)

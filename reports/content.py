@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.models.names import PREDICTIONS
 from raiaudit.reports.catalogues import mapping, not_tested
 from raiaudit.reports.sections import gate_rows, sections
 from raiaudit.reports.theme import VERDICTS
@@ -68,7 +69,7 @@ def report_content(run: Run) -> dict[str, Any]:
         "mapping": mapping(ran),
         "bibliography": [[method, BIBLIOGRAPHY.get(method, "")] for method in methods],
         "commands": [
-            f"raiaudit run {PurePath(header.spec_path).name or 'spec.lock.yaml'}",
+            header.command or f"raiaudit run {PurePath(header.spec_path).name or 'spec.lock.yaml'}",
             f"raiaudit verify report.pdf runs/{results.run}",
         ],
         "spec": run.spec_lock,
@@ -95,10 +96,17 @@ def _scope(results: Results, header: RunHeader) -> Pairs:
         ("Owner", header.owner or "not stated"),
         ("Risk class", header.risk_class or "not stated"),
         ("Data", f"{data.name} ({data.modality}, {len(data.classes)} classes)"),
-        ("Audited", f"{data.audited:,} of {data.sizes.get('test', data.audited):,} held-out examples"),
+        ("Audited", f"{data.audited:,} of {_whole(results)}"),
         ("Checks", ", ".join(checks) or "none ran"),
         ("Audit date", f"{header.started[:10]} (UTC), seed {results.seed}"),
     ]
+
+
+def _whole(results: Results) -> str:
+    """What the audited examples are all, or a part, of."""
+    if results.subject.record.is_predictions:
+        return f"{sum(results.data.sizes.values()):,} rows"
+    return f"{results.data.sizes.get('test', results.data.audited):,} held-out examples"
 
 
 def _gaps(results: Results) -> list[str]:
@@ -124,10 +132,15 @@ def _gaps(results: Results) -> list[str]:
 
 
 def _hashes(run: Run, results: Results) -> Pairs:
-    shards = "\n".join(sorted(shard.path.name for shard in run.ledger.shards()))
-    return [
+    sealed = [
         ("spec.lock.yaml", _sha256(run.spec_lock.encode())),
         ("results.json", _sha256((run.folder / "results.json").read_bytes())),
+    ]
+    if results.subject.record.is_predictions:
+        return [*sealed, ("predictions", results.data.digest)]
+    shards = "\n".join(sorted(shard.path.name for shard in run.ledger.shards()))
+    return [
+        *sealed,
         ("ledger (shard names)", _sha256(shards.encode())),
         (
             "model answers (fingerprint)" if results.subject.record.is_black_box else "model weights",
@@ -139,6 +152,13 @@ def _hashes(run: Run, results: Results) -> Pairs:
 
 def _system(subject: SubjectCard) -> Pairs:
     record = subject.record
+    if record.is_predictions:
+        return [
+            ("Name", subject.name),
+            ("What it is", "predictions from a file; no model was seen"),
+            ("Columns", _settings(record.config)),
+            ("Code version", record.code_version),
+        ]
     facts: Pairs = [
         ("Name", subject.name),
         ("Version", str(subject.version) if subject.version else "not registered"),
@@ -220,7 +240,7 @@ def _data(data: DataCard) -> Pairs:
         ("Name", data.name),
         ("Modality", data.modality),
         ("Examples", ", ".join(f"{name} {size:,}" for name, size in data.sizes.items())),
-        ("Audited", f"{data.audited:,} test examples"),
+        ("Audited", f"{data.audited:,} {'rows' if data.modality == PREDICTIONS else 'test examples'}"),
         ("Classes", classes + (f" and {more} more" if more > 0 else "")),
         ("Source", data.source or "not stated"),
         ("Licence", data.licence or "not stated"),

@@ -42,6 +42,8 @@ def to_markdown(runs: Sequence[Run]) -> str:
 
 def _overview(results: Sequence[Results]) -> Iterator[str]:
     count = f"{len(results)} {'model' if len(results) == 1 else 'models'}"
+    if all(result.subject.record.is_predictions for result in results):
+        count = "predictions"
     yield f"## Audit of {count} on {escape(results[0].data.name)}"
     yield ""
     rows = [headlines(result) for result in results]

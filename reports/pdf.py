@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.files import write_atomically
 from raiaudit.reports.content import report_content
-from raiaudit.reports.figures import Evidence, figures, read_evidence, word_maps
+from raiaudit.reports.figures import Evidence, figures, read_evidence, sheets, word_maps
 from raiaudit.reports.printable import Printable
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _illustrate(
         (folder / name).write_bytes(figure.content)
         place = "charts" if figure.kind == "svg" else "pictures"
         section[place].append({"path": name, "caption": figure.caption, "alt": figure.alt})
+    section["sheets"] = [asdict(sheet) for sheet in sheets(check, evidence, results)]
     if check == "explanations.attribution":
         section["words"] = [{"caption": item.caption, "words": item.words} for item in word_maps(evidence)]
     ids = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.catalogues import limits
+from raiaudit.reports.figures.profile_sheets import SHEETS
 from raiaudit.reports.remarks import remarks
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
 
@@ -49,7 +50,9 @@ def _section(
     results: Results, check: str, outcomes: list[CheckOutcome], number: dict[str, int], owner: str
 ) -> dict[str, Any]:
     measured = [m for m in results.measurements if m.check == check]
-    listed = [m for m in measured if not _said(m, measured)]
+    # What sheets show row by row is not said twice.
+    shown = measured if check not in SHEETS else [m for m in measured if "group" not in m.where]
+    listed = [m for m in shown if not _said(m, measured)]
     verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
     used = sorted({number[m.method] for m in measured})
     return {
@@ -111,8 +114,8 @@ def _author(verdicts: Sequence[Verdict], owner: str) -> str:
 
 
 def _settings(outcome: CheckOutcome) -> str:
-    pairs = [f"{key} {_plain(setting)}" for key, setting in outcome.config.items() if setting is not None]
-    return ", ".join(pairs) or "defaults"
+    given = {key: setting for key, setting in outcome.config.items() if setting not in (None, {})}
+    return ", ".join(f"{key} {_plain(setting)}" for key, setting in given.items()) or "defaults"
 
 
 def _plain(setting: object) -> str:
@@ -120,6 +123,9 @@ def _plain(setting: object) -> str:
         return f"{setting:.4g}"
     if isinstance(setting, list | tuple):
         return "(" + ", ".join(_plain(item) for item in setting) + ")"
+    if isinstance(setting, dict):
+        parts = [f"{key} {_plain(item)}" for key, item in setting.items() if item not in (None, "", {})]
+        return "(" + ", ".join(parts) + ")"
     return str(setting)
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from raiaudit.audit.gates import Status
+    from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
     from raiaudit.reports.headline import Headline
 
-__all__ = ["gate_lines", "verdict_table"]
+__all__ = ["gate_lines", "verdict_lines", "verdict_table"]
 
 
 def verdict_table(runs: Sequence[Run]) -> Table:
@@ -45,7 +46,11 @@ def verdict_table(runs: Sequence[Run]) -> Table:
 
 def gate_lines(run: Run) -> list[Text]:
     """One line a gate: symbol, word, model, check, and why."""
-    results = run.results
+    return verdict_lines(run.results)
+
+
+def verdict_lines(results: Results) -> list[Text]:
+    """The same from results that are no run."""
     lines = []
     for verdict in results.verdicts:
         line = _verdict(verdict.status, width=14)

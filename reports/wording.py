@@ -42,7 +42,7 @@ _PLAIN = (
     "ratio",
     "theil",
 )
-_COUNTED = ("flags", "groups", "models")
+_COUNTED = ("flags", "groups", "models", "pairs", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -63,6 +63,23 @@ _METRICS = {
     "newly_exposed": "Members newly exposed by a removal",
     "onion_effect": "Newly exposed beyond a random removal",
     "onion_effect_p_value": "P value: no more than by a random removal",
+    "base_rate": "Base rate (labelled positive)",
+    "base_rate_p_value": "P value: base rates alike",
+    "forced_false_positive_rate": "FPR forced by equal PPV and FNR",
+    "four_fifths_false_alarm": "False alarms of the bare four-fifths rule",
+    "groups_below_four_fifths": "Groups below four fifths, beyond chance",
+    "impact_ratio_p_value": "Fisher’s p of the impact ratio",
+    "representation_gap": "Share here less share in the population",
+    "representation_p_value": "P value: shares as in the population",
+    "scoring_impact_ratio": "Impact ratio of scoring rates",
+    "unknown_people": "People of no recorded category",
+    "unknown_share": "Not recorded",
+    "counterfactual_flip_rate": "Decision turns with the group",
+    "counterfactual_any_flip_rate": "Decision turns with some other group",
+    "counterfactual_flips": "Decisions that turned",
+    "counterfactual_effect": "Turned to the positive class less turned from it",
+    "counterfactual_score_change": "Mean change of the positive class's score",
+    "counterfactual_p_value": "P value: groups alike (Holm)",
     "ece": "Expected calibration error",
     "epsilon": "Privacy budget ε (upper bound)",
     "epsilon_pld": "Privacy budget ε (PLD accountant)",
@@ -99,6 +116,8 @@ _CHECKS = {
     "privacy.canaries": "Privacy audit with canaries",
     "fairness.groups": "Fairness between groups",
     "fairness.subgroups": "Fairness in subgroups",
+    "fairness.profiles": "Rules and laws on fairness",
+    "fairness.counterfactual": "Counterfactual tests",
     "explanations.attribution": "Explanations",
     "reliability.calibration": "Calibration",
 }
@@ -119,8 +138,15 @@ def metric_title(metric: str) -> str:
 
 
 def slice_text(where: Mapping[str, Scalar]) -> str:
-    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"; a group column names its level."""
+    """`{"eps": 0.15, "attack": "pgd"}` → "ε = 0.15, attack = pgd"; a group column names its level.
+
+    Of a counterfactual test: "eec: gender female → male".
+    """
     parts = dict(where)
+    if "source" in parts and "attribute" in parts:
+        levels = f" {parts.pop('from')} → {parts.pop('to')}" if {"from", "to"} <= set(parts) else ""
+        head = f"{parts.pop('source')}: {parts.pop('attribute')}{levels}"
+        return ", ".join([head, *([slice_text(parts)] if parts else [])])
     if "attribute" in parts and "group" in parts:
         parts = {str(parts.pop("attribute")): parts.pop("group"), **parts}
     return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in parts.items())
@@ -168,7 +194,8 @@ def threshold(gate: Gate, m: Measurement | None) -> str:
 def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
     if in_percent(m.metric, m.unit):
         return f"{percent(number)} %" if unit else percent(number)
-    text = f"{number:.0f}" if m.unit in _COUNTED else decimal(number)
+    whole = m.unit in _COUNTED and number == int(number)
+    text = f"{number:,.0f}".replace(",", "\u202f") if whole else decimal(number)
     return f"{text} {m.unit}".rstrip() if unit else text
 
 

@@ -50,21 +50,25 @@ def is_streamed(inputs: Inputs) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """N examples: `ids` (stable strings), `inputs`, `labels` (int64 class indices), `groups`.
+    """N examples: `ids` (stable strings), `inputs`, `labels` (int64 class indices), `groups`, `links`.
 
     `groups` has one String column per sensitive attribute (possibly none) and N rows; a missing
-    value is the level "unknown". Raises `DataError` when the lengths differ.
+    value is the level "unknown". Examples of one subject share their value of `links`, if the data say so;
+    "unknown" links nothing. Raises `DataError` when the lengths differ.
     """
 
     ids: pl.Series
     inputs: Inputs
     labels: NDArray[np.int64]
     groups: pl.DataFrame = field(default_factory=pl.DataFrame)
+    links: pl.Series | None = None
 
     def __post_init__(self) -> None:
         lengths = {"ids": len(self.ids), "inputs": len(self.inputs), "labels": len(self.labels)}
         if self.groups.width:
             lengths["groups"] = self.groups.height
+        if self.links is not None:
+            lengths["links"] = len(self.links)
         if len(set(lengths.values())) != 1:
             raise DataError(f"columns of one split differ in length: {lengths}")
 
@@ -74,7 +78,8 @@ class Split:
     def take(self, index: NDArray[np.int64] | slice) -> Split:
         """The same columns, restricted to `index`."""
         groups = self.groups[index] if self.groups.width else self.groups
-        return Split(self.ids[index], take(self.inputs, index), self.labels[index], groups)
+        links = None if self.links is None else self.links[index]
+        return Split(self.ids[index], take(self.inputs, index), self.labels[index], groups, links)
 
 
 class LazySplits(Mapping[str, Split]):

@@ -33,6 +33,9 @@ class UserData(BaseModel):
     label: str = "label"
     split: str | None = Field(default=None, description="column that says train, validation or test")
     groups: tuple[str, ...] = Field(default=(), description="columns of sensitive attributes")
+    links: str | None = Field(
+        default=None, description="column whose value examples of one subject share, in several groups"
+    )
     text: str | None = Field(default=None, description="column of texts: makes this a text data set")
     drop: tuple[str, ...] = Field(default=(), description="columns that are no features")
     categorical: tuple[str, ...] = Field(default=(), description="categories even if they look like numbers")

@@ -56,7 +56,14 @@ def content_of(
         return _folder(config, files["all"], sources["all"])
     if any(source.images is not None for source in sources.values()):
         return _arrays(sources, whole)
-    roles = {config.label, config.id, config.split, *config.drop, "id" if kind == "npz" else None}
+    roles = {
+        config.label,
+        config.id,
+        config.split,
+        config.links,
+        *config.drop,
+        "id" if kind == "npz" else None,
+    }
     return _table(config, roles, sources, rows, whole)
 
 

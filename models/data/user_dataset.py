@@ -21,7 +21,7 @@ from raiaudit.errors import DataError
 from raiaudit.models.data.dataset import Dataset, LazySplits, Split
 from raiaudit.models.data.fetch import fingerprint, sha256_file
 from raiaudit.models.data.labels import class_indices, class_order, label_names, require_distinct
-from raiaudit.models.data.tables import group_frame
+from raiaudit.models.data.tables import as_levels, group_frame
 from raiaudit.models.data.user import SPLITS
 from raiaudit.models.data.user_content import METADATA, content_of
 from raiaudit.models.data.user_files import Source, read_arrays, read_table, require_columns
@@ -65,6 +65,10 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
         )
         for split, part in rows.items()
     }
+    links = {
+        split: as_levels(sources[part.of].frame[config.links][part.index]) if config.links else None
+        for split, part in rows.items()
+    }
     content = content_of(config, kind, files, sources, rows)
 
     def load() -> Mapping[str, Split]:
@@ -74,6 +78,7 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
                 inputs=content.inputs(part),
                 labels=labels[part.of][part.index],
                 groups=groups[split],
+                links=links[split],
             )
             for split, part in rows.items()
         }
@@ -125,12 +130,13 @@ def _format(config: UserData, files: Mapping[str, Path]) -> Format:
 
 def _named(config: UserData) -> set[str]:
     """Columns with a role of their own."""
-    return {name for name in (config.label, config.id, config.text, config.split) if name}
+    return {name for name in (config.label, config.id, config.text, config.split, config.links) if name}
 
 
 def _read(config: UserData, files: Mapping[str, Path], kind: Format) -> dict[str, Source]:
     if kind == "npz":
-        return read_arrays(files["all"], label=config.label, groups=config.groups)
+        beside = config.groups if config.links is None else (*config.groups, config.links)
+        return read_arrays(files["all"], label=config.label, groups=beside)
     if kind == "folder":
         return {"all": read_table(files["all"] / METADATA, "csv", text=None)}
     hashes: dict[str, Path] = {}
@@ -167,7 +173,6 @@ def _labels(
 def _digest(config: UserData, files: Sequence[Path]) -> str:
     """Of the bytes of every file and of each setting that decides the splits, but of no path."""
     beside = {"path", "train", "validation", "test", "source", "licence", "stream"}
-    if config.size is None:  # newer than the digests of what was trained without it
-        beside.add("size")
+    beside |= {name for name in ("size", "links") if getattr(config, name) is None}  # newer than old digests
     settings = config.model_dump_json(exclude=beside)
     return fingerprint(_VERSION, settings, *(sha256_file(file) for file in files))

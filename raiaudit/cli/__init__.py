@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from raiaudit.cli import catalogues, documents, gating, mitigate, models, running, starting, tradeoff, viewing
+from raiaudit.cli import (
+    catalogues,
+    documents,
+    fairness,
+    gating,
+    mitigate,
+    models,
+    running,
+    starting,
+    tradeoff,
+    viewing,
+)
 
 __all__ = ["app", "main"]
 
@@ -48,6 +59,7 @@ app.command("validate")(starting.validate)
 app.command("run")(running.run)
 app.command("gate")(gating.gate)
 app.command("report")(documents.report)
+app.command("fairness")(fairness.fairness)
 app.command("compare")(gating.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
 app.command("mitigate")(mitigate.mitigate)
@@ -88,4 +100,4 @@ def main() -> None:
 
 def _complain(text: str) -> None:
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(text, err=True)
+    typer.echo("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text), err=True)

@@ -3,11 +3,13 @@
 from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
+from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
+from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
 from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.risk import exposed_members, risk_by_group
 from raiaudit.reports.charts.robustness import (
@@ -37,13 +39,17 @@ __all__ = [
     "attribute_gain",
     "certified_accuracy_against_radius",
     "class_robustness",
+    "counterfactual_effects",
     "deletion_curve",
     "epsilon_bar",
     "exposed_members",
+    "forced_rates",
     "group_intervals",
     "group_table",
     "groups_by_variant",
+    "impact_ratios",
     "membership_roc",
+    "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
     "score_histogram",

@@ -9,8 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.figures import explanations, fairness, flags, privacy, reliability, robustness
+from raiaudit.reports.figures import (
+    counterfactual,
+    explanations,
+    fairness,
+    flags,
+    privacy,
+    profiles,
+    reliability,
+    robustness,
+)
 from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
+from raiaudit.reports.figures.profile_sheets import SHEETS
+from raiaudit.reports.figures.sheet import Sheet
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
 
-__all__ = ["Evidence", "Figure", "Words", "figures", "read_evidence", "word_maps"]
+__all__ = ["Evidence", "Figure", "Sheet", "Words", "figures", "read_evidence", "sheets", "word_maps"]
 
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _FIGURES = {
@@ -26,20 +37,33 @@ _FIGURES = {
     **flags.FIGURES,
     **privacy.FIGURES,
     **fairness.FIGURES,
+    **profiles.FIGURES,
+    **counterfactual.FIGURES,
     **explanations.FIGURES,
     **reliability.FIGURES,
 }
 
 
 def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
-    """The tables that our drawings know, of the checks given; those a run lacks are not in it."""
+    """The tables that our drawings and sheets know, of the checks given; those a run lacks are not in it."""
     found = {}
     for check in checks:
-        for drawing in _FIGURES.get(check, ()):
-            table = run.evidence(check, drawing.table)
+        drawings = [drawing.table for drawing in _FIGURES.get(check, ())]
+        for name in dict.fromkeys([*drawings, *SHEETS.get(check, {})]):
+            table = run.evidence(check, name)
             if table is not None:
-                found[check, drawing.table] = table
+                found[check, name] = table
     return found
+
+
+def sheets(check: str, evidence: Evidence, results: Results) -> list[Sheet]:
+    """The tables of a check that are read as tables; one that is missing is left out."""
+    return [
+        sheet
+        for name, write in SHEETS.get(check, {}).items()
+        if (table := evidence.get((check, name))) is not None and not table.is_empty()
+        for sheet in write(table, results)
+    ]
 
 
 def figures(check: str, evidence: Evidence, results: Results) -> tuple[list[Figure], list[str]]:

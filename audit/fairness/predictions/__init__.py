@@ -1,0 +1,1 @@
+"""Fairness of any file of predictions: no model, no data set, no ledger; the same counts and questions."""
