@@ -124,6 +124,10 @@ BIBLIOGRAPHY: dict[str, str] = {
     "arXiv:1806.01246",
     "secretsharer2019": "N. Carlini, C. Liu, Ú. Erlingsson, J. Kos, D. Song. The secret sharer: evaluating "
     "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
+    "shrikumar2016": "A. Shrikumar, P. Greenside, A. Shcherbina, A. Kundaje. Not just a black box: learning "
+    "important features through propagating activation differences. 2016. arXiv:1605.01713",
+    "simonyan2014": "K. Simonyan, A. Vedaldi, A. Zisserman. Deep inside convolutional networks: visualising "
+    "image classification models and saliency maps. ICLR 2014 workshop. arXiv:1312.6034",
     "song2021": "L. Song, P. Mittal. Systematic evaluation of privacy risks of machine learning models. "
     "USENIX Security 2021. arXiv:2003.10595",
     "speicher2018": "T. Speicher, H. Heidari, N. Grgic-Hlaca, K. P. Gummadi, A. Singla, A. Weller, "

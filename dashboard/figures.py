@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
     from raiaudit.reports.charts.style import AnyChart
-    from raiaudit.reports.figures import Figure, Words
+    from raiaudit.reports.figures import Figure, Sheet, Words
 
 __all__ = ["draw_chart", "show"]
 
@@ -50,10 +50,7 @@ def show(run: Run, results: Results, check: str) -> None:
             _words(words)
     # The page lists every group and pair of levels below.
     for sheet in sheets(check, evidence, results) if check not in group_sheets.SHEETS else []:
-        st.caption(plain(sheet.caption))
-        st.dataframe(sheet.records(), hide_index=True, width="stretch")
-        if sheet.note:
-            st.caption(plain(sheet.note))
+        _sheet(sheet)
     for line in left_out:
         st.caption(plain(line))
 
@@ -64,6 +61,15 @@ def _draw(figure: Figure) -> None:
     else:
         draw_chart(figure.drawing, figure.alt)
     st.caption(plain(figure.caption))
+
+
+def _sheet(sheet: Sheet) -> None:
+    """As a static table: its texts wrap, where cells of a grid would be cut."""
+    st.markdown(f"**{plain(sheet.caption)}**")
+    rows = [{title: plain(text) for title, text in row.items()} for row in sheet.records()]
+    st.table(rows, border="horizontal", hide_index=True)
+    if sheet.note:
+        st.caption("  \n".join(plain(line) for line in sheet.note.split("\n")))
 
 
 def draw_chart(chart: AnyChart, alt_text: str) -> None:

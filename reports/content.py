@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.models.names import PREDICTIONS
+from raiaudit.models.recipe import SETTINGS
 from raiaudit.reports.catalogues import mapping, not_tested
 from raiaudit.reports.figures import SHEETS
 from raiaudit.reports.sections import gate_rows, sections
@@ -212,15 +213,8 @@ def _system(subject: SubjectCard) -> Pairs:
 
 def _mitigation(mitigation: Mitigation) -> str:
     """The method, the attribute and the settings that the method reads."""
-    read: dict[str, tuple[str, ...]] = {
-        "adversarial_debiasing": ("strength",),
-        "group_dro": ("weights_rate",),
-        "lagrangian": ("criterion", "positive", "bound", "strength", "weights_rate"),
-        "group_thresholds": ("criterion", "positive", "bound"),
-        "shared_threshold": ("criterion", "positive", "budget"),
-    }
     given = mitigation.model_dump(exclude_none=True)
-    own = {name: given[name] for name in read.get(mitigation.method, ()) if name in given}
+    own = {name: given[name] for name in SETTINGS.get(mitigation.method, ()) if name in given}
     return _settings({"method": mitigation.method, "attribute": mitigation.attribute, **own})
 
 

@@ -76,6 +76,7 @@ _METRICS = {
     "unknown_share": "Not recorded",
     "counterfactual_flip_rate": "Decision turns with the group",
     "counterfactual_any_flip_rate": "Decision turns with some other group",
+    "counterfactual_same_group_flip_rate": "Decision turns within one group",
     "counterfactual_flips": "Decisions that turned",
     "counterfactual_effect": "Turned to the positive class less turned from it",
     "counterfactual_score_change": "Mean change of the positive class's score",

@@ -28,10 +28,10 @@ STATUS = {
     "too_small": "○ too small",
 }
 _MEANS = (
-    "**✗ confirmed**: found in one half of the people and shown again in the other. **◐ suspected**: found, "
-    "not confirmed. **↑ explained**: it differs because it is part of another finding, or contains it. "
-    "**✓ clear**: tested, nothing found; that is no proof of equality. **○ too small**: too few "
-    "people to ask."
+    "**✗ confirmed**: worse in both halves of the people, beyond what other findings account for. "
+    "**◐ suspected**: found in one half, not confirmed in the other. **↑ explained**: no longer so once "
+    "another finding is accounted for. **✓ clear**: not shown to be worse, which is no proof of equality. "
+    "**○ too small**: too few people to compare."
 )
 _WHOLE = "everyone"
 _CHILDREN = 200

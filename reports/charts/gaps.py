@@ -1,4 +1,4 @@
-"""Signed gaps between groups as forest plots: a dot and its interval a gap, the rule at no gap."""
+"""Gaps of one metric to the reference, read against a tolerance: a dot and its interval a gap."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 import altair as alt
 
-from raiaudit.reports.charts.style import AnyChart, inline, series, styled, tooltips
+from raiaudit.reports.charts.style import AnyChart, inline, styled, tooltips
 from raiaudit.reports.theme import FAINT, MUTED, SERIES
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["READINGS", "gap_forest", "gaps_by_metric"]
+__all__ = ["READINGS", "gap_forest"]
 
 READINGS = ("outside", "undecided", "inside")
 _COLOURS = (SERIES[1], FAINT, SERIES[0])
@@ -51,29 +51,6 @@ def gap_forest(table: pl.DataFrame, *, title: str, tolerance: float | None, perc
     ]
     whole = alt.layer(*layers).resolve_legend(color="independent", shape="independent")
     return styled(whole, height=90 + 22 * table.height)
-
-
-def gaps_by_metric(table: pl.DataFrame) -> AnyChart:
-    """One attribute. `table`: metric, group, value in [-1, 1], low, high; a line a metric, a mark a group."""
-    metrics = table["metric"].unique(maintain_order=True).to_list()
-    groups = table["group"].unique(maintain_order=True).to_list()
-    named, plain = series("group", groups, columns=2), series("group", groups, legend=False)
-    axis = alt.Axis(title=None, labelLimit=150, ticks=False, domain=False, grid=True)
-    base = alt.Chart(inline(table)).encode(
-        y=alt.Y("metric:N", sort=metrics, axis=axis), yOffset=alt.YOffset("group:N", sort=groups)
-    )
-    whole = alt.layer(
-        _no_gap(),
-        base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=plain["color"]),
-        base.mark_point(filled=True, size=40, opacity=1).encode(
-            x=alt.X("value:Q", axis=_axis("Gap to the reference", percent=True)),
-            color=named["color"],
-            shape=named["shape"],
-            tooltip=tooltips("metric:N", "group:N", "value:Q", "low:Q", "high:Q"),
-        ),
-    ).resolve_legend(color="independent", shape="independent")
-    legend = 20 * ((len(groups) + 1) // 2) if len(groups) > 1 else 0
-    return styled(whole, height=60 + legend + len(metrics) * max(26, 13 * len(groups) + 10))
 
 
 def _axis(title: str, percent: bool) -> alt.Axis:

@@ -37,7 +37,7 @@ def _effects(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         )
         some = f"; the {_EFFECTS} largest of {rows.height}" if rows.height > _EFFECTS else ""
         title = f"Decisions that turn with the group: {ASKED_OF.get(str(source), str(source))}{some}. "
-        title += f"Positive: {shown['positive'][0]}."
+        title += f"The positive class is “{shown['positive'][0]}”."
         yield chart_figure(title, counterfactual_effects(shown), told)
 
 

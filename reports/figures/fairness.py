@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import Drawing, chart_figure, columns
-from raiaudit.reports.figures.group_sheets import COMPLEMENTS
 from raiaudit.reports.wording import in_percent, metric_title
 
 if TYPE_CHECKING:
@@ -20,14 +18,26 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES"]
 
 _GROUP_CHARTS = 2
-_GROUPS_SHOWN = 20
-_GAP_CHARTS = 4
-_GAP_METRICS = 6
-_GAP_GROUPS = 6
+_GAP_METRICS = 4
+_MOST_LINES = 30
+_FIRST_GAPS = ("true_positive_rate", "false_positive_rate", "selection_rate", "accuracy")
+_RATES_OF = {
+    "demographic_parity_difference": ("selection_rate",),
+    "impact_ratio": ("selection_rate",),
+    "equal_opportunity_difference": ("true_positive_rate",),
+    "equalized_odds_difference": ("true_positive_rate", "false_positive_rate"),
+    "equalized_odds_ratio": ("true_positive_rate", "false_positive_rate"),
+    "predictive_parity_difference": ("positive_predictive_value",),
+    "treatment_equality_difference": ("false_negative_share",),
+    "accuracy_difference": ("accuracy",),
+    "auc_difference": ("auc",),
+    "calibration_bias_difference": ("calibration_bias",),
+}
+"""Which rates of groups stand behind a metric that a gate may name."""
+
 _SUBGROUP_CHARTS = 4
 _FINDINGS = 6
 _PARTS = 2
-_UNDRAWN = COMPLEMENTS | {"false_negative_share", "average_odds", "balanced_accuracy"}
 _FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
 
@@ -44,9 +54,8 @@ def _by_group(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         slices = sorted(rows["slice"].unique().to_list())
         chosen = slices[-1] if metric == "robust_accuracy" else slices[0]
         rows = rows.filter(pl.col("slice") == chosen)
-        few = rows.with_row_index().top_k(_GROUPS_SHOWN, by="n").sort("index").drop("index")
-        left = f" The {_GROUPS_SHOWN} largest of {rows.height:,}." if rows.height > few.height else ""
-        rows = few
+        left = max(0, rows.height - _MOST_LINES)
+        rows = rows.filter(pl.col("n").rank("ordinal", descending=True) <= _MOST_LINES)
         shown = [
             f"{row['attribute']} {row['group']}: "
             + ("not defined" if row["value"] is None else f"{row['value']:.3g}")
@@ -54,7 +63,41 @@ def _by_group(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         ]
         title = metric_title(metric) + (f" ({chosen})" if chosen else "")
         chart = group_intervals(rows, title=title, percent=in_percent(metric))
-        yield chart_figure(f"{title} by group, with interval.{left}", chart, "; ".join(shown))
+        more = f" {left} smaller groups are in the table." if left else ""
+        yield chart_figure(f"{title} by group, with interval.{more}", chart, "; ".join(shown))
+
+
+def _gaps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    """Gaps to the reference in the metrics that are judged, then in those people ask for first."""
+    import polars as pl
+
+    from raiaudit.reports.charts import group_gaps
+
+    gated = {v.gate.metric for v in results.verdicts if v.check == "fairness.groups" and v.gate is not None}
+    asked = [rate for difference, rates in _RATES_OF.items() if difference in gated for rate in rates]
+    known = table.filter(pl.col("slice") == "")["metric"].unique(maintain_order=True).to_list()
+    chosen = [f"{rate}_gap" for rate in dict.fromkeys([*asked, *_FIRST_GAPS]) if f"{rate}_gap" in known]
+    for metric in chosen[:_GAP_METRICS]:
+        rows = table.filter(metric=metric, slice="")
+        left = max(0, rows.height - _MOST_LINES)
+        rows = rows.filter(pl.col("value").abs().rank("ordinal", descending=True) <= _MOST_LINES)
+        percent, name = in_percent(metric), metric_title(metric.removesuffix("_gap"))
+        words = [
+            f"{row['attribute']} {row['group']} less {row['reference']}: {_signed(row['value'], percent)} "
+            f"[{_signed(row['low'], percent)}, {_signed(row['high'], percent)}]"
+            for row in rows.iter_rows(named=True)
+        ]
+        more = f" {left} narrower gaps are in the table." if left else ""
+        caption = (
+            f"{name}: gap of each group to the largest; the intervals of a group column hold together. "
+            f"Hollow: there may be no gap.{more}"
+        )
+        chart = group_gaps(rows, title=f"{name}, gap", percent=percent)
+        yield chart_figure(caption, chart, "; ".join(words))
+
+
+def _signed(gap: float, percent: bool) -> str:
+    return f"{100 * gap:+.1f}" if percent else f"{gap:+.3f}"
 
 
 def _group_metrics(table: pl.DataFrame, results: Results) -> list[str]:
@@ -63,40 +106,6 @@ def _group_metrics(table: pl.DataFrame, results: Results) -> list[str]:
     gated = [v.gate.metric for v in results.verdicts if v.check == "fairness.groups" and v.gate is not None]
     order = dict.fromkeys([*gated, *_FIRST_METRICS, *known])
     return [metric for metric in order if metric in known][:_GROUP_CHARTS]
-
-
-def _gaps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    """A forest a group column: the largest groups against the reference, in the rates people ask for."""
-    import polars as pl
-
-    from raiaudit.reports.charts import gaps_by_metric
-
-    for (attribute,), rows in islice(table.group_by("attribute", maintain_order=True), _GAP_CHARTS):
-        names = [name.removesuffix("_gap") for name in rows["metric"].unique(maintain_order=True)]
-        rates = [name for name in names if in_percent(name) and name not in _UNDRAWN][:_GAP_METRICS]
-        sizes = rows.group_by("group").agg(pl.col("n").max()).sort("n", "group", descending=[True, False])
-        groups = sizes["group"].head(_GAP_GROUPS).to_list()
-        # Of several threats or attacks the strongest, as in the other charts.
-        shown = (
-            rows.filter(pl.col("group").is_in(groups))
-            .with_columns(pl.col("metric").str.strip_suffix("_gap"))
-            .filter(pl.col("metric").is_in(rates))
-            .filter(pl.col("slice") == pl.col("slice").max().over("metric"))
-        )
-        if shown.is_empty():
-            continue
-        told = "; ".join(
-            f"{metric_title(row['metric'])}, {row['group']}: {100 * row['value']:+.1f} points "
-            f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
-            for row in shown.iter_rows(named=True)
-        )
-        titled = shown.with_columns(pl.col("metric").map_elements(metric_title, return_dtype=pl.String))
-        some = f" The {_GAP_GROUPS} largest of {sizes.height} groups." if sizes.height > _GAP_GROUPS else ""
-        caption = (
-            f"Gaps by {attribute}: each group less {rows['reference'][0]}, with intervals that hold "
-            f"together; dashed: no gap.{some}"
-        )
-        yield chart_figure(caption, gaps_by_metric(titled), told)
 
 
 def _subgroups(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
@@ -149,7 +158,7 @@ FIGURES: dict[str, tuple[Drawing, ...]] = {
         Drawing(
             "gaps",
             columns("attribute group reference metric slice value low high n"),
-            "Gaps",
+            "Gaps to the reference",
             _gaps,
             optional=True,
         ),

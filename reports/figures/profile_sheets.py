@@ -19,16 +19,21 @@ _ROWS = 40
 
 
 def _rules(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
-    columns = (("Rule", 0.7, False), ("Text and date", 2.0, False), ("Does not say", 1.5, False))
-    rows = []
+    columns = (("Rule", 1.0, False), ("Asks", 1.7, False), ("Does not say", 1.5, False))
+    rows, notes = [], []
     for row in table.iter_rows(named=True):
         looked_up = f"; looked up {row['checked']}" if row["checked"] else ""
-        text = f"{row['citation']}. From {row['in_force']}{looked_up}. {row['how_checked'] or ''}".strip()
+        rule = f"{row['title']}. {row['citation']}. From {row['in_force']}{looked_up}."
+        asks = " ".join(row["asks"] or ["Its owner's thresholds, below."])
         silent = " ".join(row["does_not_say"] or ["Whatever its owner did not write down."])
-        rows.append((row["title"], text, silent))
+        rows.append((rule, asks, silent))
+        words = f" In its words: “{row['words']}”" if row["words"] else ""
+        if row["how_checked"]:
+            notes.append(f"{row['title']}: {row['how_checked']}{words}")
     favourable = table["favourable"][0]
-    caption = f"Rules looked at; the favourable outcome is “{favourable}”. Nothing here is legal advice."
-    yield Sheet(caption, columns, tuple(rows))
+    outcome = "no outcome is named as favourable" if favourable is None else f"favourable is “{favourable}”"
+    caption = f"Rules looked at; {outcome}. Nothing here is legal advice."
+    yield Sheet(caption, columns, tuple(rows), "\n".join(notes))
 
 
 def _four_fifths(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
@@ -94,7 +99,8 @@ def _local_law(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
             )
             for row in rows.head(_ROWS).iter_rows(named=True)
         ]
-        caption = f"Local Law 144, {kind} rates by {name}: {tool} on {results.data.name}.{_left(rows)}"
+        data = f"{results.data.name} ({results.data.source})" if results.data.source else results.data.name
+        caption = f"Local Law 144, {kind} rates by {name}: {tool} on {data}.{_left(rows)}"
         excuses = rows["justification"].drop_nulls()
         note = f"Without a ratio (5-301(d)): {excuses[0]}." if excuses.len() else ""
         yield Sheet(caption, columns, tuple(lines), note)

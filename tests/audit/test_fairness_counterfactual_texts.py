@@ -267,6 +267,19 @@ def test_a_name_that_turns_the_answer_is_found_by_race_and_not_by_gender(
     assert by["counterfactual_flip_rate", "gender"].value == 0
 
 
+def test_what_names_do_without_a_change_of_group_stands_beside_what_they_do_across(
+    subject_of: Any, run_check: Any
+) -> None:
+    """One of five names of every cell turns the answer: within a group 4 of 10 pairs, across 8 of 25."""
+    odd = ("Darnell", "Ebony", "Adam", "Ellen")
+    subject = subject_of(lambda text: 0.9 if any(name in text for name in odd) else 0.1)
+    found = measured(run_check, subject, sources=("templates",), columns=("race_by_name",))
+    by = {m.metric: m for m in found}
+    assert by["counterfactual_same_group_flip_rate"].value == pytest.approx(4 / 10)
+    assert by["counterfactual_flip_rate"].value == pytest.approx(8 / 25)
+    assert by["counterfactual_effect"].value == 0
+
+
 def test_terms_of_ones_own_replace_the_shipped_ones(subject_of: Any, run_check: Any) -> None:
     terms = {"région": {"nord": ("ch'ti", "lillois"), "sud": ("marseillais", "provençal")}}
     subject = subject_of(

@@ -12,14 +12,8 @@ import pytest
 from raiaudit.audit.check import Check
 from raiaudit.audit.fairness.counting.tally import BINS, Tally
 from raiaudit.audit.fairness.profiles.config import ProfilesConfig
-from raiaudit.audit.fairness.profiles.impossibility import (
-    CRITERIA,
-    Rates,
-    forced_fnr,
-    forced_fpr,
-    forced_ppv,
-    impossibility,
-)
+from raiaudit.audit.fairness.profiles.criteria import CRITERIA, Rates, forced_fnr, forced_fpr, forced_ppv
+from raiaudit.audit.fairness.profiles.impossibility import impossibility
 from raiaudit.audit.fairness.profiles.profiles import Profiles
 from raiaudit.audit.fairness.profiles.thresholds import STEPS, thresholds
 from raiaudit.audit.ledger import Ledger
@@ -141,6 +135,19 @@ def test_one_group_or_no_positives() -> None:
     _, rows, _ = panel({"a": (10, 10, 10, 10), "b": (0, 0, 0, 40)})
     b = rows.filter(group="b").row(0, named=True)
     assert (b["ppv"], b["fnr"], b["forced_fpr"], b["identity_error"]) == (None, None, None, None)
+
+
+def test_what_cannot_be_forced_is_undefined_with_the_reason() -> None:
+    """At base rate 99 % pooled PPV and FNR would need an FPR above 1; and nobody predicted positive."""
+    measured, _, _ = panel({"a": (99, 0, 0, 1), "b": (20, 60, 0, 20)})
+    forced = {m.where["group"]: m for m in measured if m.metric == "forced_false_positive_rate"}
+    assert forced["a"].value is None
+    assert "no predictions at this base rate" in (forced["a"].reason or "")
+    assert forced["b"].value is not None
+    measured, _, _ = panel({"a": (0, 0, 20, 20), "b": (0, 0, 10, 40)})
+    assert {m.reason for m in measured if m.metric == "forced_false_positive_rate"} == {
+        "nobody is predicted positive"
+    }
 
 
 def scored(n: int = 400) -> tuple[pl.DataFrame, Tally]:

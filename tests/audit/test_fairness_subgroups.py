@@ -209,6 +209,16 @@ def test_without_labels_selections_and_without_a_positive_class_accuracy() -> No
     assert "without labels" in (only[0].reason or "")
 
 
+def test_rows_that_belong_together_are_refused_and_weights_are_not_used() -> None:
+    rows = _people(800)
+    repeated = rows.with_columns(cluster=(pl.int_range(pl.len()) // 2).cast(pl.String))
+    [refused] = subgroup_findings(_tally(repeated), CONFIG, seed=0).measurements
+    assert refused.value is None
+    assert "no independent people" in (refused.reason or "")
+    weighted = subgroup_findings(_tally(rows.with_columns(weight=pl.lit(2.5))), CONFIG, seed=0)
+    assert weighted.measurements == subgroup_findings(_tally(rows), CONFIG, seed=0).measurements
+
+
 def test_too_many_attributes_and_names_that_do_not_exist(make_echo: Echo) -> None:
     rows = pl.DataFrame(
         {f"a{i}": ["x", "y"] * 5 for i in range(7)} | {"label": [0, 1] * 5, "predicted": [0, 1] * 5}

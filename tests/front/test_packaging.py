@@ -6,6 +6,7 @@ import ast
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,12 +200,14 @@ def test_the_wheel_holds_all_modules_and_data_and_nothing_else(wheel: Path) -> N
         assert names & {f"{path}.py", f"{path}/__init__.py"}, module
     data = [ROOT / "audit" / "schema" / f"{name}.schema.json" for name in ("spec", "results")]
     data += [path for path in (ROOT / "reports" / "templates").rglob("*") if path.is_file()]
+    data += list((ROOT / "audit").rglob("*.yaml"))
     for file in data:
         assert f"raiaudit/{file.relative_to(ROOT).as_posix()}" in names, file
     assert "raiaudit/py.typed" in names
     outside = {name.split("/")[0] for name in names} - {"raiaudit"}
     assert all(name.endswith(".dist-info") for name in outside), outside
-    assert not any("test" in name or name.endswith((".pyc", ".db", ".safetensors")) for name in names)
+    assert not any(re.search(r"(^|/)(tests?[/_]|conftest)", name) for name in names)
+    assert not any(name.endswith((".pyc", ".db", ".safetensors")) for name in names)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_a_mark_a_pair_and_a_figure_a_source() -> None:
     drawn, left_out = figures("fairness.counterfactual", {key: FLIPS}, nothing)
     assert not left_out
     assert len(drawn) == 2
-    assert "Positive: >50K" in drawn[0].caption
+    assert "The positive class is “>50K”" in drawn[0].caption
     assert "sex from Male to <Female>: -6.6% (-7.1% to -6.1%), 729 of 10860 turned" in drawn[0].alt
     assert "race" not in drawn[0].alt  # too few pairs to test
     svg = drawn[0].content.decode()

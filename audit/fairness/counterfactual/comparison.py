@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.ledger import LedgerReader
 
-__all__ = ["Changes", "by_levels", "pairs_of", "totals", "units_touched"]
+__all__ = ["Changes", "Pairs", "by_levels", "pairs_of", "totals", "units_touched"]
 
 _KEYS = ["source", "attribute", "unit"]
 _SUMS = ("pairs", "changed", "gained", "lost", "score")
@@ -44,10 +44,20 @@ class Changes:
         return int(self.pairs_C.sum())
 
 
-def pairs_of(ledger: LedgerReader, positive: int | None) -> pl.DataFrame:
-    """One row a pair: source, attribute, unit, cluster, from, to, from_id, to_id, from_class, to_class,
+class Pairs(NamedTuple):
+    """`across` levels, and `within` one: two answers of the same level in a unit (two names of one group),
+    which differ for another reason than the group.
+
+    One row a pair: source, attribute, unit, cluster, factual, from, to, from_id, to_id, from_class, to_class,
     from_score, to_score, and `changed`, `gained`, `lost`, `score` (null where an answer is).
     """
+
+    across: pl.DataFrame
+    within: pl.DataFrame
+
+
+def pairs_of(ledger: LedgerReader, positive: int | None) -> Pairs:
+    """All pairs of the ledger; `gained` and `lost` are null where no class is `positive`."""
     columns = {name: name.removeprefix("counterfactual.") for name in (*ANSWER, *PLACE)}
     if PLACE[0] not in ledger.columns():
         return _paired(_empty(columns), positive)
@@ -61,19 +71,24 @@ def _empty(columns: dict[str, str]) -> pl.DataFrame:
     return pl.DataFrame(schema={name: kinds.get(name, pl.String) for name in names})
 
 
-def _paired(rows: pl.DataFrame, positive: int | None) -> pl.DataFrame:
+def _paired(rows: pl.DataFrame, positive: int | None) -> Pairs:
     rows = rows.drop_nulls("attribute")
     own, other, neither = (
         rows.filter(choice) for choice in (pl.col("factual"), ~pl.col("factual"), pl.col("factual").is_null())
     )
-    sides = [own.join(other, on=_KEYS, suffix="_to"), neither.join(neither, on=_KEYS, suffix="_to")]
-    sides[1] = sides[1].filter(pl.col("level") < pl.col("level_to"))
+    made = own.join(other, on=_KEYS, suffix="_to")
+    given = neither.join(neither, on=_KEYS, suffix="_to")
+    ordered = given.filter(pl.col("level") < pl.col("level_to"))
+    alike = (pl.col("level") == pl.col("level_to")) & (pl.col("example_id") < pl.col("example_id_to"))
+    return Pairs(_compared(pl.concat([made, ordered]), positive), _compared(given.filter(alike), positive))
+
+
+def _compared(joined: pl.DataFrame, positive: int | None) -> pl.DataFrame:
     before, after = pl.col("class"), pl.col("class_to")
     gained = (after == positive) & (before != positive) if positive is not None else pl.lit(None, pl.Boolean)
     lost = (after != positive) & (before == positive) if positive is not None else pl.lit(None, pl.Boolean)
     return (
-        pl.concat(sides)
-        .select(
+        joined.select(
             *_KEYS,
             "cluster",
             pl.col("factual").fill_null(False),

@@ -118,7 +118,7 @@ class Counterfactual:
     ) -> list[Measurement]:
         """Flip rates, signed effects and their tests, each with `where` = {source, attribute, from, to}."""
         pairs = pairs_of(ledger, positive_class(subject, config.positive, check=self.id))
-        lacking = Design(subject, config, check=self.id).lacking(pairs)
+        lacking = Design(subject, config, check=self.id).lacking(pairs.across)
         return self._summary(subject, config).measurements(pairs, lacking)
 
     def evidence(
@@ -131,8 +131,8 @@ class Counterfactual:
         design = Design(subject, config, check=self.id)
         texts = design.texts if config.show_texts else None
         tables = {
-            "flips": self._summary(subject, config).table(pairs),
-            "pairs": worst_pairs(pairs, subject.dataset.classes, config.shown, texts),
+            "flips": self._summary(subject, config).table(pairs.across),
+            "pairs": worst_pairs(pairs.across, subject.dataset.classes, config.shown, texts),
         }
         coverage = design.coverage()
         return tables if coverage is None else {**tables, "coverage": coverage}

@@ -3,6 +3,8 @@
 For every source and attribute, over all its pairs of levels:
 - `counterfactual_flip_rate`: the share of pairs whose two decisions differ;
 - `counterfactual_any_flip_rate`: the share of examples with at least one such pair, where some have several;
+- `counterfactual_same_group_flip_rate`: of pairs within one group (two first names), what they do
+  without a change of group;
 - `counterfactual_flips`: how many pairs differ. A count, no estimate: it is about these inputs alone.
 For every pair of levels with enough pairs, `from` → `to` (of answers without a factual side in alphabetical
 order):
@@ -27,7 +29,7 @@ from raiaudit.audit.fairness.counterfactual.clustered import (
     share_interval,
     sign_flip_p,
 )
-from raiaudit.audit.fairness.counterfactual.comparison import Changes, by_levels, totals, units_touched
+from raiaudit.audit.fairness.counterfactual.comparison import Changes, Pairs, by_levels, totals, units_touched
 from raiaudit.audit.fairness.counterfactual.probe import ANSWER
 from raiaudit.audit.measurement import Measurement, Scalar
 from raiaudit.audit.statistics.replicates import holm
@@ -80,20 +82,23 @@ class Summary:
     positive: str | None
     scored: bool
 
-    def measurements(self, pairs: pl.DataFrame, lacking: Iterable[tuple[str, str, str]]) -> list[Measurement]:
+    def measurements(self, pairs: Pairs, lacking: Iterable[tuple[str, str, str]]) -> list[Measurement]:
         """`lacking`: (source, attribute or "", reason) of what was asked for and cannot be answered."""
-        overall = {(source, attribute): changes for source, attribute, changes in totals(pairs)}
-        touched = {(source, attribute): changes for source, attribute, changes in units_touched(pairs)}
+        overall = {(source, attribute): changes for source, attribute, changes in totals(pairs.across)}
+        alike = {(source, attribute): changes for source, attribute, changes in totals(pairs.within)}
+        touched = {(source, attribute): changes for source, attribute, changes in units_touched(pairs.across)}
         found = []
         for (source, attribute), changes in overall.items():
             place: dict[str, Scalar] = {"source": source, "attribute": attribute}
             found += [self._rate("flip_rate", place, changes), self._count(place, changes)]
             if (source, attribute) in touched and touched[source, attribute].n < changes.n:
                 found.append(self._rate("any_flip_rate", place, touched[source, attribute]))
+            if (source, attribute) in alike:
+                found.append(self._rate("same_group_flip_rate", place, alike[source, attribute], "neither"))
         for source, attribute, reason in lacking:
             place = {"source": source, "attribute": attribute} if attribute else {"source": source}
             found.append(self._measured("flip_rate", None, place, n=0, reason=reason))
-        return [*found, *self._by_levels(pairs)]
+        return [*found, *self._by_levels(pairs.across)]
 
     def table(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """A row a pair of levels, of any size."""
@@ -132,7 +137,9 @@ class Summary:
             found |= {"score_low": spread.low, "score_high": spread.high} if spread else {}
         return found
 
-    def _rate(self, metric: str, where: Mapping[str, Scalar], changes: Changes) -> Measurement:
+    def _rate(
+        self, metric: str, where: Mapping[str, Scalar], changes: Changes, better: Better = "lower"
+    ) -> Measurement:
         if not changes.n:
             return self._measured(metric, None, where, n=0, reason=_unanswered(changes))
         return self._measured(
@@ -140,6 +147,7 @@ class Summary:
             int(changes.changed_C.sum()) / changes.n,
             where,
             n=changes.n,
+            better=better,
             bounds=share_interval(changes.changed_C, changes.pairs_C, self.confidence),
             reason=_unanswered(changes),
         )

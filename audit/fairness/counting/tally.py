@@ -69,7 +69,7 @@ class Tally:
         """
         lazy = rows.lazy()
         held = lazy.collect_schema().names()
-        keys = [pl.col(name).cast(pl.String).fill_null(UNKNOWN) for name in attributes]
+        keys = [pl.col(name) for name in attributes]
         keys += [pl.col("label").cast(pl.Int64), pl.col("predicted").cast(pl.Int64)]
         if "score" in held:
             score = pl.col("score").cast(pl.Float64)
@@ -84,14 +84,13 @@ class Tally:
             keys.append(pl.col("cluster").cast(pl.String))
         coded = lazy.select(*keys)
         queries = {"table": coded.group_by(*attributes, "label", "predicted").agg(*counts)}
-        if "score" in held:
-            scored = coded.filter(pl.col("bin").is_not_null())
-            queries["scores"] = scored.group_by(*attributes, "label", "bin").agg(*counts)
         if "cluster" in held:
             apart = ("bin", "cluster") if "score" in held else ("cluster",)
             queries["clusters"] = coded.group_by(*attributes, "label", "predicted", *apart).agg(*counts)
         collected = pl.collect_all(list(queries.values()), engine="streaming")
-        found = dict(zip(queries, map(_ordered, collected), strict=True))
+        found = {key: _named(counted, attributes) for key, counted in zip(queries, collected, strict=True)}
+        if "score" in held:
+            found["scores"] = _score_cells(coded, found["table"], attributes, len(classes), counts)
         _require_sound(found)
         return cls(tuple(attributes), tuple(classes), positive, **found)
 
@@ -173,6 +172,45 @@ def _cube(table: pl.DataFrame, attributes: Sequence[str], axes: Sequence[Axis]) 
 
 def _columns(table: pl.DataFrame | None) -> list[str] | None:
     return None if table is None else table.columns
+
+
+def _named(counted: pl.DataFrame, attributes: Sequence[str]) -> pl.DataFrame:
+    """With levels as text. Done after counting: to group every row by text takes twice as long."""
+    return _summed(counted.with_columns(pl.col(*attributes).cast(pl.String).fill_null(UNKNOWN)))
+
+
+def _score_cells(
+    coded: pl.LazyFrame,
+    table: pl.DataFrame,
+    attributes: Sequence[str],
+    classes: int,
+    counts: Sequence[pl.Expr],
+) -> pl.DataFrame:
+    """Counts by attributes, label and bin, each cell one integer: there may be millions, and words are slow
+    to group and to sort. `table` tells the levels.
+    """
+    levels = {name: table[name].unique().sort() for name in attributes}
+    sizes = [*map(len, levels.values()), classes + 1, BINS]
+    whole = pl.Int64 if math.prod(sizes) < 1 << 63 else pl.Int128
+    parts = [
+        pl.col(name).cast(pl.String).fill_null(UNKNOWN).cast(pl.Enum(names)).to_physical()
+        for name, names in levels.items()
+    ]
+    parts += [pl.col("label").fill_null(-1) + 1, pl.col("bin")]
+    code = pl.lit(0, dtype=whole)
+    for size, part in zip(sizes, parts, strict=True):
+        code = code * size + part.cast(whole)
+    scored = coded.filter(pl.col("bin").is_not_null()).with_columns(cell=code)
+    found = scored.group_by("cell").agg(*counts).collect(engine="streaming").sort("cell")
+    columns: dict[str, pl.Series] = {}
+    rest = found["cell"]
+    for name, size in reversed(list(zip([*attributes, "label", "bin"], sizes, strict=True))):
+        columns[name], rest = (rest % size).cast(pl.Int64), rest // size
+    columns["label"] = (columns["label"] - 1).replace(-1, None)
+    columns |= {name: names.gather(columns[name]) for name, names in levels.items()}
+    return found.select(
+        *(columns[name].alias(name) for name in (*attributes, "label", "bin")), pl.exclude("cell")
+    )
 
 
 def _require_sound(tables: dict[str, pl.DataFrame]) -> None:

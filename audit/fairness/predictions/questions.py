@@ -99,7 +99,7 @@ def _profiles(options: PredictionOptions, positive: str | None) -> ProfilesConfi
 QUESTIONS: dict[str, Question] = {
     "fairness.groups": Question(_groups, groups_findings),
     "fairness.subgroups": Question(_subgroups, subgroup_findings, _no_lattice),
-    "fairness.profiles": Question(_profiles, profile_findings, _counts_rows),
+    "fairness.profiles": Question(_profiles, profile_findings),
 }
 """By the check's id; a gate on a metric that several measure is about the first."""
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from raiaudit.audit.fairness.profiles.false_alarms import alarms_of_two
-from raiaudit.audit.statistics.exact_tests import fisher_exact
+from raiaudit.audit.statistics.exact import fisher_exact
 from raiaudit.audit.statistics.intervals import ratio
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Impact", "Impacts", "impacts"]
 
 
 class Impact(NamedTuple):
-    """A group against the one with the highest rate; everything after `rate` is None for that one itself.
+    """A group against the one with the highest rate; what compares is None for that one itself.
 
     `too_small` says why the group is not judged. `false_alarm` is the chance of a bare alarm between these
     two groups at their pooled rate.
@@ -81,11 +81,16 @@ def impacts(people: Selected, *, min_share: float, min_group: int, confidence: f
                 high=high,
                 p_value=p_value,
                 p_adjusted=min(1.0, p_value * pairs),
-                one_person=(row.selected + 1) / row.n > (top.selected - 1) / top.n,
+                one_person=None if row.rate >= top.rate else _turned(row, top),
                 false_alarm=alarms_of_two(row.n, top.n, pooled),
             )
         )
     return Impacts(tuple(rows), top.group, None)
+
+
+def _turned(row: Impact, top: Impact) -> bool:
+    """One more selected here in place of one there."""
+    return (row.selected + 1) / row.n > (top.selected - 1) / top.n
 
 
 def _too_small(n: int, total: int, min_share: float, min_group: int) -> str | None:

@@ -9,8 +9,8 @@ positive class of the tally. Shapes: G groups.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from raiaudit.audit.fairness.by_group.comparisons import comparable, widest_gap
 from raiaudit.audit.fairness.by_group.metrics import Confusion
 from raiaudit.audit.fairness.by_group.permutation import permutation_p_value
 from raiaudit.audit.fairness.by_group.values import GroupValue, proportion
+from raiaudit.audit.fairness.profiles.criteria import CRITERIA, Rates, forced_fnr, forced_fpr, forced_ppv
 from raiaudit.audit.fairness.profiles.record import Recorder, table
 from raiaudit.audit.statistics.intervals import Interval, wilson
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.fairness.counting.tally import Tally
     from raiaudit.audit.measurement import Measurement
 
-__all__ = ["CRITERIA", "Rates", "forced_fnr", "forced_fpr", "forced_ppv", "impossibility"]
+__all__ = ["impossibility"]
 
 _MOST_DRAWN = 4_000_000
 _NUMBERS = (
@@ -49,77 +50,6 @@ PANEL = {
     "why": pl.String,
     "source": pl.String,
 }
-
-
-class Rates(NamedTuple):
-    """Of one group; None is undefined."""
-
-    base: float
-    ppv: float | None
-    fpr: float | None
-    fnr: float | None
-
-
-class Criterion(NamedTuple):
-    """Criteria that cannot hold together where base rates differ, why, who showed it, and what escapes it."""
-
-    criteria: str
-    why: str
-    source: str
-    escapes: Callable[[Rates], bool]
-    escape: str
-
-
-CRITERIA = (
-    Criterion(
-        "equal PPV, equal FPR and equal FNR",
-        "any two fix the third through the base rate",
-        "chouldechova2017",
-        lambda rates: rates.fpr == 0 or rates.fnr == 1,
-        "there are no false positives, or no true ones",
-    ),
-    Criterion(
-        "calibration in each group and equal mean scores of positives, and of negatives",
-        "a difference in base rates shifts one of them",
-        "kleinberg2017",
-        lambda rates: rates.fpr == 0 and rates.fnr == 0,
-        "the predictions make no error",
-    ),
-    Criterion(
-        "equal selection rates and equalized odds",
-        "selection rate = p·TPR + (1 − p)·FPR moves with p",
-        "barocas2023",
-        lambda rates: rates.fnr is not None and rates.fpr is not None and 1 - rates.fnr == rates.fpr,
-        "TPR equals FPR: predictions no better than chance",
-    ),
-    Criterion(
-        "equal selection rates, equal PPV and equal NPV",
-        "p = PPV·s + (1 − NPV)·(1 − s), s the selection rate, so they fix p",
-        "barocas2023",
-        lambda rates: False,
-        "",
-    ),
-)
-
-
-def forced_fpr(base: float, ppv: float, fnr: float) -> float | None:
-    """FPR at this base rate, PPV and FNR; None where no confusion matrix has them."""
-    if not 0 < base < 1 or ppv <= 0:
-        return None
-    return _rate(base / (1 - base) * (1 - ppv) / ppv * (1 - fnr))
-
-
-def forced_fnr(base: float, ppv: float, fpr: float) -> float | None:
-    """FNR at this base rate, PPV and FPR; None where no confusion matrix has them."""
-    if not 0 < base < 1 or not 0 < ppv < 1:
-        return None
-    return _rate(1 - (1 - base) / base * ppv / (1 - ppv) * fpr)
-
-
-def forced_ppv(base: float, fpr: float, fnr: float) -> float | None:
-    """PPV at this base rate, FPR and FNR; None where nobody is predicted positive."""
-    hits, alarms = base * (1 - fnr), (1 - base) * fpr
-    return hits / (hits + alarms) if hits + alarms > 0 else None
 
 
 def impossibility(
@@ -150,10 +80,6 @@ def impossibility(
     return measured, table(SCHEMA, filled), panel
 
 
-def _rate(value: float) -> float | None:
-    return value if -1e-12 <= value <= 1 + 1e-12 else None
-
-
 def _over(k: int, n: int) -> float | None:
     return k / n if n else None
 
@@ -175,13 +101,13 @@ def _group_row(
     base: GroupValue,
     pooled: Rates | None,
     confidence: float,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What holds of the group, and what would at the PPV, FPR and FNR of all groups together."""
     group, tp, fp, fn, tn = row
     own = _rates(tp, fp, fn, tn)
     low, high = base.interval(confidence)
     fpr_low, fpr_high = wilson(fp, fp + tn, confidence) if fp + tn else (None, None)
-    filled: dict[str, object] = {
+    filled: dict[str, Any] = {
         "attribute": attribute,
         "group": group,
         "n": base.n,
@@ -213,7 +139,7 @@ def _group_row(
 
 
 def _of_groups(
-    bases: list[GroupValue], rows: list[dict[str, object]], pooled: Rates | None, record: Recorder
+    bases: list[GroupValue], rows: list[dict[str, Any]], pooled: Rates | None, record: Recorder
 ) -> list[Measurement]:
     measured = []
     for base, row in zip(bases, rows, strict=True):
@@ -230,23 +156,28 @@ def _of_groups(
                 group=base.group,
             )
         )
-        forced = row.get("forced_fpr")
-        if isinstance(forced, float) and pooled is not None:
-            reason = f"at the PPV {pooled.ppv:.1%} and FNR {pooled.fnr:.1%} of all groups together"
-            bounds = row["forced_fpr_low"], row["forced_fpr_high"]
-            known = all(isinstance(bound, float) for bound in bounds)
-            measured.append(
-                record.measure(
-                    "forced_false_positive_rate",
-                    forced,
-                    bounds if known else (None, None),  # type: ignore[arg-type]
-                    n=base.n,
-                    method="chouldechova2017",
-                    reason=reason,
-                    group=base.group,
-                )
-            )
+        if pooled is not None and base.left_out is None:
+            measured.append(_forced(base, row, pooled, record))
     return measured
+
+
+def _forced(base: GroupValue, row: dict[str, Any], pooled: Rates, record: Recorder) -> Measurement:
+    """The group's FPR at its base rate, were PPV and FNR those of all; the interval is the base rate's."""
+    value, limits = row.get("forced_fpr"), (row.get("forced_fpr_low"), row.get("forced_fpr_high"))
+    if pooled.ppv is None or pooled.fnr is None:
+        reason = f"nobody is {'predicted' if pooled.ppv is None else 'labelled'} positive"
+    else:
+        at = f"the PPV {pooled.ppv:.1%} and FNR {pooled.fnr:.1%} of all groups together"
+        reason = f"at {at}" if value is not None else f"no predictions at this base rate have {at}"
+    return record.measure(
+        "forced_false_positive_rate",
+        value,
+        limits if None not in limits else (None, None),
+        n=base.n,
+        method="chouldechova2017",
+        reason=reason,
+        group=base.group,
+    )
 
 
 def _differences(

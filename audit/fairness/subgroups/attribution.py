@@ -97,12 +97,13 @@ class Explainer:
         return float(log_ndtr(-(beyond - 0.5) / np.sqrt(variance)))
 
     def closest(self, candidate: Candidate, others: Sequence[int]) -> int:
-        """The one that shares most with it: an ancestor shares all."""
+        """The one that shares most with it (an ancestor shares all; the smallest wins), or the first."""
         n_C, inside_C = self.counts_C.trials, self.lattice.members(candidate.subgroup)
 
         def likeness(other: int) -> tuple[int, int]:
             other_C = self.lattice.members(other)
-            return int(n_C[inside_C & other_C].sum()), -int(n_C[inside_C | other_C].sum())
+            shared = int(n_C[inside_C & other_C].sum())
+            return shared, -int(n_C[inside_C | other_C].sum()) if shared else 0
 
         return max(others, key=likeness)
 

@@ -12,7 +12,7 @@ Shapes: C cells, O outcomes, M metrics; leading axes pass through.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
@@ -41,7 +41,7 @@ MetricName = Literal[
 
 BETTER: dict[str, Literal["higher", "lower", "neither"]] = {
     "accuracy": "higher",
-    **{metric: rate.better for metric, rate in RATES.items()},
+    **{metric: rate.better for metric, rate in RATES.items() if metric in get_args(MetricName)},
 }
 ASKED: tuple[MetricName, ...] = (
     "accuracy",

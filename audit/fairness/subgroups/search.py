@@ -179,7 +179,8 @@ def _candidates(
 ) -> list[Candidate]:
     """The strongest evidence first; of equals the shorter description, then the smaller group."""
     [chosen] = np.nonzero(chosen_S)
-    order = np.lexsort((lattice.people_S[chosen], lattice.depths[chosen], log_p_S[chosen]))
+    evidence = np.round(log_p_S[chosen], 6)  # a group and its complement differ in rounding alone
+    order = np.lexsort((lattice.people_S[chosen], lattice.depths[chosen], evidence))
     return [Candidate(int(s), int(side_S[s])) for s in chosen[order[:MOST_CANDIDATES]]]
 
 

@@ -64,7 +64,8 @@ class SubgroupsConfig(CheckConfig):
 def subgroup_findings(tally: Tally, config: SubgroupsConfig, *, seed: int) -> Findings:
     """The subgroups of a tally's attributes (or of `config.columns`) that fare worse than everyone else.
 
-    Raises `UsageError` for more attributes than six.
+    People are counted, not weighted: no exact test knows weights. Raises `UsageError` for more attributes
+    than six.
     """
     attributes = config.columns or tally.attributes
     require_few(attributes, where=f"{_ID} columns")
@@ -72,11 +73,8 @@ def subgroup_findings(tally: Tally, config: SubgroupsConfig, *, seed: int) -> Fi
         _ID, tally.total, config.confidence, config.min_support, (*map(group_column, attributes), *OUTCOME)
     )
     metrics = answerable(tally, config.metrics)
-    if not metrics:
-        missing = "a positive class" if tally.labelled or tally.positive is None else "labels"
-        return Findings(
-            report.undefined(f"without {missing} none of {', '.join(config.metrics)} is known"), {}
-        )
+    if reason := _unanswerable(tally, config, metrics):
+        return Findings(report.undefined(reason), {})
     found = search(
         halves_of(tally, attributes, keyed_rng(seed, _ID, "halves")),
         metrics,
@@ -87,6 +85,15 @@ def subgroup_findings(tally: Tally, config: SubgroupsConfig, *, seed: int) -> Fi
         correction=config.correction,
     )
     return Findings(report.measurements(found), {"lattice": lattice_table(found, config.confidence)})
+
+
+def _unanswerable(tally: Tally, config: SubgroupsConfig, metrics: Sequence[str]) -> str | None:
+    if tally.clusters is not None:
+        return "rows that belong together are no independent people, as exact tests need: keep one of each"
+    if not metrics:
+        missing = "a positive class" if tally.labelled or tally.positive is None else "labels"
+        return f"without {missing} none of {', '.join(config.metrics)} is known"
+    return None
 
 
 class Subgroups:
