@@ -50,7 +50,7 @@ def show(source: Source) -> None:
     metric = titles[st.selectbox("Metric", list(titles), key="rate", bind="query-params", width=340)]
     rows = table.filter(metric=metric)
     _findings(source, rows, metric)
-    _explorer(rows, metric)
+    _explorer(table, rows, metric)
     download(table, "lattice", key="csv-lattice", label="The whole table as CSV")
 
 
@@ -90,14 +90,14 @@ def _findings(source: Source, rows: pl.DataFrame, metric: str) -> None:
     )
 
 
-def _explorer(rows: pl.DataFrame, metric: str) -> None:
+def _explorer(table: pl.DataFrame, rows: pl.DataFrame, metric: str) -> None:
     st.subheader("Explorer", anchor=False)
     st.markdown(_MEANS)
     attributes = [name.removeprefix("level.") for name in rows.columns if name.startswith("level.")]
     chosen: dict[str, str] = {}
     with st.container(horizontal=True):
         for place, attribute in enumerate(attributes):
-            levels = rows[f"level.{attribute}"].drop_nulls().unique().sort().to_list()
+            levels = table[f"level.{attribute}"].drop_nulls().unique().sort().to_list()
             level = st.selectbox(
                 plain(attribute), [_WHOLE, *levels], key=f"level{place}", bind="query-params", width=220
             )
