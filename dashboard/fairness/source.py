@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
+import yaml
 
 from raiaudit.dashboard.reading import evidence_table
 from raiaudit.dashboard.wording import chip, plain
@@ -57,6 +58,15 @@ class Source:
             st.info(f"This run did not ask. {_OF_FILES.get(check, '')}")
         elif not asked:
             st.info(f"This run did not ask. Add this line to the checks of its spec: `- use: {check}`")
+
+    def score_range(self) -> tuple[float, float]:
+        """The least and the largest score, as a file of predictions had them before they were scaled."""
+        try:
+            lock = yaml.safe_load(self.run.spec_lock)
+            low, high = lock["options"]["score_range"]
+            return float(low), float(high)
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+            return 0.0, 1.0  # a model's scores
 
     def confidence(self, check: str) -> float:
         """The level of a check's intervals."""

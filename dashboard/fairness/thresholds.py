@@ -74,7 +74,8 @@ def show(source: Source, attribute: str | None) -> None:
     grid = lines["threshold"].unique().sort().to_list()
     at = _chosen(groups, _nearest(grid, float(audited["threshold"][0])), len(grid) - 1)
     points = _points(lines, grid, groups, at)
-    _rates(points, audited, groups, [grid[step] for step in at])
+    low, high = source.score_range()
+    _rates(points, audited, groups, [_threshold(grid[step], low, high) for step in at])
     _curves(lines, points)
 
 
@@ -121,6 +122,12 @@ def _chosen(groups: list[str], start: int, last: int) -> list[int]:
     return steps
 
 
+def _threshold(scaled: float, low: float, high: float) -> str:
+    """With its place in the range that the file's scores have, if that is another one."""
+    own = f" (score {low + scaled * (high - low):.3g})" if (low, high) != (0.0, 1.0) else ""
+    return f"{scaled:.3f}{own}"
+
+
 def _points(lines: pl.DataFrame, grid: list[float], groups: list[str], at: list[int]) -> pl.DataFrame:
     """The row of each group at its threshold."""
     wanted = pl.DataFrame(
@@ -134,12 +141,12 @@ def _outcomes(points: pl.DataFrame) -> dict[str, Outcome]:
     return {group: Outcome(*counts) for group, *counts in points.select("group", *_PARTS).iter_rows()}
 
 
-def _rates(points: pl.DataFrame, audited: pl.DataFrame, groups: list[str], at: list[float]) -> None:
+def _rates(points: pl.DataFrame, audited: pl.DataFrame, groups: list[str], at: list[str]) -> None:
     now, before = _outcomes(points), _outcomes(audited)
     rows = [
         {
             "Group": plain(group),
-            "Threshold": f"{threshold:.3f}",
+            "Threshold": threshold,
             "n": f"{sum(now[group]):,}",
             **{rate.name: plain(share(*rate.of(now[group]))) for rate in RATES},
         }

@@ -206,6 +206,11 @@ def test_thresholds_count_as_the_rows_do(run: Run) -> None:
         assert row["TPR"] == expected
 
 
+def test_thresholds_are_told_in_the_scale_of_a_file(run: Run) -> None:
+    (run.folder / "spec.lock.yaml").write_text("options: {score_range: [1, 10]}")
+    assert rows(page("Thresholds", threshold="0.5"))[0]["Threshold"] == "0.500 (score 5.5)"
+
+
 def test_a_threshold_for_each_group_moves_that_group_alone(run: Run) -> None:
     before = rows(page("Thresholds"))
     after = rows(page("Thresholds", own="true", t1="0.9"))
