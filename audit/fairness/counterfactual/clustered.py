@@ -4,8 +4,8 @@ Sentences of one template, or variants of one example, tend to change their answ
 independent and McNemar's test is too eager (Durkalski et al., Stat. Med. 22 (2003), doi:10.1002/sim.1438).
 Here the cluster is the unit of chance:
 
-- The test is `audit.statistics.sign_flips` of clusters: were both groups answered alike, a cluster's net number
-  of changes would be as likely negative as positive.
+- The test is `audit.statistics.sign_flips` of clusters: were both groups answered alike, the net number of
+  changes of a cluster would be as likely negative as positive.
 - `share_interval`: Wilson's interval at the effective number of pairs, p(1−p)/v for the variance v between
   clusters (Korn and Graubard, Survey Methodology 24 (1998) 193). v is known only as well as many clusters
   contribute to it: the quantile of t takes that into account. There are never fewer effective pairs than
