@@ -20,6 +20,8 @@ from raiaudit.reports.theme import VERDICTS
 from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
     from raiaudit.audit.store import Run
     from raiaudit.models.recipe import Mitigation
@@ -31,6 +33,8 @@ __all__ = ["report_content"]
 
 _SETTING_SHOWN = 160
 _CLASSES_SHOWN = 24
+
+_GROUPS = 40
 
 
 def report_content(run: Run) -> dict[str, Any]:
@@ -61,11 +65,7 @@ def report_content(run: Run) -> dict[str, Any]:
         "system": _system(results.subject),
         "privacy": _privacy(results.subject.record.privacy),
         "data": _data(results.data),
-        "groups": [
-            [column, level, f"{count:,}"]
-            for column, levels in results.data.groups.items()
-            for level, count in levels.items()
-        ],
+        "groups": [row for column, levels in results.data.groups.items() for row in _levels(column, levels)],
         "environment": [("Machine", header.machine or "not recorded"), *sorted(header.versions.items())],
         "sections": sections(results, methods, owner=header.owner, tabled=_tabled(run)),
         "mapping": mapping(ran),
@@ -76,6 +76,14 @@ def report_content(run: Run) -> dict[str, Any]:
         ],
         "spec": run.spec_lock,
     }
+
+
+def _levels(column: str, levels: Mapping[str, int]) -> list[list[str]]:
+    """A row a group; of hundreds the largest, and what the others are together."""
+    shown = dict(sorted(levels.items(), key=lambda item: -item[1])[:_GROUPS])
+    rows = [[column, level, f"{count:,}"] for level, count in levels.items() if level in shown]
+    more, people = len(levels) - len(shown), sum(levels.values()) - sum(shown.values())
+    return [*rows, *([[column, f"and {more:,} smaller groups", f"{people:,}"]] if more else [])]
 
 
 def _tabled(run: Run) -> frozenset[str]:

@@ -13,8 +13,11 @@ from raiaudit.audit.fairness.by_group.findings import groups_findings
 from raiaudit.audit.fairness.by_group.groups import GroupsConfig
 from raiaudit.audit.fairness.counterfactual.summary import FLIPS
 from raiaudit.audit.fairness.counting.tally import Tally
+from raiaudit.audit.fairness.profiles.config import ProfilesConfig
+from raiaudit.audit.fairness.profiles.profile_findings import profile_findings
 from raiaudit.audit.results import Results
 from raiaudit.reports import charts
+from raiaudit.reports.content import _levels
 from raiaudit.reports.figures import sheets
 
 CHECK = "fairness.groups"
@@ -101,3 +104,26 @@ def test_changes_of_level_the_clearest_first() -> None:
     assert sheet.rows[0][-1] == "<\u00a00.0001"
     assert sheet.rows[1][-1] == ""
     assert "Equity Evaluation Corpus" in sheet.caption
+
+
+def test_ten_thousand_groups_fill_no_hundred_pages() -> None:
+    levels = {f"g{i}": 1 + i % 7 for i in range(10_000)}
+    rows = _levels("city", levels)
+    assert len(rows) == 41
+    assert rows[-1][1] == "and 9,960 smaller groups"
+    assert sum(int(row[2].replace(",", "")) for row in rows) == sum(levels.values())
+    n = 30_000
+    frame = pl.DataFrame(
+        {
+            "city": np.arange(n) % 3_000,
+            "label": np.arange(n) % 2,
+            "predicted": np.arange(n) // 7 % 2,
+        }
+    ).cast({"city": pl.String})
+    tally = Tally.of(frame, attributes=("city",), classes=("no", "yes"), positive=1)
+    config = ProfilesConfig(profiles=("four_fifths", "eu_ai_act_10_2"), permutations=99)
+    found = profile_findings(tally, config, seed=0)
+    assert max(len(m.reason or "") for m in found.measurements) < 5_000
+    assert len(found.measurements) < 300
+    assert found.evidence["eu_ai_act_10_2"]["finding"].str.len_chars().max() < 5_000  # type: ignore[operator]
+    assert found.evidence["impossibility"].height == 3_000
