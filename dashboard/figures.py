@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raiaudit.reports.charts.style import AnyChart
     from raiaudit.reports.figures import Figure, Sheet, Words
 
-__all__ = ["draw_chart", "show"]
+__all__ = ["draw_chart", "draw_sheet", "show"]
 
 _WIDEST = 340  # pixels: three pictures a row
 _PAGE_FONT = "Source Sans, Source Sans Pro, sans-serif"
@@ -50,7 +50,7 @@ def show(run: Run, results: Results, check: str) -> None:
             _words(words)
     # The page lists every group and pair of levels below.
     for sheet in sheets(check, evidence, results) if check not in group_sheets.SHEETS else []:
-        _sheet(sheet)
+        draw_sheet(sheet)
     for line in left_out:
         st.caption(plain(line))
 
@@ -63,11 +63,11 @@ def _draw(figure: Figure) -> None:
     st.caption(plain(figure.caption))
 
 
-def _sheet(sheet: Sheet) -> None:
+def draw_sheet(sheet: Sheet) -> None:
     """As a static table: its texts wrap, where cells of a grid would be cut."""
     st.markdown(f"**{plain(sheet.caption)}**")
     rows = [{title: plain(text) for title, text in row.items()} for row in sheet.records()]
-    st.table(rows, border="horizontal", hide_index=True)
+    st.table(rows, border="horizontal", hide_index=True, alt=sheet.caption)
     if sheet.note:
         st.caption("  \n".join(plain(line) for line in sheet.note.split("\n")))
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from raiaudit.dashboard.fairness.saying import download
 from raiaudit.dashboard.fairness.source import PROFILES
-from raiaudit.dashboard.wording import plain
+from raiaudit.dashboard.figures import draw_sheet
 from raiaudit.reports.figures import sheets
 
 if TYPE_CHECKING:
@@ -37,13 +37,5 @@ def show(source: Source) -> None:
     for name, table in tables.items():
         st.subheader(_TABLES[name], anchor=False)
         for sheet in sheets(PROFILES, {(PROFILES, name): table}, source.results):
-            st.markdown(f"**{plain(sheet.caption)}**")
-            st.table(
-                [{key: plain(text) for key, text in record.items()} for record in sheet.records()],
-                border="horizontal",
-                hide_index=True,
-                alt=sheet.caption,
-            )
-            if sheet.note:
-                st.caption(plain(sheet.note))
+            draw_sheet(sheet)
         download(table, name, key=f"csv-{name}", label=f"{_TABLES[name]} as CSV")
