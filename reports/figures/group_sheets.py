@@ -19,7 +19,7 @@ COMPLEMENTS = frozenset(
     {"true_negative_rate", "false_negative_rate", "false_discovery_rate", "false_omission_rate"}
 )
 """Each is 1 less another rate: a table of both says everything twice."""
-_ACROSS = 6
+_ACROSS = 7
 _GROUPS = 12
 _METRICS = 24
 _FEW = 3  # groups whose cells have room for one line

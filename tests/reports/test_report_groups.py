@@ -18,7 +18,7 @@ from raiaudit.audit.fairness.profiles.profile_findings import profile_findings
 from raiaudit.audit.results import Results
 from raiaudit.reports import charts
 from raiaudit.reports.content import _levels
-from raiaudit.reports.figures import sheets
+from raiaudit.reports.figures import figures, sheets
 
 CHECK = "fairness.groups"
 Tables = dict[tuple[str, str], pl.DataFrame]
@@ -67,7 +67,7 @@ def test_every_metric_of_every_group_is_in_the_table(made: tuple[Tables, pl.Data
 def test_many_groups_make_several_tables_and_the_rest_is_counted() -> None:
     tables, _ = _tables(14)
     shown = sheets(CHECK, tables, RESULTS)
-    assert [len(sheet.columns) - 1 for sheet in shown] == [6, 6]
+    assert [len(sheet.columns) - 1 for sheet in shown] == [7, 5]
     assert "2 smaller groups" in shown[-1].note
 
 
@@ -127,3 +127,11 @@ def test_ten_thousand_groups_fill_no_hundred_pages() -> None:
     assert len(found.measurements) < 300
     assert found.evidence["eu_ai_act_10_2"]["finding"].str.len_chars().max() < 5_000  # type: ignore[operator]
     assert found.evidence["impossibility"].height == 3_000
+
+
+def test_captions_of_gaps_name_the_reference(made: tuple[Tables, pl.DataFrame]) -> None:
+    tables, _ = made
+    gaps = [f for f in figures(CHECK, tables, RESULTS)[0] if "gap of each group" in f.caption]
+    reference = tables[CHECK, "gaps"]["reference"][0]
+    assert gaps
+    assert all(f"(team: {reference})" in figure.caption for figure in gaps)
