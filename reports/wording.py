@@ -97,6 +97,7 @@ _METRICS = {
     "random_auc": "Area under a random ranking's curve",
     "log_loss": "Log loss",
     "topk_overlap": "Most relevant features that stay so",
+    "topk_overlap_gap": "Gap in features that stay so",
     "topk_overlap_difference": "Widest gap in features that stay so",
     "topk_overlap_p_value": "P value: groups alike in features that stay so",
     "map_correlation": "Rank correlation of the maps",

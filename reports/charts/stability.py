@@ -31,6 +31,7 @@ def overlap_against_eps(table: pl.DataFrame) -> AnyChart:
                 axis=percent_axis("Most relevant features that stay so"),
             ),
             by="series",
+            columns=2,
             tooltip=("series:N", "eps:Q", "overlap:Q", "low:Q", "high:Q"),
         )
     )

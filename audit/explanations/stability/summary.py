@@ -223,8 +223,16 @@ def _largest(sizes: Mapping[str, int]) -> str:
 
 
 def _beside(measurement: Measurement) -> Measurement:
-    """A gate on the overlap is about everybody, unless it names an attribute."""
-    return measurement.model_copy(update={"beside": "attribute"})
+    """A gate on the overlap is about everybody, unless it names an attribute.
+
+    Student's intervals of a few examples leave the range of a share; it ends where the range does.
+    """
+    lowest = -1.0 if measurement.metric == "topk_overlap_gap" else 0.0
+    limits = {
+        name: None if limit is None else min(1.0, max(lowest, limit))
+        for name, limit in (("low", measurement.low), ("high", measurement.high))
+    }
+    return measurement.model_copy(update={"beside": "attribute", **limits})
 
 
 def _adjusted(found: list[Measurement]) -> list[Measurement]:
