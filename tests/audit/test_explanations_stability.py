@@ -442,6 +442,7 @@ def test_groups_differ_where_they_were_made_to(make_subject: Any, run_check: Any
     groups = {
         "place": np.where(near, "near", "far").tolist(),
         "coin": np.random.default_rng(9).choice(["heads", "tails"], 80).tolist(),
+        "rare": ["two", "two", *["others"] * 78],
     }
     check, chosen = Stability(), config(examples=80, top=4, steps=4, restarts=1)
     subject = make_subject(Net(score(switch)), data(inputs, groups=groups))
@@ -456,6 +457,8 @@ def test_groups_differ_where_they_were_made_to(make_subject: Any, run_check: Any
     }
     assert p["place"] == pytest.approx(2 / 200)  # the smallest of 199 draws, doubled for two tests
     assert p["coin"] > 0.05
+    few = next(m for m in measured if m.where.get("group") == "two")
+    assert (few.n, few.low, few.high) == (2, 0, 1)  # of one near and one far: Student's reach is 4
     gate = Gate(metric="topk_overlap", where={"attack": "ghorbani"}, min=0.4)
     assert [m.where for m in selected(check.id, gate, measured)] == [
         {"method": "saliency", "attack": "ghorbani", "eps": 0.05}
