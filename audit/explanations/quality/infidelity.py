@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raiaudit.audit.explanations.quality.traces import answers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,24 +64,17 @@ def _span(rng: np.random.Generator, length: int) -> slice:
     return slice(start, start + size)
 
 
-def patch_effects(
-    view: View, removed_BSF: NDArray[np.bool_], target_B: Tensor, *, chunk: int = 512
-) -> NDArray[np.float64]:
+def patch_effects(view: View, removed_BSF: NDArray[np.bool_], target_B: Tensor) -> NDArray[np.float64]:
     """f(x) − f(x without the patch), B×S, in logits."""
     import torch
 
     B, S, F = removed_BSF.shape
-    device = view.x.device
     # The last "patch" is the empty one: f(x) itself.
     removed = torch.from_numpy(np.concatenate([removed_BSF, np.zeros((B, 1, F), dtype=bool)], axis=1))
-    flat_RF, row_R = removed.view(-1, F), torch.arange(B, device=device).repeat_interleave(S + 1)
-    parts = []
-    with torch.no_grad():
-        for gone, rows in zip(torch.split(flat_RF, chunk), torch.split(row_R, chunk), strict=True):
-            logits = view.logits(view.without(rows, gone.to(device)), rows).double()
-            parts.append(logits.gather(1, target_B[rows, None])[:, 0].cpu())
-    answers = torch.cat(parts).view(B, S + 1).numpy()
-    effects: NDArray[np.float64] = answers[:, -1:] - answers[:, :-1]
+    row_R = torch.arange(B, device=view.x.device).repeat_interleave(S + 1)
+    _, logit_R = answers(view, removed.view(-1, F).to(view.x.device), row_R, target_B)
+    logit_BS = logit_R.view(B, S + 1).cpu().numpy()
+    effects: NDArray[np.float64] = logit_BS[:, -1:] - logit_BS[:, :-1]
     return effects
 
 

@@ -32,7 +32,10 @@ def layers_from_output(network: nn.Module, forward: Callable[[], object]) -> lis
     ]
 
     def noting(name: str) -> Callable[..., None]:
-        return lambda *_: reached.setdefault(name, len(reached)) and None
+        def note(*_: object) -> None:
+            reached.setdefault(name, len(reached))
+
+        return note
 
     hooks = [module.register_forward_pre_hook(noting(name)) for name, module in named]
     try:
@@ -54,7 +57,7 @@ def reinitialise(network: nn.Module, layer: str, *, seed: tuple[str | int, ...])
     module = network.get_submodule(layer)
     number = int(keyed_rng(0, *seed, layer).integers(2**62))
     reset = getattr(module, "reset_parameters", None)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(number)
         if callable(reset):
             reset()

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.explanations.methods.views import View
 
-__all__ = ["Trace", "perturb"]
+__all__ = ["Trace", "answers", "perturb"]
+
+_CHUNK = 128
+"""Inputs asked at once: small enough for activations to stay in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Trace:
 
 
 def perturb(
-    view: View, ranks: Sequence[NDArray[np.int64]], target_B: Tensor, *, levels: int, chunk: int = 512
+    view: View, ranks: Sequence[NDArray[np.int64]], target_B: Tensor, *, levels: int, chunk: int = _CHUNK
 ) -> list[Trace]:
     """A trace for each of several rankings B×F of the same examples: 2·(levels − 1) forwards each, and 2.
 
@@ -54,7 +57,7 @@ def perturb(
     moved_BT = (count_B[:, None] * torch.arange(levels + 1, device=device) / levels).round().long()
     inner, rows_B = levels - 1, torch.arange(B, device=device)
     ends = [
-        _asked(view, gone[:, None] & view.present_BF, rows_B, target_B, chunk)
+        answers(view, gone[:, None] & view.present_BF, rows_B, target_B, chunk)
         for gone in torch.tensor([[False], [True]], device=device).expand(2, B)
     ]
     row_P = rows_B.repeat_interleave(inner)
@@ -70,21 +73,26 @@ def perturb(
                 # Least relevant first: what stays are the count − gone most relevant ones.
                 first = rank[rows] < (count_B[rows] - gone if least else gone)[:, None]
                 removed = (~first if least else first) & view.present_BF[rows]
-                parts.append(_asked(view, removed, rows, target_B, chunk))
+                parts.append(answers(view, removed, rows, target_B, chunk))
             middle_2BT = torch.cat(parts, dim=1).view(2, B, inner)
             curves.append(torch.cat([ends[0][..., None], middle_2BT, ends[1][..., None]], dim=2).cpu().numpy())
         traces.append(Trace(curves[0][0], curves[1][0], curves[0][1], moved_BT.cpu().numpy()))
     return traces
 
 
-def _asked(view: View, removed_RF: Tensor, rows_R: Tensor, target_B: Tensor, chunk: int) -> Tensor:
-    """Probability and logit of the target, 2×R, float64."""
+def answers(
+    view: View, removed_RF: Tensor, rows_R: Tensor, target_B: Tensor, chunk: int = _CHUNK
+) -> Tensor:
+    """Probability and logit of the target with features removed, 2×R, float64."""
     import torch
 
     parts = []
     with torch.no_grad():
         for removed, rows in zip(torch.split(removed_RF, chunk), torch.split(rows_R, chunk), strict=True):
-            logits = view.logits(view.without(rows, removed), rows).double()
+            points = view.without(rows, removed)
+            if points.dim() == 4:  # convolutions on a CPU like pixels side by side
+                points = points.contiguous(memory_format=torch.channels_last)
+            logits = view.logits(points, rows).double()
             both = torch.stack([logits.softmax(1), logits])
             parts.append(both.gather(2, target_B[rows].view(1, -1, 1).expand(2, -1, 1))[..., 0])
     return torch.cat(parts, dim=1)
