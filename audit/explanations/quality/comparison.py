@@ -1,10 +1,10 @@
 """Does one thing beat another on the same examples? Tests and simultaneous intervals.
 
-Sign-flip permutation: if a map were worth no more than its control, each example's difference would as soon have
-the other sign (Fisher's test for pairs). Max-t bootstrap: examples are resampled, all K mean differences with
-them, and the quantile of the largest |t| gives intervals that hold for all K together (Romano and Wolf,
-doi:10.1198/016214504000000539). Pigeonhole bootstrap: two random factors, say seeds and examples, are resampled
-each (Owen, doi:10.1214/07-AOAS122); conservative.
+Sign-flip permutation: if a map were worth no more than its control, each example's difference would as soon
+have the other sign (Fisher's test for pairs). Max-t bootstrap: examples are resampled, all K mean differences
+with them, and the quantile of the largest |t| gives intervals that hold for all K together (Romano and Wolf,
+doi:10.1198/016214504000000539). Pigeonhole bootstrap: two random factors, say seeds and examples, are
+resampled each (Owen, doi:10.1214/07-AOAS122); conservative.
 
 Shapes: N examples, K comparisons, S seeds. Errors: `ValueError` for fewer than two examples.
 """
@@ -26,9 +26,7 @@ _EXACT = 12
 """Up to this many examples all 2ⁿ signs are walked through."""
 
 
-def sign_flip(
-    gains: ArrayLike, *, rng: np.random.Generator, permutations: int = 9999
-) -> NDArray[np.float64]:
+def sign_flip(gains: ArrayLike, *, rng: np.random.Generator, permutations: int = 9999) -> NDArray[np.float64]:
     """One-sided p-values of K mean gains N×K being above 0. NaN gains are left out of their own column."""
     gains_NK = np.nan_to_num(np.asarray(gains, dtype=np.float64))
     n = len(gains_NK)

@@ -1,9 +1,9 @@
 """How many features a map names: complexity and sparseness. Neither says whether it is right.
 
-Complexity: entropy of the shares |Φ_f| / Σ|Φ| (U. Bhatt, A. Weller, J. Moura, arXiv:2005.00631), divided by the
-logarithm of the number of features: 0 one feature, 1 all alike. Sparseness: the Gini index of |Φ| (P. Chalasani
-et al., arXiv:1810.06583): 0 all alike, 1 − 1/n one feature. Shapes: B examples, F features; absent ones
-(padding) do not count. NaN for a map of zeros or of fewer than two features.
+Complexity: entropy of the shares |Φ_f| / Σ|Φ| (U. Bhatt, A. Weller, J. Moura, arXiv:2005.00631), divided by
+the logarithm of the number of features: 0 one feature, 1 all alike. Sparseness: the Gini index of |Φ| (P.
+Chalasani et al., arXiv:1810.06583): 0 all alike, 1 − 1/n one feature. Shapes: B examples, F features; absent
+ones (padding) do not count. NaN for a map of zeros or of fewer than two features.
 """
 
 from __future__ import annotations

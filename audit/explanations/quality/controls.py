@@ -4,12 +4,12 @@
 |---|---|---|
 | `random` | all | a random order |
 | `edges` | image | the strength of the picture's edges (Sobel): Adebayo et al., arXiv:1810.03292 |
-| `magnitude` | tabular | how far a column lies from the baseline, in standard deviations of the training rows |
+| `magnitude` | tabular | distance of a column from the baseline, in standard deviations |
 | `rarity` | text | −log frequency of the token in training texts |
 
-`blurred` is another kind: the map itself, smoothed. Removal in patches favours smooth maps (ROAR, Hooker et al.,
-arXiv:1806.10758; ROAD, Rong et al., arXiv:2202.00449); a map that loses to its own blur is credited for where it
-looks, not for its detail.
+`blurred` is another kind: the map itself, smoothed. Removal in patches favours smooth maps (ROAR, Hooker et
+al., arXiv:1806.10758; ROAD, Rong et al., arXiv:2202.00449); a map that loses to its own blur is credited for
+where it looks, not for its detail.
 
 Shapes: B examples, F features, images C×H×W with F = H·W.
 """
@@ -43,8 +43,8 @@ def edges(x_BCHW: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     from scipy.ndimage import sobel
 
     grey_BHW = x_BCHW.mean(axis=1, dtype=np.float64)
-    strength = np.hypot(sobel(grey_BHW, axis=1), sobel(grey_BHW, axis=2))
-    return strength.reshape(len(strength), -1)
+    strength_BHW: NDArray[np.float64] = np.hypot(sobel(grey_BHW, axis=1), sobel(grey_BHW, axis=2))
+    return strength_BHW.reshape(len(strength_BHW), -1)
 
 
 def rarity(ids_BL: NDArray[np.int64], counts: Mapping[int, int], total: int) -> NDArray[np.float64]:
@@ -66,8 +66,10 @@ def blurred(scores_BF: NDArray[np.float64], shape: tuple[int, int] | None) -> ND
 
 
 def element_scale(subject: Subject, view: View) -> Tensor:
-    """The unit of a small change of an element, broadcasting against x: 1 for pixels; the standard deviation of
-    an encoded column over the training rows; the root mean square of an embedded text's elements.
+    """The unit of a small change of an element, broadcasting against x.
+
+    1 for pixels, the standard deviation of an encoded column over the training rows, the root mean square of
+    an embedded token.
     """
     import torch
 

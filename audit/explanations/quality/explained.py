@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import AfterValidator
 
-from raiaudit.audit.explanations.methods import METHODS, find_method
+from raiaudit.audit.explanations.methods import METHODS, find_method, obstacle
 from raiaudit.audit.explanations.methods.guided import GuidedBackpropagation
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from raiaudit.audit.explanations.methods.method import Method
     from raiaudit.audit.explanations.methods.views import View
+    from raiaudit.audit.subject import Subject
 
-__all__ = ["KNOWN_BAD", "MethodNames", "generators", "maps_of", "unable"]
+__all__ = ["KNOWN_BAD", "MethodNames", "generators", "maps_of"]
 
 KNOWN_BAD = GuidedBackpropagation.name
 """A method that no spec may name; a test of methods that it passes is broken."""
@@ -40,27 +40,17 @@ MethodNames = Annotated[tuple[str, ...], AfterValidator(_known)]
 """Names of the catalogue of methods, each once."""
 
 
-def _method(name: str) -> Method:
-    return GuidedBackpropagation() if name == KNOWN_BAD else find_method(name)
-
-
-def unable(name: str, modality: str) -> str | None:
-    """Why a method makes no maps of such inputs, if it does not."""
-    if modality in _method(name).modalities:
-        return None
-    return f"{name} does not explain {modality} models"
-
-
 def generators(seed: int, examples: Sequence[str], *key: str | int) -> list[np.random.Generator]:
     """One for each example, whatever shard it is in."""
     return [keyed_rng(seed, "explanations", *key, example) for example in examples]
 
 
 def maps_of(
-    name: str, view: View, target_B: Tensor, *, seed: int, examples: Sequence[str], modality: str
+    name: str, view: View, target_B: Tensor, *, subject: Subject, examples: Sequence[str]
 ) -> NDArray[np.float64]:
     """The maps B×F of one method. Raises `CapabilityError` where it cannot explain this model."""
-    if (reason := unable(name, modality)) is not None:
+    method = GuidedBackpropagation() if name == KNOWN_BAD else find_method(name)
+    if (reason := obstacle(method, subject)) is not None:
         raise CapabilityError(reason)
-    found = _method(name).explain(view, target_B, rngs=generators(seed, examples, "method", name))
+    found = method.explain(view, target_B, rngs=generators(subject.seed, examples, "method", name))
     return found.scores_BF.detach().cpu().numpy()

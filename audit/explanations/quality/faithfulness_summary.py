@@ -1,11 +1,11 @@
 """What the ledger says of the maps' faithfulness: gains over controls, tests, curves. No model is asked.
 
-A gain is what a method does better than a control on the same example, positive for the method whichever way its
-metric points. `faithfulness_gain` is the control's deletion area less the method's, against the strongest
+A gain is what a method does better than a control on the same example, positive for the method whichever way
+its metric points. `faithfulness_gain` is the control's deletion area less the method's, against the strongest
 control: the least of the gains and of their limits. The limits are simultaneous over methods and controls
-(max-t bootstrap over examples), so that "low > 0" may be read off any of them: the map beats all its controls.
-`detail_gain` is the same against the map's own blur, and no part of that verdict. P-values of all metrics are by
-sign flips, adjusted by Benjamini and Hochberg over methods × metrics × controls.
+(max-t bootstrap over examples), so that "low > 0" may be read off any of them: the map beats all its
+controls. `detail_gain` is the same against the map's own blur, and no part of that verdict. P-values of all
+metrics are by sign flips, adjusted by Benjamini and Hochberg over methods × metrics × controls.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class _Ledger:
 
     def reason(self, method: str) -> str:
         column = f"{method}.reason"
-        found = self.rows[column].drop_nulls() if column in self.rows.columns else pl.Series([], dtype=pl.String)
+        found = (
+            self.rows[column].drop_nulls() if column in self.rows.columns else pl.Series([], dtype=pl.String)
+        )
         return str(found[0]) if len(found) else "no maps were made"
 
 
@@ -152,14 +154,14 @@ def _gains(rows: _Ledger, method: str, tests: pl.DataFrame) -> list[Measurement]
     part = own.filter(pl.col("control").is_in(rows.controls))
 
     def gain(metric: str, found: pl.DataFrame, **more: Any) -> Measurement:
-        least = {name: found[name].min() for name in ("gain", "low", "high")}
+        value, low, high = (_least(found[name]) for name in ("gain", "low", "high"))
         columns = [f"faithfulness.{name}.deletion_auc" for name in (method, *found["control"])]
         return Measurement(
             check=_ID,
             metric=metric,
-            value=least["gain"],
-            low=least["low"],
-            high=least["high"],
+            value=value,
+            low=low,
+            high=high,
             n=rows.rows.height,
             better="higher",
             method="petsiuk2018",
@@ -176,6 +178,10 @@ def _gains(rows: _Ledger, method: str, tests: pl.DataFrame) -> list[Measurement]
     if blur.height:
         found.append(gain("detail_gain", blur, where={"method": method}))
     return found
+
+
+def _least(values: pl.Series) -> float | None:
+    return None if values.null_count() else min(values.to_list())
 
 
 def _mean(rows: _Ledger, name: str, metric: str, spec: _Metric) -> Measurement:
@@ -257,9 +263,7 @@ def _held_against(rows: _Ledger, method: str, metric: str) -> Sequence[str]:
     return [*rows.controls, *([f"blurred:{method}"] if blur else [])]
 
 
-def tables(
-    ledger: LedgerReader, subject: Subject, config: FaithfulnessConfig
-) -> Mapping[str, pl.DataFrame]:
+def tables(ledger: LedgerReader, subject: Subject, config: FaithfulnessConfig) -> Mapping[str, pl.DataFrame]:
     """`tests`, and `traces`: the mean curve of every map with its band (95 %, pointwise, over examples)."""
     rows = _Ledger(ledger, subject, config)
     parts = []

@@ -1,8 +1,8 @@
 """Infidelity: does a map's sum over a patch foretell what removing the patch does?
 
-C.-K. Yeh et al., arXiv:1901.09392: E[(IᵀΦ − (f(x) − f(x − I)))²]. I removes a patch (a rectangle of an image, a
-run of words, a set of columns) to the baseline; for a map by feature IᵀΦ is then the map's sum over the patch.
-Maps come in any unit, so each is first scaled by the factor that suits it best (the paper's optimal
+C.-K. Yeh et al., arXiv:1901.09392: E[(IᵀΦ − (f(x) − f(x − I)))²]. I removes a patch (a rectangle of an image,
+a run of words, a set of columns) to the baseline; for a map by feature IᵀΦ is then the map's sum over the
+patch. Maps come in any unit, so each is first scaled by the factor that suits it best (the paper's optimal
 scaling; a negative factor, which would praise the opposite map, is taken as 0), and the error is divided by
 E[(f(x) − f(x − I))²]: 0 foretells everything, 1 is no better than a map of zeros. f is the logit.
 

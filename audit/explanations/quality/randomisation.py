@@ -1,15 +1,15 @@
 """Do the maps depend on the model? Its weights are drawn anew, layer by layer, and the maps compared.
 
-The cascade of J. Adebayo et al., arXiv:1810.03292 (`reinitialise`): from the output layer towards the input, one
-more layer forgets at each stage, until nothing is left of training. The class that the trained model
+The cascade of J. Adebayo et al., arXiv:1810.03292 (`reinitialise`): from the output layer towards the input,
+one more layer forgets at each stage, until nothing is left of training. The class that the trained model
 predicted is explained throughout. A map that hardly changes (guided backpropagation's) shows the input, not
-the model. `randomisation_similarity` is the rank correlation of |map| with the trained model's when all is random;
-beside it that of the signed values, SSIM (images), and what two untrained models' maps have in common by
+the model. `randomisation_similarity` is the rank correlation with the trained model's map when all is random;
+beside it that of the absolute values, SSIM (images), and what two untrained models' maps have in common by
 chance. Guided backpropagation goes along as a known-bad method: a test that it passes has no power here.
 
 Ledger columns: `randomisation.layers` (cumulated, from the output), and for every method M
-`randomisation.<M>.<similarity>`, stages × seeds flattened by stage, and `.<similarity>_chance`, a seed each: with the
-map of the next seed's random model; `randomisation.<M>.reason` where there are no maps.
+`randomisation.<M>.<similarity>`, stages × seeds flattened by stage, and `.<similarity>_chance`, a seed each:
+with the map of the next seed's random model; `randomisation.<M>.reason` where there are no maps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,6 @@ from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from raiaudit.audit.explanations.methods.views import View
     from raiaudit.audit.ledger import LedgerReader
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
     from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.data.dataset import Split
 
-__all__ = ["Randomisation", "RandomisationConfig"]
+    Maps = NDArray[np.float64]
 
-Maps = NDArray[np.float64] if TYPE_CHECKING else Any
+__all__ = ["Randomisation", "RandomisationConfig"]
 
 
 class RandomisationConfig(CheckConfig):
@@ -187,14 +186,8 @@ class _Cascade:
         from raiaudit.audit.explanations.quality.explained import maps_of
 
         with prepared(network):
-            return maps_of(
-                method,
-                view,
-                self.target_B,
-                seed=self.subject.seed,
-                examples=self.rows.ids.to_list(),
-                modality=self.modality,
-            )
+            examples = self.rows.ids.to_list()
+            return maps_of(method, view, self.target_B, subject=self.subject, examples=examples)
 
     def _alike(self, a_BF: Maps, b_BF: Maps) -> dict[str, Maps]:
         from raiaudit.audit.explanations.quality.similarity import spearman, ssim

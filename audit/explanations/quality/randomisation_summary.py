@@ -1,8 +1,8 @@
 """What the ledger says of the maps under randomisation. No model is asked.
 
-The similarity that is judged is the rank correlation of the map as the method gives it: with its sign where it has
-one, for the sign is half of what such a map says; that of the absolute values stands beside it. Intervals are
-pigeonhole bootstraps over seeds and examples.
+The similarity that is judged is the rank correlation of the map as the method gives it: with its sign where
+it has one, for the sign is half of what such a map says; that of the absolute values stands beside it.
+Intervals are pigeonhole bootstraps over seeds and examples.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def measurements(ledger: LedgerReader, subject: Subject, config: RandomisationCo
     rows = _Ledger(ledger, subject, config)
     found = []
 
-    def measured(metric: str, method: str, columns: str, estimate: dict[str, Any], **where: str) -> Measurement:
+    def measured(
+        metric: str, method: str, columns: str, estimate: dict[str, Any], **where: str
+    ) -> Measurement:
         return Measurement(
             check=_ID,
             metric=metric,

@@ -1,9 +1,10 @@
 """A model forgets what it learnt, layer by layer from the output to the input.
 
-Cascading randomisation of J. Adebayo et al., arXiv:1810.03292. A layer is a module with parameters of its own. It
-is given a fresh draw from its own initial distribution (`reset_parameters`); one that knows none (a class token,
-positions) has its values shuffled, which keeps their distribution. Layers are ordered by when an input first
-reaches them. Randomness is keyed by seed and layer: neither shards nor the layers left out change a draw.
+Cascading randomisation of J. Adebayo et al., arXiv:1810.03292. A layer is a module with parameters of its
+own. It is given a fresh draw from its own initial distribution (`reset_parameters`); one that knows none (a
+class token, positions) has its values shuffled, which keeps their distribution. Layers are ordered by when an
+input first reaches them. Randomness is keyed by seed and layer: neither shards nor the layers left out change
+a draw.
 """
 
 from __future__ import annotations

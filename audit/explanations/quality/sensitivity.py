@@ -1,10 +1,10 @@
 """Max-sensitivity: how far a map moves when the input hardly does.
 
-C.-K. Yeh et al., arXiv:1901.09392: max over ‖δ‖∞ ≤ r of ‖Φ(x + δ) − Φ(x)‖₂ / ‖Φ(x)‖₂, here the largest of a few
-uniform δ (a lower bound of the maximum; `explanations.stability` searches for it). r is in units of an
-element: the pixel's range, a table column's standard deviation, the spread of an embedded token. A method that draws
-at random is given the same draws at x and at x + δ: what is measured is the input's doing.
-Shapes: B examples, F features. NaN for maps of zeros.
+C.-K. Yeh et al., arXiv:1901.09392: max over ‖δ‖∞ ≤ r of ‖Φ(x + δ) − Φ(x)‖₂ / ‖Φ(x)‖₂, here the largest of a
+few uniform δ (a lower bound of the maximum; `explanations.stability` searches for it). r is in units of an
+element: the pixel's range, a table column's standard deviation, the spread of an embedded token. A method
+that draws at random is given the same draws at x and at x + δ: what is measured is the input's doing. Shapes:
+B examples, F features. NaN for maps of zeros.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """How alike two maps of the same inputs are: rank correlation and SSIM.
 
-Spearman's rank correlation, of the values and of their absolute values, as in the randomisation test (Adebayo et
-al., arXiv:1810.03292). SSIM: Z. Wang et al., doi:10.1109/TIP.2003.819861, Gaussian window σ = 1.5, of |map| scaled
-to [0, 1]. Shapes: B examples, F features; images F = H·W. NaN where a map is constant (no ranks to
-compare) and, for SSIM, where it is zero.
+Spearman's rank correlation, of the values and of their absolute values, as in the randomisation test (Adebayo
+et al., arXiv:1810.03292). SSIM: Z. Wang et al., doi:10.1109/TIP.2003.819861, Gaussian window σ = 1.5, of
+|map| scaled to [0, 1]. Shapes: B examples, F features; images F = H·W. NaN where a map is constant (no ranks
+to compare) and, for SSIM, where it is zero.
 """
 
 from __future__ import annotations

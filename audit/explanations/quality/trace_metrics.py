@@ -5,16 +5,16 @@
 | `deletion_auc` | area under MoRF, probability | Petsiuk et al., arXiv:1806.07421 |
 | `insertion_auc` | area under MoRF insertion = LeRF walked backwards | Petsiuk et al., arXiv:1806.07421 |
 | `aopc` | mean of p(x) − MoRF over all T points | Samek et al., arXiv:1509.06321 |
-| `pixel_flipping` | mean of f(x) − f along MoRF, f the logit | Bach et al., doi:10.1371/journal.pone.0130140 |
+| `pixel_flipping` | mean of f(x) − f along MoRF, logits | Bach et al., doi:10.1371/journal.pone.0130140 |
 | `monotonicity` | share of MoRF's steps that do not raise p (1: monotone) | Arya et al., arXiv:1909.03012 |
 | `comprehensiveness` | mean of p(x) − p(x without the top q) | DeYoung et al., arXiv:1911.03429 |
 | `sufficiency` | mean of p(x) − p(only the top q) | DeYoung et al., arXiv:1911.03429 |
 
 Monotonicity is Arya's: features enter in ascending order of relevance and each should add; the published test
-asks whether all do, here it is the share that do. (Nguyen's, arXiv:2007.07584, correlates relevance with
-the spread of the answer and is another quantity.) ERASER's q are 5, 10, 20 and 50 %; its 1 % is below the
-resolution of 20 levels. AOPC is p(x) less the deletion area up to the weight of the end points, so the two are
-one piece of evidence, not two.
+asks whether all do, here it is the share that do. (Nguyen's, arXiv:2007.07584, correlates relevance with the
+spread of the answer and is another quantity.) ERASER's q are 5, 10, 20 and 50 %; its 1 % is below the
+resolution of 20 levels. AOPC is p(x) less the deletion area up to the weight of the end points, so the two
+are one piece of evidence, not two.
 
 Shapes: curves B×T, T points from nothing removed to everything; every metric gives B float64. A metric is NaN
 where a trace says nothing (no feature to remove).

@@ -1,8 +1,8 @@
 """One perturbation trace of a map, from which all faithfulness metrics follow (`trace_metrics`).
 
-The features of an example are ranked once. Two curves are walked over the same ranking: most relevant
-removed first (MoRF) and least relevant removed first (LeRF; Samek et al., arXiv:1509.06321). Removed features
-take the view's baseline. Keeping only the k most relevant is removing the others, the least relevant first, so
+The features of an example are ranked once. Two curves are walked over the same ranking: most relevant removed
+first (MoRF) and least relevant removed first (LeRF; Samek et al., arXiv:1509.06321). Removed features take
+the view's baseline. Keeping only the k most relevant is removing the others, the least relevant first, so
 insertion and sufficiency are read off the same curves and cost no forward. What several rankings of one
 example share (nothing removed, everything removed) is asked once.
 
@@ -75,14 +75,14 @@ def perturb(
                 removed = (~first if least else first) & view.present_BF[rows]
                 parts.append(answers(view, removed, rows, target_B, chunk))
             middle_2BT = torch.cat(parts, dim=1).view(2, B, inner)
-            curves.append(torch.cat([ends[0][..., None], middle_2BT, ends[1][..., None]], dim=2).cpu().numpy())
+            curves.append(
+                torch.cat([ends[0][..., None], middle_2BT, ends[1][..., None]], dim=2).cpu().numpy()
+            )
         traces.append(Trace(curves[0][0], curves[1][0], curves[0][1], moved_BT.cpu().numpy()))
     return traces
 
 
-def answers(
-    view: View, removed_RF: Tensor, rows_R: Tensor, target_B: Tensor, chunk: int = _CHUNK
-) -> Tensor:
+def answers(view: View, removed_RF: Tensor, rows_R: Tensor, target_B: Tensor, chunk: int = _CHUNK) -> Tensor:
     """Probability and logit of the target with features removed, 2×R, float64."""
     import torch
 
