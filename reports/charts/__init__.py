@@ -7,6 +7,7 @@ from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
+from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
@@ -44,12 +45,14 @@ __all__ = [
     "epsilon_bar",
     "exposed_members",
     "forced_rates",
+    "gains_over_controls",
     "group_gaps",
     "group_intervals",
     "group_table",
     "groups_by_variant",
     "impact_ratios",
     "membership_roc",
+    "randomisation_cascade",
     "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
@@ -57,4 +60,5 @@ __all__ = [
     "shares_by_variant",
     "subgroup_gaps",
     "to_svg",
+    "trace_curves",
 ]

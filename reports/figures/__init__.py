@@ -16,6 +16,7 @@ from raiaudit.reports.figures import (
     flags,
     privacy,
     profiles,
+    quality,
     reliability,
     robustness,
 )
@@ -40,6 +41,7 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **quality.FIGURES,
     **reliability.FIGURES,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, example_title
+from raiaudit.reports.figures.quality import faithfulness_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,9 @@ def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     for row in table.head(PICTURES).iter_rows(named=True):
         if (picture := saliency_overlay(row)) is not None:
-            yield Figure(example_title(row), f"Attribution map over the input. {example_title(row)}", picture)
+            verdict = faithfulness_verdict(results, str(row.get("method", "integrated_gradients")))
+            caption = "; ".join(text for text in (example_title(row), verdict) if text)
+            yield Figure(caption, f"Attribution map over the input. {caption}", picture)
 
 
 FIGURES: dict[str, tuple[Drawing, ...]] = {
