@@ -63,7 +63,7 @@ def gains_over_controls(table: pl.DataFrame) -> AnyChart:
     x = alt.X(
         "gain:Q",
         scale=alt.Scale(zero=True),
-        axis=percent_axis("Deletion area less than the control's, in points of probability", tickCount=5),
+        axis=percent_axis("Deletion area below the control's", tickCount=5),
     )
     base = alt.Chart(inline(shown)).encode(y=rows, yOffset=aside)
     whisker = base.mark_rule(strokeWidth=1.6).encode(

@@ -119,26 +119,24 @@ def measurements(ledger: LedgerReader, subject: Subject, config: FaithfulnessCon
     """Gains first, then every metric of every method."""
     rows = _Ledger(ledger, subject, config)
     tests = _tests(rows)
-    found: list[Measurement] = []
-    for method in config.methods:
-        if method not in rows.judged:
-            found.append(_undefined(method, "faithfulness_gain", rows.reason(method)))
-            continue
+    found = [_undefined(name, rows.reason(name)) for name in config.methods if name not in rows.judged]
+    for method in rows.judged:
         found += _gains(rows, method, tests)
-        metrics = {**_COMPARED, **(_ALONE if config.draws else {k: _ALONE[k] for k in list(_ALONE)[1:]})}
-        if config.planted is not None:
-            metrics |= _LOCALISATION
-        found += [_mean(rows, method, metric, spec) for metric, spec in metrics.items()]
-    for control in rows.controls:
-        if rows.judged:
-            found.append(_mean(rows, control, "deletion_auc", _COMPARED["deletion_auc"]))
+    alone = [name for name in _ALONE if config.draws or name != "max_sensitivity"]
+    metrics = _COMPARED | {name: _ALONE[name] for name in alone}
+    if config.planted is not None:
+        metrics |= _LOCALISATION
+    for metric, spec in metrics.items():
+        found += [_mean(rows, method, metric, spec) for method in rows.judged]
+        if metric == "deletion_auc" and rows.judged:
+            found += [_mean(rows, control, metric, spec) for control in rows.controls]
     return found
 
 
-def _undefined(method: str, metric: str, reason: str) -> Measurement:
+def _undefined(method: str, reason: str) -> Measurement:
     return Measurement(
         check=_ID,
-        metric=metric,
+        metric="faithfulness_gain",
         value=None,
         reason=reason,
         n=0,

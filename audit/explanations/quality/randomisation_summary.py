@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["cascade", "measurements"]
 
 _ID = "explanations.randomisation"
-_METRIC = "randomisation_similarity"
+_METRIC, _BAD_METRIC = "randomisation_similarity", "known_bad_similarity"
+_FIRST = "output"
+"""Of a measurement whose model forgot its output layer alone."""
 _JUDGED = "signed"
 _BESIDE = ("absolute", "ssim")
 
@@ -70,7 +72,7 @@ class _Ledger:
 
 
 def measurements(ledger: LedgerReader, subject: Subject, config: RandomisationConfig) -> list[Measurement]:
-    """At full randomisation first; beside it other similarities, what chance gives, and earlier stages."""
+    """At full randomisation; beside it by absolute value, with the output layer alone random, and by chance."""
     rows = _Ledger(ledger, subject, config)
     found = []
 
@@ -97,22 +99,24 @@ def measurements(ledger: LedgerReader, subject: Subject, config: RandomisationCo
         found.append(measured(_METRIC, method, _JUDGED, rows.estimate(values[-1], method, _JUDGED)))
         chance = rows.estimate(rows.of(method, f"{_JUDGED}_chance")[0], method, "chance")
         found.append(measured("randomisation_chance", method, f"{_JUDGED}_chance", chance))
-        for name in _BESIDE:
-            if rows.there(method, name):
-                estimate = rows.estimate(rows.of(method, name)[-1], method, name)
-                found.append(measured(_METRIC, method, name, estimate, similarity=name))
-        for stage, values_SN in zip(rows.stages[:-1], values[:-1], strict=True):
-            estimate = rows.estimate(values_SN, method, stage)
-            found.append(measured(_METRIC, method, _JUDGED, estimate, layers=stage))
+        absolute = rows.estimate(rows.of(method, "absolute")[-1], method, "absolute")
+        found.append(measured(_METRIC, method, "absolute", absolute, similarity="absolute"))
+        if len(rows.stages) > 1:
+            first = rows.estimate(values[0], method, rows.stages[0])
+            found.append(measured(_METRIC, method, _JUDGED, first, layers=_FIRST))
     return [*found, *_known_bad(rows, measured)]
 
 
 def _known_bad(rows: _Ledger, measured: Any) -> list[Measurement]:
-    """Guided backpropagation without the output layer's weights: high where the test has power."""
+    """Guided backpropagation: where its numbers are low too, the test has little power on this model."""
     if not rows.there(KNOWN_BAD, _JUDGED):
         return []
-    estimate = rows.estimate(rows.of(KNOWN_BAD, _JUDGED)[0], KNOWN_BAD)
-    return [measured("known_bad_similarity", KNOWN_BAD, _JUDGED, estimate)]
+    values = rows.of(KNOWN_BAD, _JUDGED)
+    whole, first = (rows.estimate(values[stage], KNOWN_BAD, str(stage)) for stage in (-1, 0))
+    return [
+        measured(_BAD_METRIC, KNOWN_BAD, _JUDGED, whole),
+        measured(_BAD_METRIC, KNOWN_BAD, _JUDGED, first, layers=_FIRST),
+    ]
 
 
 def cascade(ledger: LedgerReader, subject: Subject, config: RandomisationConfig) -> pl.DataFrame:
