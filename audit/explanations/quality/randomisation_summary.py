@@ -72,7 +72,7 @@ class _Ledger:
 
 
 def measurements(ledger: LedgerReader, subject: Subject, config: RandomisationConfig) -> list[Measurement]:
-    """At full randomisation; beside it by absolute value, with the output layer alone random, and by chance."""
+    """At full randomisation; beside it absolute values, the output layer alone random, and chance."""
     rows = _Ledger(ledger, subject, config)
     found = []
 

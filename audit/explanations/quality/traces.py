@@ -69,9 +69,9 @@ def perturb(
             parts = []
             for part in torch.split(torch.arange(B * inner, device=device), chunk):
                 rows = row_P[part]
-                gone = moved_BT[rows, 1 + part % inner]
-                # Least relevant first: what stays are the count − gone most relevant ones.
-                first = rank[rows] < (count_B[rows] - gone if least else gone)[:, None]
+                step = 1 + part % inner
+                # Least relevant first: what stays are the most relevant, as many as insertion has by then.
+                first = rank[rows] < moved_BT[rows, levels - step if least else step][:, None]
                 removed = (~first if least else first) & view.present_BF[rows]
                 parts.append(answers(view, removed, rows, target_B, chunk))
             middle_2BT = torch.cat(parts, dim=1).view(2, B, inner)
