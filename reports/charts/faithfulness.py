@@ -98,7 +98,7 @@ def randomisation_cascade(table: pl.DataFrame, *, order: Sequence[str], ssim: bo
             y=alt.Y(
                 "value:Q",
                 scale=alt.Scale(domain=[lowest, 1]),
-                axis=alt.Axis(title=f"{what} with the trained model's map"),
+                axis=alt.Axis(title=f"{what} with the trained map"),
             ),
             by="method",
             tooltip=("method:N", "layers:N", "value:Q", "low:Q", "high:Q"),

@@ -87,7 +87,7 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
             continue
         order = part.sort("stage")["layers"].unique(maintain_order=True).to_list()
         shown = part.with_columns(
-            method=pl.when("known_bad").then(pl.lit("guided backprop (known bad)")).otherwise("method")
+            method=pl.when("known_bad").then(pl.lit("guided (known bad)")).otherwise("method")
         )
         last = shown.filter(pl.col("stage") == pl.col("stage").max())
         told = "; ".join(

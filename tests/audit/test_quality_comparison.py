@@ -69,7 +69,9 @@ def test_seeds_and_examples_both_widen_the_pigeonhole_interval() -> None:
 def test_the_pigeonhole_interval_covers() -> None:
     generator, held = np.random.default_rng(0), 0
     for _ in range(100):
-        values = generator.normal(size=(8, 1)) + generator.normal(size=(1, 40)) + generator.normal(size=(8, 40))
+        values = (
+            generator.normal(size=(8, 1)) + generator.normal(size=(1, 40)) + generator.normal(size=(8, 40))
+        )
         found = pigeonhole(values, rng=generator, resamples=300)
         held += found.low <= 0 <= found.high
     assert held >= 85

@@ -101,7 +101,8 @@ class Judge:
         """What method and control are both asked: the trace's metrics and infidelity."""
 
         ranks = [
-            ranking(scores_BF, self.present_BF, self.rngs("ties", name)) for name, scores_BF in maps.items()
+            ranking(_settled(scores_BF), self.present_BF, self.rngs("ties", name))
+            for name, scores_BF in maps.items()
         ]
         traces = perturb(self.view, ranks, self.target_B, levels=self.options.levels)
         removed_BSF = patches(
@@ -149,6 +150,12 @@ class Judge:
         if truth_BF is not None:
             columns["truth.share"] = truth_BF.sum(axis=1) / np.maximum(self.present_BF.sum(axis=1), 1)
         return {name: _column(values) for name, values in columns.items()}
+
+
+def _settled(scores_BF: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores without the last digits of float32 arithmetic, so that ties are ties whatever the batch."""
+    unit_B1 = np.abs(scores_BF).max(axis=1, keepdims=True) * 1e-5
+    return np.rint(scores_BF / np.where(unit_B1 > 0, unit_B1, 1))
 
 
 def _curves(trace: Trace) -> dict[str, NDArray[np.float64]]:
