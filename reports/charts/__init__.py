@@ -8,6 +8,7 @@ from raiaudit.reports.charts.evasion import attack_contributions, class_robustne
 from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
 from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
+from raiaudit.reports.charts.gaps import gap_forest
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
@@ -46,6 +47,7 @@ __all__ = [
     "exposed_members",
     "forced_rates",
     "gains_over_controls",
+    "gap_forest",
     "group_gaps",
     "group_intervals",
     "group_table",
