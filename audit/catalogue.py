@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
-from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.explanations.attribution.attribution import Attribution
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
 from raiaudit.audit.fairness.profiles.profiles import Profiles
