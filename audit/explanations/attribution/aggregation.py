@@ -1,7 +1,8 @@
 """What maps say together: attribution by class and by group of people.
 
 A table's map becomes shares: |attribution| of a column over that of all columns, so that an example counts
-once however confident the model is. Intervals are percentiles of a bootstrap over examples, columns together.
+once however confident the model is; a map of nothing but zeros has no shares. Intervals are percentiles of a
+bootstrap over examples, columns together.
 The test between groups permutes them over the examples (Dwass, doi:10.1214/aoms/1177707045): of all columns
 at once by the largest total-variation distance between the mean shares of two groups, of each column by the
 range of the groups' means, then adjusted as Benjamini and Hochberg.
@@ -42,11 +43,9 @@ class Comparison:
 
 
 def shares_of(map_NF: NDArray[np.float64]) -> NDArray[np.float64]:
-    """|attribution| shares, rows that sum to 1; of a map without mass every column has as much."""
+    """|attribution| shares of maps that have any: rows that sum to 1."""
     size_NF = np.abs(map_NF)
-    total_N = size_NF.sum(axis=1, keepdims=True)
-    even = np.full_like(size_NF, 1 / size_NF.shape[1])
-    share_NF: NDArray[np.float64] = np.divide(size_NF, total_N, out=even, where=total_N > 0)
+    share_NF: NDArray[np.float64] = size_NF / size_NF.sum(axis=1, keepdims=True)
     return share_NF
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from raiaudit.audit.explanations.attribution.aggregation import shares_of
 from raiaudit.audit.explanations.methods import find_method, obstacle
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["CHECK", "groupings", "judged_rows", "profiles"]
+__all__ = ["CHECK", "column_shares", "groupings", "judged_rows", "profiles"]
 
 CHECK = "explanations.attribution"
 
@@ -40,6 +41,14 @@ def profiles(ledger: LedgerReader, name: str, *more: str) -> pl.DataFrame:
     columns = {f"attribution.{name}.profile": "profile", "attribution.predicted": "predicted"}
     columns |= {f"attribution.{what}": what for what in more}
     return ledger.scan(*columns).rename(columns).drop_nulls().collect()
+
+
+def column_shares(ledger: LedgerReader, name: str) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    """Rows of a table whose map has any mass, and the shares of their columns, N×F."""
+    rows = profiles(ledger, name)
+    map_NF = np.array(rows["profile"].to_list(), dtype=np.float64)
+    has_mass = np.abs(map_NF).sum(axis=1) > 0
+    return rows.filter(has_mass), shares_of(map_NF[has_mass])
 
 
 def groupings(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from raiaudit.attacks.spaces import TableSchema
-from raiaudit.audit.explanations.attribution.aggregation import compare_groups, shares_of
-from raiaudit.audit.explanations.attribution.reading import CHECK, groupings, judged_rows, profiles
+from raiaudit.audit.explanations.attribution.aggregation import compare_groups
+from raiaudit.audit.explanations.attribution.reading import CHECK, column_shares, groupings, judged_rows
 from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.statistics.intervals import mean_bootstrap
@@ -115,10 +115,12 @@ def _of_groups(
     space = subject.dataset.space
     if not isinstance(space, TableSchema):
         return []
-    rows = profiles(ledger, report.method)
-    share_NF = shares_of(np.array(rows["profile"].to_list(), dtype=np.float64))
+    rows, share_NF = column_shares(ledger, report.method)
     watched = [*subject.dataset.group_names, *config.proxies]
     columns = [at for at, column in enumerate(space.columns) if column.name in watched]
+    if not rows.height:
+        reason = "every map is zero in every column, so there is nothing to share"
+        return [report.undefined("sensitive_attribution_share", "lower", reason)]
     found = []
     if columns:
         share_N = share_NF[:, columns].sum(axis=1)

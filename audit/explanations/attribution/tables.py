@@ -11,10 +11,15 @@ from raiaudit.attacks.spaces import TableSchema
 from raiaudit.audit.explanations.attribution.aggregation import (
     compare_groups,
     mean_shares,
-    shares_of,
     top_words,
 )
-from raiaudit.audit.explanations.attribution.reading import CHECK, groupings, judged_rows, profiles
+from raiaudit.audit.explanations.attribution.reading import (
+    CHECK,
+    column_shares,
+    groupings,
+    judged_rows,
+    profiles,
+)
 from raiaudit.audit.explanations.attribution.rows import pooled
 from raiaudit.audit.statistics.intervals import mean_bootstrap
 from raiaudit.audit.statistics.keyed import keyed_rng
@@ -64,8 +69,9 @@ def _share_rows(
     """method, column, by ("all", "predicted", or a group column), level, share, low, high, n, p, watched."""
     space = subject.dataset.space
     assert isinstance(space, TableSchema)
-    rows = profiles(ledger, name)
-    share_NF = shares_of(np.array(rows["profile"].to_list(), dtype=np.float64))
+    rows, share_NF = column_shares(ledger, name)
+    if not rows.height:
+        return
     names = [column.name for column in space.columns]
     watched = {*subject.dataset.group_names, *config.proxies}
 
