@@ -5,7 +5,12 @@ from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
-from raiaudit.reports.charts.explanations import deletion_curve
+from raiaudit.reports.charts.explanations import (
+    attribution_by_level,
+    attribution_shares,
+    deletion_curve,
+    words_by_class,
+)
 from raiaudit.reports.charts.fairness import group_intervals, group_table
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
@@ -37,6 +42,8 @@ __all__ = [
     "attack_contributions",
     "attack_flags",
     "attribute_gain",
+    "attribution_by_level",
+    "attribution_shares",
     "certified_accuracy_against_radius",
     "class_robustness",
     "counterfactual_effects",
@@ -56,4 +63,5 @@ __all__ = [
     "shares_by_variant",
     "subgroup_gaps",
     "to_svg",
+    "words_by_class",
 ]

@@ -89,7 +89,7 @@ def test_the_share_on_the_sensitive_column_is_what_was_planted(make_subject: Any
         assert share.value == pytest.approx(0.75)
         assert share.low == pytest.approx(0.75)
         assert share.high == pytest.approx(0.75)
-        p = found[f"attribution_distance_p_value (method={method}, group=sex)"]
+        p = found[f"attribution_distance_p_value (method={method}, attribute=sex)"]
         assert p.value == pytest.approx(1)  # both sexes have the same shares
         assert p.support == N // 2
     everyone = tables["shares"].filter((pl.col("by") == "all") & (pl.col("method") == "shapley"))
@@ -114,8 +114,8 @@ def test_a_model_that_treats_groups_by_other_columns_is_seen(make_subject: Any, 
     """For men by age, for women by job: the mean shares have nothing in common but sex."""
     subject = make_subject(Scored(lambda x: x[:, 2] * x[:, 0] + x[:, 1] * x[:, 3]), table())
     found, tables = audited(run_check, subject, methods=["occlusion"], permutations=199)
-    assert found["attribution_distance (group=sex)"].value == pytest.approx(0.5)
-    assert found["attribution_distance_p_value (group=sex)"].value == pytest.approx(1 / 200)
+    assert found["attribution_distance (attribute=sex)"].value == pytest.approx(0.5)
+    assert found["attribution_distance_p_value (attribute=sex)"].value == pytest.approx(1 / 200)
     men = tables["shares"].filter((pl.col("by") == "sex") & (pl.col("level") == "Male"))
     assert men["share"].to_list() == pytest.approx([0.5, 0.5, 0, 0])
     assert men.filter(pl.col("column") == "age")["p"].item() < 0.05

@@ -146,7 +146,7 @@ def _of_groups(
                     value=value,
                     n=len(group_N),
                     better=better,  # type: ignore[arg-type]  # a literal of the tuple above
-                    where={**report.where, "group": title},
+                    where={**report.where, "attribute": title},
                     method="dwass1957",
                     evidence=(f"attribution.{report.method}.profile",),
                     support=compared.smallest,
