@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
-from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.explanations.attribution.attribution import Attribution
 from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
 from raiaudit.audit.explanations.quality.randomisation import Randomisation
 from raiaudit.audit.fairness.by_group.groups import Groups

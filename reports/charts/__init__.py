@@ -5,7 +5,12 @@ from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
-from raiaudit.reports.charts.explanations import deletion_curve
+from raiaudit.reports.charts.explanations import (
+    attribution_by_level,
+    attribution_shares,
+    deletion_curve,
+    words_by_class,
+)
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
 from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
 from raiaudit.reports.charts.gaps import gap_forest
@@ -39,6 +44,8 @@ __all__ = [
     "attack_contributions",
     "attack_flags",
     "attribute_gain",
+    "attribution_by_level",
+    "attribution_shares",
     "certified_accuracy_against_radius",
     "class_robustness",
     "counterfactual_effects",
@@ -63,4 +70,5 @@ __all__ = [
     "subgroup_gaps",
     "to_svg",
     "trace_curves",
+    "words_by_class",
 ]

@@ -17,7 +17,7 @@ __all__ = ["FIGURES", "faithfulness_verdict"]
 
 
 def faithfulness_verdict(results: Results, method: str) -> str:
-    """For a caption: whether maps of this method beat their controls in this run; empty if nobody asked."""
+    """What speaks against maps of this method; empty where they beat their controls or nobody asked."""
     for m in results.measurements:
         asked = m.check == "explanations.faithfulness" and m.metric == "faithfulness_gain"
         if not asked or m.where != {"method": method}:
@@ -27,10 +27,10 @@ def faithfulness_verdict(results: Results, method: str) -> str:
         if m.low is None or m.high is None:
             return "too few examples to tell whether such maps beat their controls"
         if m.low > 0:
-            return "such maps beat random maps and edges"
+            return ""
         if m.high <= 0:
-            return "such maps do no better than random maps or edges: do not rely on them"
-        return "such maps are not shown to beat random maps and edges"
+            return "such maps do no better than maps that know nothing of the model: do not rely on them"
+        return "such maps are not shown to beat maps that know nothing of the model"
     return ""
 
 

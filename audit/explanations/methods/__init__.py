@@ -5,8 +5,9 @@ Guided backpropagation (guided.py) is not among them: it is kept to show that th
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from raiaudit.audit.explanations.methods.cam import GradCAM, LayerCAM
 from raiaudit.audit.explanations.methods.gradient import InputTimesGradient, Saliency
@@ -21,9 +22,25 @@ from raiaudit.errors import UnknownNameError
 if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
 
-__all__ = ["METHODS", "find_method", "obstacle"]
+__all__ = ["METHODS", "MethodName", "find_method", "obstacle"]
 
-METHODS: dict[str, Callable[[], Method]] = {
+MethodName = Literal[
+    "saliency",
+    "input_x_gradient",
+    "smoothgrad",
+    "integrated_gradients",
+    "expected_gradients",
+    "grad_cam",
+    "layer_cam",
+    "occlusion",
+    "kernel_shap",
+    "shapley",
+    "attention_rollout",
+    "gradient_rollout",
+]
+"""What a spec may name: the keys of `METHODS`."""
+
+METHODS: dict[str, Callable[..., Method]] = {
     "saliency": Saliency,
     "input_x_gradient": InputTimesGradient,
     "smoothgrad": SmoothGrad,
@@ -39,11 +56,15 @@ METHODS: dict[str, Callable[[], Method]] = {
 }
 
 
-def find_method(name: str) -> Method:
-    """The method called `name`, with its usual settings. Raises `UnknownNameError`."""
+def find_method(name: str, **settings: Any) -> Method:
+    """The method called `name`, with its usual settings but for those given and known to it (`layer`, say).
+
+    Raises `UnknownNameError`.
+    """
     if name not in METHODS:
         raise UnknownNameError("attribution method", name, METHODS)
-    return METHODS[name]()
+    known = inspect.signature(METHODS[name]).parameters
+    return METHODS[name](**{option: value for option, value in settings.items() if option in known})
 
 
 def obstacle(method: Method, subject: Subject) -> str | None:

@@ -90,7 +90,8 @@ def _values(players: Players, target_B: Tensor, design_of: Callable[[int], Desig
         answers_RM = players.answers(
             rows.repeat_interleave(M), present_MP.repeat(len(rows), 1), target_B
         ).view(len(rows), M)
-        value_RN = answers_RM @ torch.from_numpy(design.matrix_MN).to(device)
+        # Less the empty coalition's answer, which changes no value: who does nothing has exactly 0.
+        value_RN = (answers_RM - answers_RM[:, :1]) @ torch.from_numpy(design.matrix_MN).to(device)
         score_BP[rows, :n] = value_RN
         residual = (value_RN.sum(1) - (answers_RM[:, -1] - answers_RM[:, 0])).abs()
         mass = value_RN.abs().sum(1)
