@@ -60,7 +60,7 @@ def trained() -> tuple[Wide, Dataset]:
     optimizer = torch.optim.Adam(network.parameters(), 2e-3)
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
     for _ in range(4):
-        for batch in torch.randperm(len(x)).split(48):
+        for batch in torch.split(torch.randperm(len(x)), 48):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call] # torch
             optimizer.step()
@@ -88,7 +88,7 @@ def test_the_gradient_and_grad_cam_pass_and_guided_backpropagation_fails(
     before = {name: value.clone() for name, value in trained[0].state_dict().items()}
     ledger = run_check(check, subject, config)
     assert all(torch.equal(value, before[name]) for name, value in trained[0].state_dict().items())
-    found = {m.label(): m for m in check.summarise(ledger, subject, config)}
+    found: dict[str, Any] = {m.label(): m for m in check.summarise(ledger, subject, config)}
     for method in ("saliency", "input_x_gradient", "grad_cam"):
         assert found[f"randomisation_similarity (method={method})"].high < 0.3
     refused = found["randomisation_similarity (method=attention_rollout)"]
@@ -132,7 +132,7 @@ def test_a_deaf_model_is_undefined_and_one_example_has_no_interval(make_subject:
     for network, defined in ((Deaf(4), False), (Wide(4), True)):
         subject = make_subject(network, data)
         ledger = run_check(check, subject, config)
-        found = {m.label(): m for m in check.summarise(ledger, subject, config)}
+        found: dict[str, Any] = {m.label(): m for m in check.summarise(ledger, subject, config)}
         similarity = found["randomisation_similarity (method=saliency)"]
         assert (similarity.value is not None) == defined
         assert similarity.low is None
