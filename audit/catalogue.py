@@ -6,7 +6,9 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
-from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.explanations.attribution.attribution import Attribution
+from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
+from raiaudit.audit.explanations.quality.randomisation import Randomisation
 from raiaudit.audit.explanations.stability.stability import Stability
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
@@ -48,6 +50,8 @@ CHECKS: dict[str, Check] = {
     "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
     "explanations.stability": Stability(),
+    "explanations.faithfulness": Faithfulness(),
+    "explanations.randomisation": Randomisation(),
     "reliability.calibration": Calibration(),
 }
 

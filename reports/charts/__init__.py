@@ -5,8 +5,14 @@ from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
-from raiaudit.reports.charts.explanations import deletion_curve
+from raiaudit.reports.charts.explanations import (
+    attribution_by_level,
+    attribution_shares,
+    deletion_curve,
+    words_by_class,
+)
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
+from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
 from raiaudit.reports.charts.gaps import gap_forest
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
@@ -39,6 +45,8 @@ __all__ = [
     "attack_contributions",
     "attack_flags",
     "attribute_gain",
+    "attribution_by_level",
+    "attribution_shares",
     "certified_accuracy_against_radius",
     "class_robustness",
     "counterfactual_effects",
@@ -46,6 +54,7 @@ __all__ = [
     "epsilon_bar",
     "exposed_members",
     "forced_rates",
+    "gains_over_controls",
     "gap_forest",
     "group_gaps",
     "group_intervals",
@@ -54,6 +63,7 @@ __all__ = [
     "impact_ratios",
     "membership_roc",
     "overlap_against_eps",
+    "randomisation_cascade",
     "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
@@ -61,4 +71,6 @@ __all__ = [
     "shares_by_variant",
     "subgroup_gaps",
     "to_svg",
+    "trace_curves",
+    "words_by_class",
 ]

@@ -18,10 +18,12 @@ from raiaudit.reports.figures import (
     privacy,
     profile_sheets,
     profiles,
+    quality,
     reliability,
     robustness,
+    stability,
 )
-from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
+from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **stability.FIGURES,
+    **quality.FIGURES,
     **reliability.FIGURES,
 }
 
@@ -101,8 +105,10 @@ def word_maps(evidence: Evidence) -> list[Words]:
     if table is None or "features" not in table.columns:
         return []
     shown = []
-    for row in table.drop_nulls("features").head(PICTURES).iter_rows(named=True):
+    named = table.drop_nulls("features")
+    for row in explanations.first_maps(named):
         peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
         pairs = zip(row["features"], row["map"], strict=False)
-        shown.append(Words(example_title(row), tuple((word, weight / peak) for word, weight in pairs)))
+        title = explanations.map_title(row, "method" in row and named["method"].n_unique() > 1)
+        shown.append(Words(title, tuple((word, weight / peak) for word, weight in pairs)))
     return shown
