@@ -151,8 +151,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "speicher2018": "T. Speicher, H. Heidari, N. Grgic-Hlaca, K. P. Gummadi, A. Singla, A. Weller, "
     "M. B. Zafar. A unified approach to quantifying algorithmic unfairness: measuring individual and group "
     "unfairness via inequality indices. KDD 2018. arXiv:1807.00787",
-    "springenberg2015": "J. T. Springenberg, A. Dosovitskiy, T. Brox, M. Riedmiller. Striving for simplicity: "
-    "the all convolutional net. ICLR 2015 workshop. arXiv:1412.6806",
+    "springenberg2015": "J. T. Springenberg, A. Dosovitskiy, T. Brox, M. Riedmiller. Striving for "
+    "simplicity: the all convolutional net. ICLR 2015 workshop. arXiv:1412.6806",
     "steinke2023": "T. Steinke, M. Nasr, M. Jagielski. Privacy auditing with one (1) training run. NeurIPS "
     "2023. arXiv:2305.08846",
     "sundararajan2017": "M. Sundararajan, A. Taly, Q. Yan. Axiomatic attribution for deep networks. ICML "
