@@ -19,6 +19,7 @@ from raiaudit.models.numbers import Fraction
 
 __all__ = [
     "POST_PROCESSING",
+    "SETTINGS",
     "TRAINING_VERSION",
     "Adversary",
     "Augmentation",
@@ -111,6 +112,15 @@ Method = Literal[
 
 POST_PROCESSING: tuple[Method, ...] = ("group_thresholds", "shared_threshold")
 """Methods that leave training as it is and move its thresholds afterwards."""
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "adversarial_debiasing": ("strength",),
+    "group_dro": ("weights_rate",),
+    "lagrangian": ("criterion", "positive", "bound", "strength", "weights_rate"),
+    "group_thresholds": ("criterion", "positive", "bound"),
+    "shared_threshold": ("criterion", "positive", "budget"),
+}
+"""Method → what it reads besides the attribute; others read nothing."""
 
 
 class Mitigation(_Frozen):

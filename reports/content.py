@@ -12,12 +12,16 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.models.names import PREDICTIONS
+from raiaudit.models.recipe import SETTINGS
 from raiaudit.reports.catalogues import mapping, not_tested
+from raiaudit.reports.figures import SHEETS
 from raiaudit.reports.sections import gate_rows, sections
 from raiaudit.reports.theme import VERDICTS
 from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
     from raiaudit.audit.store import Run
     from raiaudit.models.recipe import Mitigation
@@ -29,6 +33,8 @@ __all__ = ["report_content"]
 
 _SETTING_SHOWN = 160
 _CLASSES_SHOWN = 24
+
+_GROUPS = 40
 
 
 def report_content(run: Run) -> dict[str, Any]:
@@ -59,13 +65,9 @@ def report_content(run: Run) -> dict[str, Any]:
         "system": _system(results.subject),
         "privacy": _privacy(results.subject.record.privacy),
         "data": _data(results.data),
-        "groups": [
-            [column, level, f"{count:,}"]
-            for column, levels in results.data.groups.items()
-            for level, count in levels.items()
-        ],
+        "groups": [row for column, levels in results.data.groups.items() for row in _levels(column, levels)],
         "environment": [("Machine", header.machine or "not recorded"), *sorted(header.versions.items())],
-        "sections": sections(results, methods, owner=header.owner),
+        "sections": sections(results, methods, owner=header.owner, tabled=_tabled(run)),
         "mapping": mapping(ran),
         "bibliography": [[method, BIBLIOGRAPHY.get(method, "")] for method in methods],
         "commands": [
@@ -74,6 +76,24 @@ def report_content(run: Run) -> dict[str, Any]:
         ],
         "spec": run.spec_lock,
     }
+
+
+def _levels(column: str, levels: Mapping[str, int]) -> list[list[str]]:
+    """A row a group; of hundreds the largest, and what the others are together."""
+    shown = dict(sorted(levels.items(), key=lambda item: -item[1])[:_GROUPS])
+    rows = [[column, level, f"{count:,}"] for level, count in levels.items() if level in shown]
+    more, people = len(levels) - len(shown), sum(levels.values()) - sum(shown.values())
+    return [*rows, *([[column, f"and {more:,} smaller groups", f"{people:,}"]] if more else [])]
+
+
+def _tabled(run: Run) -> frozenset[str]:
+    """The checks of which this run holds tables that are printed as tables."""
+    folder = run.folder / "evidence"
+    return frozenset(
+        check
+        for check, names in SHEETS.items()
+        if any((folder / check / f"{n}.parquet").is_file() for n in names)
+    )
 
 
 def summary_sentence(results: Results) -> str:
@@ -201,15 +221,8 @@ def _system(subject: SubjectCard) -> Pairs:
 
 def _mitigation(mitigation: Mitigation) -> str:
     """The method, the attribute and the settings that the method reads."""
-    read: dict[str, tuple[str, ...]] = {
-        "adversarial_debiasing": ("strength",),
-        "group_dro": ("weights_rate",),
-        "lagrangian": ("criterion", "positive", "bound", "strength", "weights_rate"),
-        "group_thresholds": ("criterion", "positive", "bound"),
-        "shared_threshold": ("criterion", "positive", "budget"),
-    }
     given = mitigation.model_dump(exclude_none=True)
-    own = {name: given[name] for name in read.get(mitigation.method, ()) if name in given}
+    own = {name: given[name] for name in SETTINGS.get(mitigation.method, ()) if name in given}
     return _settings({"method": mitigation.method, "attribute": mitigation.attribute, **own})
 
 

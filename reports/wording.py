@@ -153,6 +153,8 @@ def slice_text(where: Mapping[str, Scalar]) -> str:
         return ", ".join([head, *([slice_text(parts)] if parts else [])])
     if "attribute" in parts and "group" in parts:
         parts = {str(parts.pop("attribute")): parts.pop("group"), **parts}
+    if "rate" in parts:  # the name of a metric
+        parts["rate"] = str(parts["rate"]).replace("_", " ")
     return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in parts.items())
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from raiaudit.audit.fairness.by_group.metrics import DIFFERENCES
 from raiaudit.audit.fairness.counting.rows import CHECK_ID
-from raiaudit.audit.mitigation.gaps import gap_change, ratio_change
+from raiaudit.audit.mitigation.gaps import Family, gap_change, ratio_change
 from raiaudit.audit.mitigation.outcomes import Outcomes
 from raiaudit.audit.statistics.intervals import paired_difference, wilson
 from raiaudit.audit.studies.cells import CONFIDENCE, STANDARD, Cell, Cells, Change, Runs, measured_cells
@@ -22,7 +22,7 @@ from raiaudit.audit.studies.metrics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["GROUP_METRICS", "cells_of", "harm"]
 
@@ -45,14 +45,17 @@ _GAPS: Mapping[str, tuple[str, ...]] = {
 def cells_of(runs: Runs, attribute: str, outcomes: Outcomes | None) -> dict[str, Cells]:
     """Metric → its cell for every variant, in the order of the table."""
     where = {"attribute": attribute}
+
+    def gaps(metrics: Sequence[str]) -> Callable[[str], Change | None]:
+        return lambda variant: gap_change(_families(outcomes, variant, metrics))
+
     found = {"clean_accuracy": clean_accuracy(runs)}
     for name, metrics in _GAPS.items():
-        found[name] = measured_cells(runs, CHECK_ID, name, where)
-        if outcomes is not None:
-            found[name] = _with_changes(found[name], outcomes, metrics)
-    found["impact_ratio"] = measured_cells(runs, CHECK_ID, "impact_ratio", where, better="higher")
-    if outcomes is not None:
-        found["impact_ratio"] = _with_changes(found["impact_ratio"], outcomes, ("impact_ratio",))
+        found[name] = _with_changes(measured_cells(runs, CHECK_ID, name, where), gaps(metrics))
+    found["impact_ratio"] = _with_changes(
+        measured_cells(runs, CHECK_ID, "impact_ratio", where, better="higher"),
+        lambda variant: next(map(ratio_change, _families(outcomes, variant, ("selection_rate",))), None),
+    )
     found["worst_group_accuracy"] = worst_group_accuracy(runs, attribute)
     found["robust_accuracy"] = robust_accuracy(runs)
     found["membership_auc"] = membership_auc(runs)
@@ -60,15 +63,18 @@ def cells_of(runs: Runs, attribute: str, outcomes: Outcomes | None) -> dict[str,
     return found
 
 
-def _with_changes(cells: Cells, outcomes: Outcomes, metrics: tuple[str, ...]) -> Cells:
+def _families(outcomes: Outcomes | None, variant: str, metrics: Sequence[str]) -> list[Family]:
+    if outcomes is None:
+        return []
+    return [(outcomes.rates(variant, metric), outcomes.rates(STANDARD, metric)) for metric in metrics]
+
+
+def _with_changes(cells: Cells, change_of: Callable[[str], Change | None]) -> Cells:
     """The attribute is that of the whole table, which the slice need not repeat."""
     found = {}
     for variant, cell in cells.items():
-        change = None
-        if variant != STANDARD and cell.value is not None and cells[STANDARD].value is not None:
-            rates = ("selection_rate",) if metrics == ("impact_ratio",) else metrics
-            families = [(outcomes.rates(variant, rate), outcomes.rates(STANDARD, rate)) for rate in rates]
-            change = ratio_change(families[0]) if metrics == ("impact_ratio",) else gap_change(families)
+        both = cell.value is not None and cells[STANDARD].value is not None
+        change = change_of(variant) if both and variant != STANDARD else None
         found[variant] = cell.model_copy(update={"change": change, "slice": ""})
     return found
 

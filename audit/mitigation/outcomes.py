@@ -86,15 +86,13 @@ def outcomes_of(runs: Runs, attribute: str, positive: int | None) -> Outcomes | 
     if any(not {group, *OUTCOME} <= set(run.ledger.columns()) for run in runs.values()):
         return None
     tables = {
-        name: run.ledger.scan(group, *OUTCOME).drop_nulls(OUTCOME).collect().sort("example_id")
-        for name, run in runs.items()
+        name: run.ledger.scan(group, *OUTCOME).drop_nulls(OUTCOME).collect() for name, run in runs.items()
     }
-    shared = None
+    shared = next(iter(tables.values())).select("example_id").sort("example_id")
     for table in tables.values():
-        ids = set(table["example_id"])
-        shared = ids if shared is None else shared & ids
+        shared = shared.join(table, on="example_id", how="semi", maintain_order="left")
     kept = {
-        name: table.filter(table["example_id"].is_in(list(shared or ()))) for name, table in tables.items()
+        name: shared.join(table, on="example_id", maintain_order="left") for name, table in tables.items()
     }
     first = next(iter(kept.values()))
     return Outcomes(

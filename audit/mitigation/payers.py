@@ -50,6 +50,9 @@ def told(gap: Cell, harm: Mapping[str, Mapping[str, Cell]], criterion: Criterion
             ]
             if moved:
                 yield f"{words}{':' if metric == 'selection_rate' else ''} {', '.join(moved)}."
+    selected = [cell.value for cell in harm.get("selection_rate", {}).values()]
+    if selected and not any(selected):
+        yield "Nobody is selected any more."
     benefit = "selection_rate" if criterion == "demographic_parity" else "true_positive_rate"
     if levels_down(gap, harm.get("accuracy", {})):
         yield "LEVELLING DOWN: the gap narrows, and every group is served less accurately than before."

@@ -23,7 +23,7 @@ from raiaudit.audit.studies.deriving import (
 )
 from raiaudit.errors import UnknownNameError, UsageError
 from raiaudit.models.fairness import require_suited
-from raiaudit.models.recipe import Criterion, Method, Mitigation, require_attribute
+from raiaudit.models.recipe import SETTINGS, Criterion, Method, Mitigation, require_attribute
 
 if TYPE_CHECKING:
     from raiaudit.audit.check import CheckConfig
@@ -37,7 +37,7 @@ __all__ = ["METHODS", "Wishes", "derive"]
 METHODS: tuple[Method, ...] = get_args(Method)
 _STUDY = "mitigate"
 _ADDED = ("performance.accuracy", CHECK_ID)
-_SETTINGS: dict[str, dict[str, Any]] = {"lagrangian": {"strength": 3.0, "weights_rate": 0.05}}
+_STRONGER: dict[str, dict[str, Any]] = {"lagrangian": {"strength": 3.0, "weights_rate": 0.05}}
 """For trainings of some hundred steps; a spec's own model has its own."""
 
 
@@ -73,11 +73,13 @@ def derive(loaded: LoadedSpec, wishes: Wishes) -> Variants:
 
 
 def _own(loaded: LoadedSpec, wishes: Wishes) -> dict[str, ModelSpec]:
-    """The spec's fair models by method; the second one of a method goes by its own name."""
+    """The spec's fair models for this attribute and criterion, by method; a second one by its own name."""
     found: dict[str, ModelSpec] = {}
     for model in loaded.spec.subjects:
         fairness = model.recipe.fairness if model.recipe is not None else None
         if fairness is None or fairness.attribute != wishes.attribute:
+            continue
+        if "criterion" in SETTINGS.get(fairness.method, ()) and fairness.criterion != wishes.criterion:
             continue
         if not wishes.methods or fairness.method in wishes.methods:
             found[model.title if fairness.method in found else fairness.method] = model
@@ -86,8 +88,9 @@ def _own(loaded: LoadedSpec, wishes: Wishes) -> dict[str, ModelSpec]:
 
 def _mitigation(method: str, wishes: Wishes) -> Mitigation:
     asked = {"criterion": wishes.criterion, "positive": wishes.positive, "bound": wishes.bound}
-    given = {name: value for name, value in asked.items() if value is not None}
-    fields = {"method": method, "attribute": wishes.attribute, **_SETTINGS.get(method, {}), **given}
+    read = SETTINGS.get(method, ())  # what a method ignores must not make another model of it
+    given = {name: value for name, value in asked.items() if value is not None and name in read}
+    fields = {"method": method, "attribute": wishes.attribute, **_STRONGER.get(method, {}), **given}
     return valid(Mitigation, fields, study=_STUDY)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +17,8 @@ from raiaudit.audit.fairness.counting.cells import UNKNOWN
 from raiaudit.audit.fairness.counting.rows import CHECK_ID, group_column
 from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted
 from raiaudit.audit.privacy.inference.rates import smallest_fpr, threshold_at_fpr
-from raiaudit.audit.statistics.intervals import (
-    Interval,
-    auc_delong,
-    clopper_pearson,
-    paired_difference,
-    wilson,
-)
+from raiaudit.audit.statistics.extremes import Paired, Term, change_of_largest
+from raiaudit.audit.statistics.intervals import auc_delong, clopper_pearson, wilson
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.audit.statistics.paired_auc import paired_auc_difference
 from raiaudit.audit.studies.cells import (
@@ -45,7 +39,6 @@ if TYPE_CHECKING:
     from raiaudit.audit.store import Run
 
 __all__ = [
-    "change_of_largest",
     "clean_accuracy",
     "least_of_group",
     "membership_auc",
@@ -159,36 +152,16 @@ def worst_group_accuracy(runs: Runs, attribute: str | None = None) -> Cells:
 
 def _worst_change(ours: list[NDArray[np.bool_]], base: list[NDArray[np.bool_]]) -> Change:
     """min a − min b, for accuracies of the same groups, wherever each model has its smallest."""
-    groups, half = len(base), (1 - CONFIDENCE) / 2
-    of_a, of_b = (
-        [wilson(int(right.sum()), len(right), 1 - half / (2 * groups)) for right in side]
-        for side in (ours, base)
-    )
-    gaps = [paired_difference(a, b, 1 - half / groups) for a, b in zip(ours, base, strict=True)]
-    low, high = change_of_largest(*([Interval(-i.high, -i.low) for i in side] for side in (of_a, of_b, gaps)))
+    people = {group: Paired.of(*both) for group, both in enumerate(zip(ours, base, strict=True))}
+    a, b = ([Term(-pairs.shares[side], {group: -1.0}) for group, pairs in people.items()] for side in (0, 1))
+    low, high = change_of_largest(a, b, people, comparisons=len(people) ** 2, confidence=CONFIDENCE)
+    difference = min(float(a.mean()) for a in ours) - min(float(b.mean()) for b in base)
     return Change(
-        difference=min(float(a.mean()) for a in ours) - min(float(b.mean()) for b in base),
-        low=-high,
-        high=-low,
+        difference=difference,
+        low=min(-high, difference),
+        high=max(-low, difference),
         n=sum(map(len, base)),
     )
-
-
-def change_of_largest(
-    of_a: Sequence[Interval], of_b: Sequence[Interval], changes: Sequence[Interval]
-) -> Interval:
-    """max a − max b of the same quantities in two models, wherever each has its largest.
-
-    Intervals of all quantities bound each maximum and tell which ones can attain it; `changes` are of the
-    paired differences a − b. Where b has its maximum, the difference is at least that of the maxima, which
-    cannot be less than its change; where a has its own, at most. What both ways allow is the interval; it
-    holds with the confidence with which all intervals given hold together.
-    """
-    low_a, high_a = max(i.low for i in of_a), max(i.high for i in of_a)
-    low_b, high_b = max(i.low for i in of_b), max(i.high for i in of_b)
-    paired_low = min(change.low for change, i in zip(changes, of_b, strict=True) if i.high >= low_b)
-    paired_high = max(change.high for change, i in zip(changes, of_a, strict=True) if i.high >= low_a)
-    return Interval(max(paired_low, low_a - high_b), min(paired_high, high_a - low_b))
 
 
 def _scores(runs: Runs) -> tuple[Attack | None, dict[str, pl.DataFrame]]:

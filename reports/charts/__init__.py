@@ -5,6 +5,7 @@ from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
+<<<<<<< HEAD
 from raiaudit.reports.charts.explanations import (
     attribution_by_level,
     attribution_shares,
@@ -12,6 +13,11 @@ from raiaudit.reports.charts.explanations import (
     words_by_class,
 )
 from raiaudit.reports.charts.fairness import group_intervals, group_table
+=======
+from raiaudit.reports.charts.explanations import deletion_curve
+from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
+from raiaudit.reports.charts.gaps import gap_forest
+>>>>>>> main
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
@@ -51,6 +57,8 @@ __all__ = [
     "epsilon_bar",
     "exposed_members",
     "forced_rates",
+    "gap_forest",
+    "group_gaps",
     "group_intervals",
     "group_table",
     "groups_by_variant",

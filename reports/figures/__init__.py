@@ -14,13 +14,19 @@ from raiaudit.reports.figures import (
     explanations,
     fairness,
     flags,
+    group_sheets,
     privacy,
+    profile_sheets,
     profiles,
     reliability,
     robustness,
 )
+<<<<<<< HEAD
 from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.profile_sheets import SHEETS
+=======
+from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
+>>>>>>> main
 from raiaudit.reports.figures.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -29,8 +35,19 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
 
-__all__ = ["Evidence", "Figure", "Sheet", "Words", "figures", "read_evidence", "sheets", "word_maps"]
+__all__ = [
+    "SHEETS",
+    "Evidence",
+    "Figure",
+    "Sheet",
+    "Words",
+    "figures",
+    "read_evidence",
+    "sheets",
+    "word_maps",
+]
 
+SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS}
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _FIGURES = {
     **robustness.FIGURES,

@@ -11,12 +11,16 @@ import polars as pl
 import pytest
 from fairlearn import metrics as fl
 from scipy import stats
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, precision_score
 
 from raiaudit.audit.fairness.by_group import pairs
+from raiaudit.audit.fairness.by_group.attribute import reporter
 from raiaudit.audit.fairness.by_group.findings import groups_findings
 from raiaudit.audit.fairness.by_group.groups import GroupsConfig
+from raiaudit.audit.fairness.by_group.metrics import RATES, Confusion, Counts
 from raiaudit.audit.fairness.by_group.pairs import Limited, gap_bounds, ratio_bounds
+from raiaudit.audit.fairness.by_group.reporting import strata_of
+from raiaudit.audit.fairness.by_group.support import group_values
 from raiaudit.audit.fairness.counting.tally import Tally
 from raiaudit.audit.fairness.findings import Findings
 from raiaudit.audit.gates import Gate, decide
@@ -217,6 +221,58 @@ def test_an_inconclusive_gate_says_how_many_examples_would_decide() -> None:
     needed = int(text.split("about ")[1].split(",")[0])
     assert 100 < needed < 300
     assert decide("fairness.groups", gate, [difference(math.ceil(needed / 60))]).status == "pass"
+
+
+def test_each_class_against_the_rest_agrees_with_fairlearn() -> None:
+    rng = np.random.default_rng(4)
+    group, label = rng.choice(["a", "b"], 500), rng.integers(3, size=500)
+    predicted = np.where(rng.random(500) < 0.7, label, rng.integers(3, size=500))
+    rows = pl.DataFrame({"g": group, "label": label, "predicted": predicted})
+    tally = Tally.of(rows, attributes=["g"], classes=("x", "y", "z"), positive=None)
+    measured = groups_findings(tally, CONFIG, seed=0).measurements
+    for k, name in enumerate(tally.classes):
+        y, p = label == k, predicted == k
+        expected = fl.demographic_parity_difference(y, p, sensitive_features=group)
+        assert _find(measured, "selection_rate_difference", **{"class": name}).value == pytest.approx(
+            expected
+        )
+        expected = fl.equal_opportunity_difference(y, p, sensitive_features=group)
+        found = _find(measured, "true_positive_rate_difference", **{"class": name})
+        assert found.value == pytest.approx(expected)
+    for g in "ab":
+        mine = group == g
+        expected = precision_score(label[mine], predicted[mine], average="macro")
+        assert _find(measured, "macro_precision", group=g).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("column", ["weight", "cluster"])
+def test_tests_of_weighted_rows_and_of_people_are_valid_under_the_null(column: str) -> None:
+    """200 attributes without any effect: by effective numbers p is uniform or larger, by rows it is not."""
+    rng, samples, people = np.random.default_rng(5), 200, 300
+    each = 6 if column == "cluster" else 1
+    chance = np.repeat(rng.beta(1, 1.5, people), each) if column == "cluster" else np.full(people, 0.4)
+    extra = np.repeat(np.arange(people), each) if column == "cluster" else rng.choice([0.2, 5.0], people)
+    honest: list[Any] = []
+    naive: list[Any] = []
+    for _ in range(samples):
+        predicted = (
+            rng.random(people * each) < rng.permutation(chance.reshape(people, each)).ravel()
+        ).astype(int)
+        group = np.repeat(rng.choice(["a", "b"], people), each)
+        rows = pl.DataFrame({"g": group, "label": 0, "predicted": predicted, column: extra})
+        for kept, found in ((rows, honest), (rows.drop(column), naive)):
+            tally = Tally.of(kept, attributes=["g"], classes=("no", "yes"), positive=1)
+            report = reporter(tally, "g", check="c", confidence=0.95, seed=0, permutations=99)
+            values = group_values(tally.sample("g"), _selected, minimum=1, condition="examples")
+            found.append(report.p_value("p", strata_of([values]), [values]).value)
+    assert stats.kstest(honest, "uniform", alternative="greater").pvalue > 0.01
+    assert np.mean(np.array(honest) <= 0.2) > 0.08
+    if column == "cluster":
+        assert np.mean(np.array(naive) <= 0.05) > 0.1
+
+
+def _selected(counts: Any) -> Counts:
+    return RATES["selection_rate"].counts(Confusion.of(counts, 1))
 
 
 def test_minimum_detectable_gap_names_the_smallest_group() -> None:

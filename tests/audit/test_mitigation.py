@@ -10,9 +10,9 @@ from raiaudit.audit.mitigation.cells import harm
 from raiaudit.audit.mitigation.gaps import gap_change, ratio_change
 from raiaudit.audit.mitigation.outcomes import Outcomes, Rate
 from raiaudit.audit.mitigation.payers import levels_down, told
-from raiaudit.audit.statistics.intervals import Interval, paired_difference, wilson
+from raiaudit.audit.statistics.extremes import Paired, Term, change_of_largest
+from raiaudit.audit.statistics.intervals import paired_difference, wilson
 from raiaudit.audit.studies.cells import Cell, Change
-from raiaudit.audit.studies.metrics import change_of_largest
 
 
 def outcomes() -> Outcomes:
@@ -78,6 +78,7 @@ def drawn(
         ((400, 200), (0.2, 0.2), (0.26, 0.1)),  # a gap closed: the widest pair may be either way round
         ((300, 200, 150), (0.5, 0.45, 0.4), (0.5, 0.2, 0.3)),
         ((300, 300), (0.3, 0.2), (0.3, 0.2)),
+        ((60, 40), (0.9, 0.95), (0.9, 0.95)),
     ],
 )
 def test_changes_of_gaps_and_ratios_cover_the_truth(
@@ -111,11 +112,30 @@ def test_a_clear_change_is_found() -> None:
 
 
 def test_the_change_of_the_largest_by_hand() -> None:
-    """Where b's largest is clear, a's is at least that much less; the candidates of a bound it above."""
-    of_a = [Interval(0.1, 0.2), Interval(0.15, 0.25), Interval(0.0, 0.05)]
-    of_b = [Interval(0.5, 0.6), Interval(0.1, 0.2), Interval(0.0, 0.1)]
-    changes = [Interval(-0.42, -0.38), Interval(0.0, 0.1), Interval(-9.0, 9.0)]
-    assert change_of_largest(of_a, of_b, changes) == pytest.approx((-0.42, -0.25))
+    """Two groups, one rate: max(s, −s) of one model minus that of the other, from s_a − s_b and s_a + s_b."""
+    a, b = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 1] * 9, dtype=bool), np.array([1, 0] * 45, dtype=bool)
+    c, d = np.array([0, 0, 1] * 20, dtype=bool), np.array([0, 0, 0, 1] * 15, dtype=bool)
+    people = {"g": Paired.of(a, b), "h": Paired.of(c, d)}
+    assert people["g"] == (90, 36, 45, 18)
+    signed = [people["g"].shares[side] - people["h"].shares[side] for side in (0, 1)]
+    terms = [[Term(s, {"g": 1.0, "h": -1.0}), Term(-s, {"g": -1.0, "h": 1.0})] for s in signed]
+    low, high = change_of_largest(terms[0], terms[1], people, comparisons=2, confidence=0.95)
+    z = 2.2414027276  # of 2.5 % on both sides
+    difference, total = (
+        z * np.sqrt(sum(pairs.variance(1.0, sign) for pairs in people.values())) for sign in (1.0, -1.0)
+    )
+    apart, together = signed[0] - signed[1], signed[0] + signed[1]
+    assert low == pytest.approx(
+        max(min(apart - difference, together - total), min(-together - total, -apart - difference))
+    )
+    assert high == pytest.approx(
+        max(min(apart + difference, together + total), min(-together + total, -apart + difference))
+    )
+    # α·a − β·b person by person, with the four added outcomes of half a person each.
+    y = np.concatenate([a * 1.0 - b * 0.5, [0, 1, -0.5, 0.5]])
+    w = np.concatenate([np.ones(90), np.full(4, 0.5)])
+    mean = np.average(y, weights=w)
+    assert people["g"].variance(1.0, 0.5) == pytest.approx(np.average((y - mean) ** 2, weights=w) / 92)
 
 
 def cell(difference: float, low: float, high: float) -> Cell:
@@ -148,5 +168,7 @@ def test_levelling_down_is_said_only_where_every_group_loses_and_the_gap_narrows
     fine = " ".join(told(same, {"accuracy": {"a": gain, "b": level}}, "equalized_odds"))
     start = "No measurable change of the equalized odds difference: −10.0 points [−25.0, +5.0]."
     assert fine == f"{start} More accurate for a (+3.0)."
+    nobody = {"selection_rate": {"a": level.model_copy(update={"value": 0.0})}}
+    assert "Nobody is selected any more." in list(told(narrower, nobody, "demographic_parity"))
     unknown = Cell(value=None, reason="no group has enough examples")
     assert "no group has enough examples" in " ".join(told(unknown, {}, "demographic_parity"))

@@ -176,9 +176,18 @@ def test_by_default_every_method_that_suits_the_data(tmp_path: Path) -> None:
         "shared_threshold",
     ]
     assert found.titles["lagrangian"] == "tiny.lagrangian.stroke.equal_opportunity"
+    assert found.titles["group_dro"] == "tiny.group_dro.stroke"  # which knows no criterion
     assert [note.split(":")[0] for note in found.notes] == ["correlation_remover", "group_thresholds"]
     groups = [c for c in found.loaded.configs if hasattr(c, "min_group")]
     assert [config.positive for config in groups] == ["8"]  # type: ignore[attr-defined]  # of fairness.groups
+    other = SPEC.replace("method: reweighing", "method: shared_threshold, positive: '8'")
+    taken = [
+        derive(spec(tmp_path, other), Wishes("stroke", criterion=criterion, positive="8")).titles[
+            "shared_threshold"
+        ]
+        for criterion in ("demographic_parity", "equalized_odds")
+    ]
+    assert taken == ["mine", "tiny.shared_threshold.stroke.equalized_odds"]
     narrow = SPEC.replace("permutations: 99", "columns: [label_of_somebody], permutations: 99")
     changed = derive(spec(tmp_path, narrow), Wishes("stroke", ("group_dro",)))
     assert changed.loaded.spec.checks[0].with_["columns"] == ("label_of_somebody", "stroke")
@@ -195,5 +204,5 @@ def test_what_cannot_be_is_refused_before_any_training(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="which of 10 classes"):
         derive(loaded, Wishes("stroke", ("lagrangian",)))
     with pytest.raises(UsageError, match="bound") as refused:
-        derive(loaded, Wishes("stroke", ("group_dro",), bound=2.0))
+        derive(loaded, Wishes("stroke", ("lagrangian",), positive="8", bound=2.0))
     assert "mitigate" in str(refused.value)

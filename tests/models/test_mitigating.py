@@ -174,7 +174,7 @@ def test_weights_and_config_bring_the_mitigation_back(method: Method, tmp_path: 
         torch.testing.assert_close(again.eval()(x), version.classifier(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("method", ["correlation_remover", "group_thresholds", "lagrangian"])
+@pytest.mark.parametrize("method", ["correlation_remover", "group_thresholds"])
 def test_shadow_models_of_a_mitigated_one_are_mitigated_alike(method: Method, tmp_path: Path) -> None:
     rows = [np.arange(0, 1000), np.arange(500, 1500)]
     members = [Member(own, seed) for seed, own in enumerate(rows)]
@@ -257,9 +257,7 @@ def few(modality: str, classes: tuple[str, ...] = ("no", "yes")) -> Dataset:
 
 
 @pytest.mark.parametrize("method", ["lagrangian", "shared_threshold"])
-@pytest.mark.parametrize(
-    ("modality", "architecture"), [("image", "cnn"), ("text", "lstm"), ("text", "text_transformer")]
-)
+@pytest.mark.parametrize(("modality", "architecture"), [("image", "cnn"), ("text", "lstm")])
 def test_images_and_texts_of_any_number_of_classes(method: Method, modality: str, architecture: str) -> None:
     fairness = {"positive": "b", "budget": 0.3}
     made = recipe(method, fairness, architecture=architecture, options={}, epochs=1, batch_size=32)

@@ -115,6 +115,27 @@ def test_group_without_a_value_keeps_its_line(finished_run: Run) -> None:
         assert f"stroke = {group}" in svg
 
 
+def test_gaps_are_full_where_zero_lies_outside() -> None:
+    rows = pl.DataFrame(
+        {
+            "attribute": ["sex", "sex"],
+            "group": ["f", "x"],
+            "reference": ["m", "m"],
+            "value": [-0.2, 0.1],
+            "low": [-0.3, -0.1],
+            "high": [-0.1, 0.3],
+            "n": [90, 40],
+        }
+    )
+    chart = charts.group_gaps(rows, title="TPR, gap")
+    svg = charts.to_svg(chart)
+    assert "sex: f" in svg
+    assert "TPR, gap" in svg
+    assert svg.count('fill="white"') == 1 + charts.to_svg(charts.group_gaps(rows[:1], title="")).count(
+        'fill="white"'
+    )
+
+
 def test_group_table_has_one_row_a_group(finished_run: Run) -> None:
     wide = charts.group_table(table(finished_run, "fairness.groups", "by_group"))
     assert wide.columns == ["attribute", "group", "n", "selection_rate", "true_positive_rate"]

@@ -34,6 +34,7 @@ __all__ = ["Inequality", "benefit_inequality", "inequality"]
 
 _METHOD = "speicher2018"
 _RESAMPLES = 1000
+_FEWEST = 200  # of so many groups that a replicate takes milliseconds
 _MOST_DRAWN = 1 << 22
 
 
@@ -92,9 +93,10 @@ def benefit_inequality(report: Reporter, sample: Sample, positive: int) -> list[
 
 def _drawn(sample: Sample, positive: int, rng: np.random.Generator) -> Inequality:
     step = max(1, _MOST_DRAWN // sample.cells.counts.size)
+    resamples = min(_RESAMPLES, max(_FEWEST, 2 * step))
     parts = [
-        inequality(Confusion.of(sample.resample(rng, min(step, _RESAMPLES - start)), positive))
-        for start in range(0, _RESAMPLES, step)
+        inequality(Confusion.of(sample.resample(rng, min(step, resamples - start)), positive))
+        for start in range(0, resamples, step)
     ]
     return Inequality(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 

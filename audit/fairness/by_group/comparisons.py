@@ -5,7 +5,8 @@ simultaneous (Bonferroni over what it is chosen from) at the stated confidence:
 a gap to the reference over the G − 1 other groups; the widest gap over all G(G − 1)/2 pairs of every metric
 it looks at, with low = max over pairs of the lower bound of |gap| and high = max of the upper bounds; the
 smallest ratio over all pairs, its bounds the minima of theirs. Differences by Newcombe's method 10 (square
-and add the distances to the groups' own limits), ratios by Koopman.
+and add the distances to the groups' own limits), ratios by Koopman. (The quantile of the maximum itself, by
+simulation, would make the intervals of 3 to 30 groups at most 5 % narrower, and have them depend on a seed.)
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Group fairness: does the model treat groups of people alike?
 
 For every group column: rates by group (Wilson), signed gaps to the largest group, the widest gap and the
-impact ratio with simultaneous intervals, and permutation tests. With two classes, or a `positive` class,
-all rates of `metrics.py`; without one, accuracy and macro recall. Groups under `min_group` examples of a
-rate's condition, and people whose group is unknown, are reported but never an extreme.
-Where the ledger holds evasion or membership rows, robust accuracy and membership risk by group as well.
+smallest ratio with simultaneous intervals, exact tests, and the gap that could have been seen. With two
+classes, or a `positive` class, all rates of `metrics.py`, the inequality of benefits, and AUC and calibration
+of the scores; without one, accuracy, macro averages and each class against the rest. Groups under `min_group`
+examples of a rate's condition, and people whose group is unknown, are reported but never an extreme.
+What other checks' rows say by group: robust accuracy, membership risk, calibration, explanations.
 Ledger columns: those of `rows.py`.
 """
 

@@ -83,15 +83,15 @@ def selection_by_group(report: Reporter, sample: Sample, positive: int, minimum:
 def rates_by_group(report: Reporter, sample: Sample, positive: int, minimum: int) -> list[Measurement]:
     """Everything that needs labels and a positive class."""
 
-    def one(rate: Rate) -> list[GroupValue]:
-        return group_values(
+    values = {
+        metric: group_values(
             sample,
-            lambda counts: rate.counts(Confusion.of(counts, positive)),
+            partial(_against_the_rest, rate=rate, positive=positive),
             minimum=minimum,
             condition=rate.condition,
         )
-
-    values = {metric: one(rate) for metric, rate in RATES.items()}
+        for metric, rate in RATES.items()
+    }
     found = [*_of_rates(report, values), *_compared(report, values, DIFFERENCES)]
     found += _ratios(report, values, RATIOS)
     odds_of = [odds(value) for value in values["false_negative_share"]]
@@ -104,6 +104,10 @@ def rates_by_group(report: Reporter, sample: Sample, positive: int, minimum: int
         found += report.gaps(name, means, "zou2008")
         found.append(report.widest(f"{name}_difference", [means], "zou2008"))
     return found
+
+
+def _against_the_rest(counts: NDArray[Any], rate: Rate, positive: int) -> Counts:
+    return rate.counts(Confusion.of(counts, positive))
 
 
 def _of_rates(report: Reporter, values: Values) -> list[Measurement]:
@@ -205,13 +209,12 @@ def class_gaps(report: Reporter, sample: Sample, minimum: int) -> list[Measureme
         sliced = replace(report, where={"class": name})
         for metric in ("selection_rate", "true_positive_rate"):
             rate = RATES[metric]
+            condition = "examples" if metric == "selection_rate" else f"examples of class {name}"
             values = group_values(
                 sample,
-                lambda counts, k=k, rate=rate: rate.counts(Confusion.of(counts, k)),  # type: ignore[misc]
+                partial(_against_the_rest, rate=rate, positive=k),
                 minimum=minimum,
-                condition=f"{rate.condition.removesuffix(' labelled positive')} of class {name}"
-                if metric == "true_positive_rate"
-                else rate.condition,
+                condition=condition,
             )
             found.append(sliced.widest(f"{metric}_difference", [values], "newcombe1998"))
     return found

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from raiaudit.audit.fairness.by_group.comparisons import comparable, gaps_to_reference, widest_gap
-from raiaudit.audit.fairness.by_group.permutation import permutation_p_value, widest_of_gaps
+from raiaudit.audit.fairness.by_group.permutation import widest_of_gaps
+from raiaudit.audit.fairness.by_group.significance import detectable_gap, group_test
 from raiaudit.audit.measurement import Measurement
-from raiaudit.audit.statistics.exact_tests import MOST_COUNTED, fisher_exact, widest_gap_exact
+from raiaudit.audit.statistics.exact import fisher_exact
 from raiaudit.audit.statistics.keyed import keyed_rng
-from raiaudit.audit.statistics.power import examples_needed, minimum_detectable_gap
 from raiaudit.audit.statistics.replicates import holm
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Reporter", "explained", "strata_of", "whole"]
 
 _NO_PAIR = "fewer than two groups can be compared"
-_POWER = 0.8
 _NAMED = 10
-_MOST_DRAWN = 5_000_000
-_FEWEST_DRAWS = 199
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -115,39 +112,19 @@ class Reporter:
         return found
 
     def detectable(self, metric: str, values: Sequence[GroupValue]) -> Measurement:
-        """`minimum_detectable_gap` between the smallest group compared and the reference.
-
-        At 80 % power, with the level of one of all pairs (5 % together), as the intervals have it.
-        """
-        able = comparable(values)
-        if len(able) < 2:
-            return self.undefined(
-                "minimum_detectable_gap", "lower", "fleiss2003", explained(_NO_PAIR, [values]), rate=metric
-            )
-        sizes = {value.group: value.counts[1] for value in able if value.counts is not None}
-        base = next((value for value in able if value.group == self.reference), None)
-        base = base or max(able, key=lambda value: sizes[value.group])
-        smallest = min((value for value in able if value is not base), key=lambda value: sizes[value.group])
-        assert base.value is not None
-        alpha = (1 - self.confidence) * 2 / (len(able) * (len(able) - 1))
-        gap = minimum_detectable_gap(
-            base.value, sizes[smallest.group], sizes[base.group], alpha=alpha, power=_POWER
-        )
-        needed = examples_needed(base.value, self.tolerance, alpha=alpha, power=_POWER)
-        reason = (
-            f"smallest group compared: {smallest.group} (n = {smallest.n}); a gap of {self.tolerance:g} "
-            f"would show with {needed} examples in each of two groups"
-        )
-        if gap is None:
-            reason = f"not even the widest gap possible would show: {reason}"
+        """`minimum_detectable_gap` between the smallest group compared and the reference."""
+        if len(comparable(values)) < 2:
+            reason, name = explained(_NO_PAIR, [values]), "minimum_detectable_gap"
+            return self.undefined(name, "lower", "fleiss2003", reason, rate=metric)
+        found = detectable_gap(values, self.reference, confidence=self.confidence, tolerance=self.tolerance)
         return self._measurement(
             "minimum_detectable_gap",
-            gap,
+            found.gap,
             (None, None),
-            smallest.n,
+            found.n,
             "lower",
             "fleiss2003",
-            reason,
+            found.reason,
             rate=metric,
         )
 
@@ -207,22 +184,14 @@ class Reporter:
         metrics: Sequence[Sequence[GroupValue]],
         statistic: Statistic = widest_of_gaps,
     ) -> Measurement:
-        """Permutation test that the groups of `metrics` do not differ; one stratum a metric, or a class."""
-        n = sum(sum(trials_G) for _, trials_G in strata)
+        """Exact test that the groups of `metrics` do not differ; one stratum a metric, or a class."""
+        n = sum(value.n for values in metrics for value in comparable(values))
         if any(len(comparable(values)) < 2 for values in metrics):
             reason = explained(_NO_PAIR, metrics)
             return self._measurement(name, None, (None, None), n, "neither", "dwass1957", reason)
-        if statistic is widest_of_gaps and len(strata) == 1 and len(strata[0][0]) == 2:
-            (x, y), (m, k) = strata[0]
-            return self.tested(name, fisher_exact(x, m, y, k), n, "fisher1922")
-        if statistic is widest_of_gaps and sum(sum(trials) for _, trials in strata) <= MOST_COUNTED:
-            return self.tested(name, widest_gap_exact(strata), n)
         rng = keyed_rng(self.seed, self.check, self.attribute, name, *map(str, self.where.values()))
-        groups = max(len(trials) for _, trials in strata)
-        draws = min(self.draws, max(_FEWEST_DRAWS, _MOST_DRAWN // groups))
-        note = None if draws == self.draws else f"{draws} draws, for there are {groups} groups"
-        p = permutation_p_value(strata, rng=rng, draws=draws, statistic=statistic)
-        return self.tested(name, p, n, reason=note)
+        test = group_test(strata, statistic, rng=rng, draws=self.draws)
+        return self.tested(name, test.p, n, test.method, test.note)
 
     def tested(
         self, name: str, value: float, n: int, method: str = "dwass1957", reason: str | None = None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from raiaudit.audit.fairness.profiles.false_alarms import alarms_of_two
-from raiaudit.audit.statistics.exact_tests import fisher_exact
+from raiaudit.audit.statistics.exact import fisher_exact
 from raiaudit.audit.statistics.intervals import ratio
 
 if TYPE_CHECKING:

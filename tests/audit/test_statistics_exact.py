@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.special import comb
 
-from raiaudit.audit.statistics.exact_tests import fisher_exact, widest_gap_exact
+from raiaudit.audit.statistics.exact import fisher_exact, widest_gap_exact
 from raiaudit.audit.statistics.power import examples_needed, minimum_detectable_gap
 
 
