@@ -5,19 +5,14 @@ from raiaudit.reports.charts.attributes import attribute_gain
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
-<<<<<<< HEAD
 from raiaudit.reports.charts.explanations import (
     attribution_by_level,
     attribution_shares,
     deletion_curve,
     words_by_class,
 )
-from raiaudit.reports.charts.fairness import group_intervals, group_table
-=======
-from raiaudit.reports.charts.explanations import deletion_curve
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
 from raiaudit.reports.charts.gaps import gap_forest
->>>>>>> main
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold

@@ -21,12 +21,7 @@ from raiaudit.reports.figures import (
     reliability,
     robustness,
 )
-<<<<<<< HEAD
 from raiaudit.reports.figures.drawing import Figure, Words
-from raiaudit.reports.figures.profile_sheets import SHEETS
-=======
-from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
->>>>>>> main
 from raiaudit.reports.figures.sheet import Sheet
 
 if TYPE_CHECKING:
