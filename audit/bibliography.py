@@ -9,8 +9,17 @@ BIBLIOGRAPHY: dict[str, str] = {
     "learning with differential privacy. ACM CCS 2016. arXiv:1607.00133",
     "abnar2020": "S. Abnar, W. Zuidema. Quantifying attention flow in transformers. ACL 2020. "
     "arXiv:2005.00928",
+    "adebayo2018": "J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for "
+    "saliency maps. NeurIPS 2018. arXiv:1810.03292",
+    "arras2022": "L. Arras, A. Osman, W. Samek. CLEVR-XAI: a benchmark dataset for the ground truth "
+    "evaluation of neural network explanations. Information Fusion 81 (2022) 14–40. arXiv:2003.07258",
+    "arya2019": "V. Arya et al. One explanation does not fit all: a toolkit and taxonomy of AI "
+    "explainability techniques. 2019. arXiv:1909.03012",
     "athalye2018": "A. Athalye, N. Carlini, D. Wagner. Obfuscated gradients give a false sense of security: "
     "circumventing defenses to adversarial examples. ICML 2018. arXiv:1802.00420",
+    "bach2015": "S. Bach, A. Binder, G. Montavon, F. Klauschen, K.-R. Müller, W. Samek. On pixel-wise "
+    "explanations for non-linear classifier decisions by layer-wise relevance propagation. PLoS ONE 10 "
+    "(2015) e0130140. doi:10.1371/journal.pone.0130140",
     "barocas2023": "S. Barocas, M. Hardt, A. Narayanan. Fairness and machine learning: limitations and "
     "opportunities. MIT Press 2023. https://fairmlbook.org",
     "belinkov2018": "Y. Belinkov, Y. Bisk. Synthetic and natural noise both break neural machine "
@@ -23,6 +32,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "doi:10.1198/016214504000001907",
     "bertran2023": "M. Bertran, S. Tang, M. Kearns, J. Morgenstern, A. Roth, Z. S. Wu. Scalable membership "
     "inference attacks via quantile regression. NeurIPS 2023. arXiv:2307.03694",
+    "bhatt2020": "U. Bhatt, A. Weller, J. M. F. Moura. Evaluating and aggregating feature-based model "
+    "explanations. IJCAI 2020. arXiv:2005.00631",
     "bonett2012": "D. G. Bonett, R. M. Price. Adjusted Wald confidence interval for a difference of "
     "binomial proportions based on paired data. Journal of Educational and Behavioral "
     "Statistics 37 (2012) 479–488. doi:10.3102/1076998611411915",
@@ -40,6 +51,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "attacks from first principles. IEEE S&P 2022. arXiv:2112.03570",
     "carlini2022onion": "N. Carlini, M. Jagielski, C. Zhang, N. Papernot, A. Terzis, F. Tramèr. The privacy "
     "onion effect: memorization is relative. NeurIPS 2022. arXiv:2206.10469",
+    "chalasani2020": "P. Chalasani, J. Chen, A. R. Chowdhury, S. Jha, X. Wu. Concise explanations of neural "
+    "networks using adversarial training. ICML 2020. arXiv:1810.06583",
     "chefer2021": "H. Chefer, S. Gur, L. Wolf. Generic attention-model explainability for interpreting "
     "bi-modal and encoder-decoder transformers. ICCV 2021. arXiv:2103.15679",
     "chen2020": "J. Chen, M. I. Jordan, M. J. Wainwright. HopSkipJumpAttack: a query-efficient "
@@ -60,8 +73,12 @@ BIBLIOGRAPHY: dict[str, str] = {
     "delong1988": "E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson. Comparing the areas under two or "
     "more correlated receiver operating characteristic curves. Biometrics 44 (1988) "
     "837–845. doi:10.2307/2531595",
+    "deyoung2020": "J. DeYoung et al. ERASER: a benchmark to evaluate rationalized NLP models. ACL 2020. "
+    "arXiv:1911.03429",
     "durkalski2003": "V. L. Durkalski, Y. Y. Palesch, S. R. Lipsitz, P. F. Rust. Analysis of clustered "
     "matched-pair data. Statistics in Medicine 22 (2003) 2417–2428. doi:10.1002/sim.1438",
+    "dombrowski2019": "A.-K. Dombrowski, M. Alber, C. J. Anders, M. Ackermann, K.-R. Müller, P. Kessel. "
+    "Explanations can be manipulated and geometry is to blame. NeurIPS 2019. arXiv:1906.07983",
     "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
     "dwork2006": "C. Dwork, K. Kenthapadi, F. McSherry, I. Mironov, M. Naor. Our data, ourselves: privacy "
@@ -81,6 +98,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "ESEC/FSE 2017. doi:10.1145/3106237.3106277",
     "garg2019": "S. Garg, V. Perot, N. Limtiaco, A. Taly, E. H. Chi, A. Beutel. Counterfactual fairness in "
     "text classification through robustness. AIES 2019. arXiv:1809.10610",
+    "ghorbani2019": "A. Ghorbani, A. Abid, J. Zou. Interpretation of neural networks is fragile. AAAI 2019. "
+    "arXiv:1710.10547",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
     "2021. arXiv:2106.02848",
     "gowal2018": "S. Gowal, K. Dvijotham, R. Stanforth, R. Bunel, C. Qin, J. Uesato, R. Arandjelovic, "
@@ -134,6 +153,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "salem2019": "A. Salem, Y. Zhang, M. Humbert, P. Berrang, M. Fritz, M. Backes. ML-Leaks: model and data "
     "independent membership inference attacks and defenses on machine learning models. NDSS 2019. "
     "arXiv:1806.01246",
+    "samek2017": "W. Samek, A. Binder, G. Montavon, S. Lapuschkin, K.-R. Müller. Evaluating the "
+    "visualization of what a deep neural network has learned. IEEE Transactions on Neural Networks and "
+    "Learning Systems 28 (2017) 2660–2673. arXiv:1509.06321",
     "secretsharer2019": "N. Carlini, C. Liu, Ú. Erlingsson, J. Kos, D. Song. The secret sharer: evaluating "
     "and testing unintended memorization in neural networks. USENIX Security 2019. arXiv:1802.08232",
     "selvaraju2017": "R. R. Selvaraju, M. Cogswell, A. Das, R. Vedantam, D. Parikh, D. Batra. Grad-CAM: "
@@ -167,12 +189,17 @@ BIBLIOGRAPHY: dict[str, str] = {
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "
     "Journal of the American Statistical Association 22 (1927) 209–212. "
     "doi:10.1080/01621459.1927.10502953",
+    "yeh2019": "C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar. On the (in)fidelity and "
+    "sensitivity of explanations. NeurIPS 2019. arXiv:1901.09392",
     "yeom2018": "S. Yeom, I. Giacomelli, M. Fredrikson, S. Jha. Privacy risk in machine learning: analyzing "
     "the connection to overfitting. IEEE CSF 2018. arXiv:1709.01604",
     "zarifzadeh2024": "S. Zarifzadeh, P. Liu, R. Shokri. Low-cost high-power membership inference attacks. "
     "ICML 2024. arXiv:2312.03562",
     "zeiler2014": "M. D. Zeiler, R. Fergus. Visualizing and understanding convolutional networks. ECCV "
     "2014. arXiv:1311.2901",
+    "zhang2018": "J. Zhang, S. A. Bargal, Z. Lin, J. Brandt, X. Shen, S. Sclaroff. Top-down neural "
+    "attention by excitation backprop. International Journal of Computer Vision 126 (2018) 1084–1102. "
+    "arXiv:1608.00507",
     "zimmermann2022": "R. S. Zimmermann, W. Brendel, F. Tramèr, N. Carlini. Increasing confidence in "
     "adversarial robustness evaluations. NeurIPS 2022. arXiv:2206.13991",
     "zou2008": "G. Y. Zou, A. Donner. Construction of confidence limits about effect measures: a "

@@ -7,6 +7,9 @@ from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution.attribution import Attribution
+from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
+from raiaudit.audit.explanations.quality.randomisation import Randomisation
+from raiaudit.audit.explanations.stability.stability import Stability
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
 from raiaudit.audit.fairness.profiles.profiles import Profiles
@@ -46,6 +49,9 @@ CHECKS: dict[str, Check] = {
     "fairness.profiles": Profiles(),
     "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
+    "explanations.stability": Stability(),
+    "explanations.faithfulness": Faithfulness(),
+    "explanations.randomisation": Randomisation(),
     "reliability.calibration": Calibration(),
 }
 

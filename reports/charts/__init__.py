@@ -12,6 +12,7 @@ from raiaudit.reports.charts.explanations import (
     words_by_class,
 )
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
+from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
 from raiaudit.reports.charts.gaps import gap_forest
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
@@ -24,6 +25,7 @@ from raiaudit.reports.charts.robustness import (
     accuracy_against_queries,
     certified_accuracy_against_radius,
 )
+from raiaudit.reports.charts.stability import overlap_against_eps
 from raiaudit.reports.charts.style import to_svg
 from raiaudit.reports.charts.subgroups import subgroup_gaps
 from raiaudit.reports.charts.tradeoff import (
@@ -52,6 +54,7 @@ __all__ = [
     "epsilon_bar",
     "exposed_members",
     "forced_rates",
+    "gains_over_controls",
     "gap_forest",
     "group_gaps",
     "group_intervals",
@@ -59,6 +62,8 @@ __all__ = [
     "groups_by_variant",
     "impact_ratios",
     "membership_roc",
+    "overlap_against_eps",
+    "randomisation_cascade",
     "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
@@ -66,5 +71,6 @@ __all__ = [
     "shares_by_variant",
     "subgroup_gaps",
     "to_svg",
+    "trace_curves",
     "words_by_class",
 ]

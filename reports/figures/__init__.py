@@ -18,8 +18,10 @@ from raiaudit.reports.figures import (
     privacy,
     profile_sheets,
     profiles,
+    quality,
     reliability,
     robustness,
+    stability,
 )
 from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.sheet import Sheet
@@ -52,6 +54,8 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **stability.FIGURES,
+    **quality.FIGURES,
     **reliability.FIGURES,
 }
 

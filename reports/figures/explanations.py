@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, example_title
+from raiaudit.reports.figures.quality import faithfulness_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +63,8 @@ def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     for row in first_maps(table):
         if (picture := saliency_overlay(row)) is not None:
-            title = map_title(row, _several(table))
+            verdict = faithfulness_verdict(results, str(row.get("method", "integrated_gradients")))
+            title = "; ".join(text for text in (map_title(row, _several(table)), verdict) if text)
             yield Figure(title, f"Attribution map over the input. {title}", picture)
 
 
