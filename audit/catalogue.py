@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.explanations.inside.inside import Inside
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
 from raiaudit.audit.fairness.profiles.profiles import Profiles
@@ -46,6 +47,7 @@ CHECKS: dict[str, Check] = {
     "fairness.profiles": Profiles(),
     "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
+    "explanations.inside": Inside(),
     "reliability.calibration": Calibration(),
 }
 

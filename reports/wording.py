@@ -96,6 +96,11 @@ _METRICS = {
     "insertion_auc": "Area under the insertion curve",
     "random_auc": "Area under a random ranking's curve",
     "log_loss": "Log loss",
+    "visualised_activation_ratio": "Picture's activation (1: the best real image)",
+    "atlas_trustworthiness": "Trustworthiness of the atlas",
+    "cells_with_more_errors": "Cells of the atlas with more errors than the rest",
+    "head_importance": "Loss added without the head",
+    "useful_heads": "Heads the model loses by",
     "subgroups": "Subgroups compared",
     "confirmed_subgroups": "Subgroups confirmed to fare worse",
     "confirmed_gap": "Confirmed gap to everyone else",
@@ -120,6 +125,7 @@ _CHECKS = {
     "fairness.profiles": "Rules and laws on fairness",
     "fairness.counterfactual": "Counterfactual tests",
     "explanations.attribution": "Explanations",
+    "explanations.inside": "Inside the model",
     "reliability.calibration": "Calibration",
 }
 
