@@ -35,6 +35,7 @@ _IDS_SHOWN = 12
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
+    "explanations.inside": "Of a channel: an image made to excite it, then the real images that do most.",
 }
 
 

@@ -42,7 +42,7 @@ _PLAIN = (
     "ratio",
     "theil",
 )
-_COUNTED = ("flags", "groups", "models", "pairs", "people", "thresholds")
+_COUNTED = ("cells", "flags", "groups", "models", "pairs", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",

@@ -1,4 +1,4 @@
-"""Pictures, atlas and heads against what they must be: planted filters, dead and decisive heads, closed forms."""
+"""Pictures, atlas and heads against what they must be: planted filters, dead heads, closed forms."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Plain(Classifier):
 
 
 def images(n: int = 40, side: int = SIDE) -> Dataset:
-    """Ramps to the right (class 0) and downwards (class 1), with a little noise; the first two labels are wrong."""
+    """Ramps to the right (class 0) and downwards (class 1) with some noise; the first two labels are wrong."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0.2, 0.8, side)
     labels = np.arange(n) % 2
@@ -87,7 +87,7 @@ def frozen(network: nn.Module) -> Any:
 
 
 def test_an_edge_filter_is_excited_by_its_edge() -> None:
-    """Summed over places, the filter is a linear function whose best image is known: that, bounded, is found."""
+    """Summed over places the filter is a linear function, whose best image in the box is known."""
     network = frozen(Edges())
     box = ImageBox((1, SIDE, SIDE))
     device = torch.device("cpu")

@@ -1,8 +1,9 @@
 """An activation atlas: a layer's pooled activations laid out in the plane, and cut into cells.
 
-Carter, Armstrong, Schubert, Johnson, Olah 2019, doi:10.23915/distill.00015; the plane by t-SNE (van der Maaten, Hinton,
-JMLR 9 (2008) 2579) begun at the first two principal components, or by these alone. How far neighbours in the plane
-are neighbours in the layer is told by trustworthiness (Venna, Kaski 2001, doi:10.1007/3-540-44668-0_68): 1 is all.
+Carter, Armstrong, Schubert, Johnson, Olah 2019, doi:10.23915/distill.00015; the plane by t-SNE (van der
+Maaten, Hinton, JMLR 9 (2008) 2579) begun at the first two principal components, or by these alone. How far
+neighbours in the plane are neighbours in the layer is told by trustworthiness (Venna, Kaski 2001,
+doi:10.1007/3-540-44668-0_68): 1 is all.
 
 Shapes: N examples, C channels; place_N2 in [0, 1]².
 """

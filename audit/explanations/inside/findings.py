@@ -1,9 +1,9 @@
 """What the pictures and the atlas amount to: measurements and tables from the ledger alone.
 
-`visualised_activation_ratio` is (activation of the picture − mean) / (largest − mean), mean and largest over the audited
-images: 1 is as much as the image that excites the channel most, 0 no more than an image on average. Cells of
-the atlas are compared with all others by Fisher's exact test, adjusted over cells (Benjamini and Hochberg);
-the plane knows activations, never labels, so the cells are no selection of errors.
+`visualised_activation_ratio` is (activation of the picture − mean) / (largest − mean), mean and largest over
+the audited images: 1 is as much as the image that excites the channel most, 0 no more than an image on
+average. Cells of the atlas are compared with all others by Fisher's exact test, adjusted over cells
+(Benjamini and Hochberg); the plane knows activations, never labels, so the cells are no selection of errors.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def feature_measurements(ledger: LedgerReader, subject: Subject, check: str) -> 
 def channel_table(ledger: LedgerReader, subject: Subject, *, pictures: bool = True) -> pl.DataFrame:
     """A row a channel: how selective, for which class, what its picture reaches beside the real images.
 
-    Columns: layer, channel, selectivity, favourite (a class), reached, mean, largest, ratio (null where all images
-    give the same), picture (PNG), examples (ids of the real images that excite it most), activations (theirs),
-    images (PNG, theirs).
+    Columns: layer, channel, selectivity, favourite (a class), reached, mean, largest, ratio (null where all
+    images give the same), picture (PNG), examples (ids of the real images that excite it most), activations
+    (theirs), images (PNG, theirs).
     """
     names = ("layer", "channel", "selectivity", "favourite", "reached", "picture")
     rows = _read(ledger, *names).drop_nulls("channel").sort("channel")
@@ -124,9 +124,9 @@ def channel_table(ledger: LedgerReader, subject: Subject, *, pictures: bool = Tr
 def atlas_table(ledger: LedgerReader, subject: Subject, grid: int) -> pl.DataFrame:
     """A row a cell with examples in it.
 
-    Columns: layer, grid (cells a side), column, row (0, 0 is at the upper left), n, errors, error_rate, low, high
-    (Wilson), p and q (against all other cells; null for fewer than 5 examples), more_errors, predicted (the class
-    most often predicted), share (of it), icon (PNG, null beyond the fullest cells).
+    Columns: layer, grid (cells a side), column, row (0, 0 is at the upper left), n, errors, error_rate, low,
+    high (Wilson), p and q (against all other cells; null for fewer than 5 examples), more_errors, predicted
+    (the class most often predicted), share (of it), icon (PNG, null beyond the fullest cells).
     """
     cells = _tested(_examples(ledger))
     icons = _read(ledger, "cell_column", "cell_row", "icon").drop_nulls("icon").drop("example_id")
@@ -155,11 +155,12 @@ def atlas_table(ledger: LedgerReader, subject: Subject, grid: int) -> pl.DataFra
 
 
 def atlas_examples(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
-    """A row an example of the atlas: where it lies, what was predicted, its groups, and a picture of those nearest to
-    the mean of their cell.
+    """A row an example of the atlas: where it lies, what was predicted, its groups.
 
-    Columns: example_id, x, y, column, row, label, predicted, error, nearest (0 is the nearest to the cell's mean),
-    image (PNG or null), `group:NAME` for each group column.
+    Those nearest to the mean of their cell have a picture.
+
+    Columns: example_id, x, y, column, row, label, predicted, error, nearest (0 is the nearest to the cell's
+    mean), image (PNG or null), `group:NAME` for each group column.
     """
     rows = _examples(ledger).with_columns(
         nearest=pl.col("off_centre").rank("ordinal").over("column", "row").cast(pl.Int32) - 1

@@ -1,8 +1,8 @@
 """Images as Fourier coefficients, seen through small random moves.
 
-Ascent on pixels finds noise that a network happens to like. Coefficients scaled by 1/frequency (the spectrum of
-natural images) make all frequencies equally easy to reach, and a picture must please while it is turned, scaled and
-jittered (Olah, Mordvintsev, Schubert 2017, doi:10.23915/distill.00007).
+Ascent on pixels finds noise that a network happens to like. Coefficients scaled by 1/frequency (the spectrum
+of natural images) make all frequencies equally easy to reach, and a picture must please while it is turned,
+scaled and jittered (Olah, Mordvintsev, Schubert 2017, doi:10.23915/distill.00007).
 
 Shapes: B images C×H×W, F = W//2 + 1 frequencies; coefficients_BCHF2 real and imaginary parts.
 """

@@ -1,7 +1,7 @@
 """What heads are worth: loss without a head less loss with it, on the same examples.
 
-The p-value is that of random signs of the paired differences (an exact test by Monte Carlo: a head without effect
-could as well be named the other way round), adjusted over all heads (Benjamini and Hochberg).
+The p-value is that of random signs of the paired differences (an exact test by Monte Carlo: a head without
+effect could as well be named the other way round), adjusted over all heads (Benjamini and Hochberg).
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def head_measurements(ledger: LedgerReader, subject: Subject, check: str) -> lis
 def head_table(ledger: LedgerReader, subject: Subject, check: str) -> pl.DataFrame:
     """A row a head.
 
-    Columns: layer, head, importance (mean rise of the loss without it, nats), low, high (paired bootstrap), p, q,
-    accuracy_change, accuracy_low, accuracy_high, entropy (0 looks at one token, 1 at all alike).
+    Columns: layer, head, importance (mean rise of the loss without it, nats), low, high (paired bootstrap),
+    p, q, accuracy_change, accuracy_low, accuracy_high, entropy (0 looks at one token, 1 at all alike).
     """
     from raiaudit.audit.statistics.intervals import mean_bootstrap, paired_difference
 
@@ -103,8 +103,9 @@ def head_table(ledger: LedgerReader, subject: Subject, check: str) -> pl.DataFra
 
 
 def attention_table(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
-    """A row a shown example: example_id, label, predicted_right, shape [layers, heads, tokens], looks (flat), tokens,
-    and for images `image` (PNG).
+    """A row an example: example_id, label, right, shape [layers, heads, tokens], looks (flat), tokens, image.
+
+    `image` is a PNG, null for what is no image.
     """
     from raiaudit.attacks.spaces import ImageBox
     from raiaudit.audit.explanations.inside.findings import pictures_of
@@ -126,7 +127,7 @@ def attention_table(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
 
 
 def sign_flip_p_values(change_NH: NDArray[np.float64], rng: np.random.Generator) -> list[float]:
-    """Two-sided, for each of H mean changes over N examples, under changes whose sign is a coin's; 1 where all are 0."""
+    """Two-sided, for each of H mean changes over N examples whose signs are coins; 1 where all are 0."""
     seen_H = np.abs(change_NH.sum(0))
     slack_H = 1e-12 * np.abs(change_NH).sum(0)
     reached_H = np.ones(change_NH.shape[1])

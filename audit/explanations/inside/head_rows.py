@@ -1,7 +1,8 @@
 """Heads: the loss of each example with every head in place and without each; and where heads look.
 
-Columns (each `inside.…`) of an example: `loss`, `right`, `head_losses`, `head_rights` (layer by layer, head by head),
-`entropies` in the same order; for the first few `looks` (layer, head, token), `tokens`, `shape` [layers, heads, tokens].
+Columns (each `inside.…`) of an example: `loss`, `right`, `head_losses`, `head_rights` (layer by layer, head
+by head), `entropies` in the same order; for the first few `looks` (layer, head, token), `tokens`, `shape`
+[layers, heads, tokens].
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Attention heads: what each looks at, and what is lost without it.
 
-A head is ablated by replacing what it hands on, by zero or by its mean over reference examples (Michel, Levy, Neubig
-2019, arXiv:1905.10650): the mean leaves what the head says of every input alike, so that only what it tells inputs
-apart by is lost. Padding takes no part in a mean.
+A head is ablated by replacing what it hands on, by zero or by its mean over reference examples (Michel, Levy,
+Neubig 2019, arXiv:1905.10650): the mean leaves what the head says of every input alike, so that only what it
+tells inputs apart by is lost. Padding takes no part in a mean.
 
 Shapes: B examples, L tokens, H heads of width E, D = H·E; weights_BHLL as `Attention.weights` has them.
 """
@@ -71,9 +71,10 @@ def mean_outputs(network: nn.Module, batch: Tensor) -> list[Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """`received_BAHL`: how much each token is looked at by what the classifier reads, in every layer A and head H:
-    by the class token where there is one, else by all tokens in the mean. `entropy_BAH` of the same rows, as a
-    share of the largest possible: 0 looks at one token, 1 at all alike.
+    """`received_BAHL`: how much the classifier's reader looks at each token, in every layer A and head H.
+
+    The reader is the class token where there is one, else all tokens in the mean. `entropy_BAH` of the same
+    rows, as a share of the largest possible: 0 looks at one token, 1 at all alike.
     """
 
     received_BAHL: Tensor

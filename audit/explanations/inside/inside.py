@@ -1,7 +1,8 @@
 """Inside the model: what channels respond to, an atlas of a layer, and what each attention head is worth.
 
-Pictures by activation maximisation (doi:10.23915/distill.00007), each held against the real images; an activation atlas
-(doi:10.23915/distill.00015) in which errors are counted cell by cell; heads ablated one by one (arXiv:1905.10650).
+Pictures by activation maximisation (doi:10.23915/distill.00007), each held against the real images; an
+activation atlas (doi:10.23915/distill.00015) in which errors are counted cell by cell; heads ablated one by one
+(arXiv:1905.10650).
 
 Ledger columns: `features` has those of images, `head_rows` those of transformers.
 """
@@ -65,7 +66,8 @@ class Inside:
     def tasks(self, subject: Subject, config: InsideConfig) -> Sequence[Task]:
         """The heads by shards of examples, then all pictures at once: an atlas needs every example.
 
-        Raises `CapabilityError` for a model with nothing to look into, `UnknownNameError` for an unknown layer.
+        Raises `CapabilityError` for a model with nothing to look into, `UnknownNameError` for an unknown
+        layer.
         """
         from raiaudit.audit.explanations.inside.heads import attentions
 
@@ -74,7 +76,7 @@ class Inside:
         has_heads = bool(attentions(subject.classifier))
         if layer is None and not has_heads:
             raise CapabilityError(
-                "the model has no attention heads, and no convolution or transformer block of images to look at",
+                "the model has no attention heads, and no convolution or block of images to look at",
                 where=f"architecture {subject.classifier.architecture}",
                 remedy="for images, name a layer of this network in `with.layer`; else leave the check out",
             )

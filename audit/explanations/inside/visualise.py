@@ -1,8 +1,8 @@
 """Activation maximisation: an image that a channel, or a direction of a layer, responds to most.
 
-Olah, Mordvintsev, Schubert 2017 (doi:10.23915/distill.00007) for the parametrisation; directions by the dot product
-times a power of the cosine, as in the activation atlas (Carter et al. 2019, doi:10.23915/distill.00015): the dot product
-alone finds what excites the layer in general.
+Olah, Mordvintsev, Schubert 2017 (doi:10.23915/distill.00007) for the parametrisation; directions by the dot
+product times a power of the cosine, as in the activation atlas (Carter et al. 2019,
+doi:10.23915/distill.00015): the dot product alone finds what excites the layer in general.
 
 Shapes: B pictures C×H×W, K channels of the layer; pooled_BK as in `layers`.
 """
@@ -69,8 +69,8 @@ def maximise(
 ) -> tuple[Tensor, Tensor]:
     """Pictures x_BCHW in the box, and pooled_BK of each as it stands (not moved).
 
-    One generator a picture: which others are made beside it changes nothing but rounding. Parameters of the network
-    must not require gradients.
+    One generator a picture: which others are made beside it changes nothing but rounding. Parameters of the
+    network must not require gradients.
     """
     height, width = box.shape[1:]
     shape = coefficient_shape(box.shape)
