@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import mitigation_page, models_page, overview, run_page, tradeoff_page
+from raiaudit.dashboard import inside_page, mitigation_page, models_page, overview, run_page, tradeoff_page
 from raiaudit.dashboard.theme import STYLE, icon
 
 
@@ -36,7 +36,13 @@ def main() -> None:
         icon=":material/diversity_3:",
         url_path="mitigation",
     )
-    st.navigation([runs, run, models, tradeoffs, mitigations], position="top").run()
+    inside = st.Page(
+        lambda: inside_page.show(home, run),
+        title="Inside the model",
+        icon=":material/neurology:",
+        url_path="inside",
+    )
+    st.navigation([runs, run, models, inside, tradeoffs, mitigations], position="top").run()
 
 
 main()

@@ -1,4 +1,4 @@
-"""Attention heads: what the model loses without each."""
+"""Attention heads, what the model loses without each; the atlas, where its errors lie."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import polars as pl
 from raiaudit.reports.charts.style import WIDTH, AnyChart, inline, styled, tooltips
 from raiaudit.reports.theme import FAINT, GRID, INK
 
-__all__ = ["head_importance"]
+__all__ = ["atlas_map", "head_importance"]
 
 _ROW = 34
 _FRAME = 70
 _SHADES = ("#ffffff", "#d6e8f4", "#7db8dc", "#0072b2", "#003f63")
 _ALPHA = 0.05
+_MAP = 380
+_ERRORS = ("#eef1f4", "#f7c9ac", "#e98a4a", "#d55e00", "#8c3d00")
 
 
 def head_importance(table: pl.DataFrame) -> AnyChart:
@@ -43,3 +45,31 @@ def head_importance(table: pl.DataFrame) -> AnyChart:
         beyond = base.transform_filter(f"datum.q <= {_ALPHA}")
         layers.append(beyond.mark_point(size=10, filled=True, color=FAINT, opacity=1))
     return styled(alt.layer(*layers), width=WIDTH, height=_FRAME + _ROW * rows["layer"].n_unique())
+
+
+def atlas_map(table: pl.DataFrame) -> AnyChart:
+    """`table`: grid, column, row, n, errors, error_rate, low, high, more_errors.
+
+    Laid out as the picture is.
+    """
+    grid = int(table["grid"][0])
+    places = list(range(grid))
+    base = alt.Chart(inline(table.drop("icon", strict=False))).encode(
+        x=alt.X("column:O", axis=None, scale=alt.Scale(domain=places, paddingInner=0.06)),
+        y=alt.Y("row:O", axis=None, scale=alt.Scale(domain=places, paddingInner=0.06)),
+    )
+    scale = alt.Scale(domain=[0, 0.25, 0.5, 0.75, 1], range=list(_ERRORS))
+    legend = alt.Legend(title="Errors", format=".0%", orient="top", gradientLength=160)
+    cells = base.mark_rect(stroke=GRID).encode(
+        color=alt.Color("error_rate:Q", scale=scale, legend=legend),
+        tooltip=tooltips("n:Q", "errors:Q", "error_rate:Q", "low:Q", "high:Q", "predicted:N"),
+    )
+    counts = base.mark_text(fontSize=10).encode(
+        text="errors:Q",
+        color=alt.condition("datum.error_rate > 0.6", alt.value("white"), alt.value(INK)),
+        opacity=alt.condition("datum.errors > 0", alt.value(1), alt.value(0)),
+    )
+    beyond = base.transform_filter("datum.more_errors").mark_point(
+        filled=True, size=24, color=INK, opacity=1, xOffset=10, yOffset=-10
+    )
+    return styled(alt.layer(cells, counts, beyond), width=_MAP, height=_MAP)

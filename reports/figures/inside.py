@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns
 from raiaudit.reports.figures.sheet import Sheet
 from raiaudit.reports.wording import decimal, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import polars as pl
 
     from raiaudit.audit.results import Results
 
-__all__ = ["FIGURES", "SHEETS", "cell_title"]
+__all__ = ["FIGURES", "SHEETS", "cell_title", "channel_figures", "head_sheet", "look_figures"]
 
 _HEADS = 24
 _LOOKS = 3
@@ -28,10 +28,11 @@ def cell_title(cell: Mapping[str, object]) -> str:
     return f"{place}: {cell['n']} examples, mostly “{cell['predicted']}” ({share} %), {cell['errors']} errors"
 
 
-def _channels(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+def channel_figures(table: pl.DataFrame, count: int) -> Iterator[Figure]:
+    """Of the channels most selective for a class."""
     from raiaudit.reports.inside_pictures import channel_picture
 
-    for row in table.sort("selectivity", descending=True).head(PICTURES).iter_rows(named=True):
+    for row in table.sort("selectivity", descending=True).head(count).iter_rows(named=True):
         picture = channel_picture(row)
         if picture is None:
             continue
@@ -69,10 +70,11 @@ def _heads(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     yield chart_figure(caption, head_importance(table), f"Most: {told}")
 
 
-def _attention(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+def look_figures(rows: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
+    """Of examples that are images."""
     from raiaudit.reports.inside_pictures import attention_picture
 
-    for row in table.head(_LOOKS).iter_rows(named=True):
+    for row in rows:
         if (picture := attention_picture(row)) is None:
             continue
         layers, heads, _ = row["shape"]
@@ -81,7 +83,7 @@ def _attention(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         yield Figure(caption, alt, picture)
 
 
-def _head_sheet(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
+def head_sheet(table: pl.DataFrame) -> Iterator[Sheet]:
     """What the chart shows, as numbers."""
     shown = table.sort("importance", descending=True).head(_HEADS)
     titles = (
@@ -125,7 +127,7 @@ FIGURES: dict[str, tuple[Drawing, ...]] = {
             "channels",
             columns("layer channel selectivity favourite ratio picture examples images"),
             "Channels",
-            _channels,
+            lambda table, _results: channel_figures(table, PICTURES),
             optional=True,
         ),
         Drawing(
@@ -139,11 +141,11 @@ FIGURES: dict[str, tuple[Drawing, ...]] = {
             "attention",
             columns("example_id label shape looks image"),
             "Where heads look",
-            _attention,
+            lambda table, _results: look_figures(table.head(_LOOKS).to_dicts()),
             optional=True,
         ),
     ),
 }
 SHEETS: Mapping[str, Mapping[str, Callable[[pl.DataFrame, Results], Iterator[Sheet]]]] = {
-    "explanations.inside": {"heads": _head_sheet}
+    "explanations.inside": {"heads": lambda table, _results: head_sheet(table)}
 }

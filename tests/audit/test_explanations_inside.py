@@ -66,7 +66,7 @@ class Plain(Classifier):
 
 
 def images(n: int = 40, side: int = SIDE) -> Dataset:
-    """Ramps to the right (class 0) and downwards (class 1) with some noise; the first two labels are wrong."""
+    """Ramps to the right (class 0) and downwards (class 1), with noise; the first two labels are wrong."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0.2, 0.8, side)
     labels = np.arange(n) % 2

@@ -102,11 +102,10 @@ def _activations(subject: Subject, rows: Split, layer: str) -> tuple[NDArray[np.
 def _chosen(
     channels: int | list[int], pooled_NC: NDArray[np.float64], labels_N: NDArray[np.int64]
 ) -> list[int]:
-    """Those named, or the n most selective, by number."""
+    """Those named, or the n most selective for each class in turn; in rising order."""
     count = pooled_NC.shape[1]
     if isinstance(channels, int):
-        best = np.argsort(-selectivity(pooled_NC, labels_N)[0], kind="stable")[:channels]
-        return sorted(best.tolist())
+        return sorted(_in_turn(*selectivity(pooled_NC, labels_N))[:channels])
     if unknown := [channel for channel in channels if channel >= count]:
         raise UsageError(
             f"the layer has no channel {unknown[0]}",
@@ -114,6 +113,18 @@ def _chosen(
             remedy=f"its channels are 0 to {count - 1}",
         )
     return sorted(set(channels))
+
+
+def _in_turn(best_C: NDArray[np.float64], class_C: NDArray[np.int64]) -> list[int]:
+    """Channels by selectivity, the best of each class before the second of any: one class would fill it."""
+    order = np.argsort(-best_C, kind="stable")
+    place: dict[int, int] = {}
+    turn = []
+    for channel in order.tolist():
+        label = int(class_C[channel])
+        place[label] = place.get(label, 0) + 1
+        turn.append((place[label], channel))
+    return [channel for _, channel in sorted(turn, key=lambda one: one[0])]
 
 
 def _channels(

@@ -1,8 +1,8 @@
 """Inside the model: what channels respond to, an atlas of a layer, and what each attention head is worth.
 
 Pictures by activation maximisation (doi:10.23915/distill.00007), each held against the real images; an
-activation atlas (doi:10.23915/distill.00015) in which errors are counted cell by cell; heads ablated one by one
-(arXiv:1905.10650).
+activation atlas (doi:10.23915/distill.00015) in which errors are counted cell by cell; heads ablated one
+by one (arXiv:1905.10650).
 
 Ledger columns: `features` has those of images, `head_rows` those of transformers.
 """
@@ -37,7 +37,7 @@ class InsideConfig(CheckConfig):
     )
     channels: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=12,
-        description="how many channels are pictured, the most selective for a class first; or which",
+        description="how many channels are pictured, the most selective for each class in turn; or which",
     )
     examples: int = Field(default=1000, ge=8, description="the first n test examples, for atlas and heads")
     steps: int = Field(default=256, ge=1, description="steps of ascent a picture")
