@@ -15,7 +15,7 @@ from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.reports.charts.inside import atlas_map, head_importance
 from raiaudit.reports.figures.inside import cell_title, channel_figures, head_sheet, look_figures
-from raiaudit.reports.inside_pictures import atlas_picture
+from raiaudit.reports.inside_pictures import atlas_picture, enlarged
 from raiaudit.reports.wording import percent
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def _atlas(cells: pl.DataFrame, examples: pl.DataFrame) -> None:
     st.header("Activation atlas", anchor=False)
     st.markdown(
         f"{cells['n'].sum():,} test images laid out by what the layer **{plain(cells['layer'][0])}** makes "
-        "of them: what lies together, the model takes for alike. Each icon is made to excite the layer as its "
-        "cell does. Larger icons stand for more images; distances between islands say nothing."
+        "of them: what lies together, the model takes for alike. Each icon is made to excite the layer as "
+        "its cell does. Larger icons stand for more images; distances between islands say nothing."
     )
     left, right = st.columns(2, gap="large")
     fullest = "; ".join(cell_title(cell) for cell in cells.sort("n", descending=True).head(8).to_dicts())
@@ -126,14 +126,19 @@ def _cell(cell: Mapping[str, Any], members: pl.DataFrame, everyone: pl.DataFrame
             title = f"Group {name.removeprefix('group:')}"
             st.table(_shares(title, members[name], everyone[name]), border="horizontal")
     with pictures:
-        st.markdown("**The real images nearest to the middle of the cell**")
-        shown = members.drop_nulls("image").sort("nearest").head(_SHOWN).to_dicts()
+        st.markdown("**Real images of the cell: errors first, then those nearest to its middle**")
+        shown = (
+            members.drop_nulls("image")
+            .sort(["error", "nearest"], descending=[True, False])
+            .head(_SHOWN)
+            .to_dicts()
+        )
         for start in range(0, len(shown), _COLUMNS):
             places = st.columns(_COLUMNS)
             for place, row in zip(places, shown[start : start + _COLUMNS], strict=False):
                 with place:
                     said = f"{row['example_id']}: {row['label']}, predicted {row['predicted']}"
-                    st.image(row["image"], width="stretch", alt=said)
+                    st.image(enlarged(row["image"]), width="stretch", alt=said)
                     wrong = f":red[✗ {plain(row['predicted'])}]" if row["error"] else plain(row["predicted"])
                     st.caption(f"{plain(row['label'])} → {wrong}  \n{plain(row['example_id'])}")
 
@@ -156,8 +161,8 @@ def _channels(table: pl.DataFrame) -> None:
     st.header("Channels", anchor=False)
     st.markdown(
         "First an image made to excite the channel, then the real test images that do most. A ratio of 1 "
-        "means that the made image excites the channel as much as the best real one; where the two look nothing "
-        "alike, believe the real ones."
+        "means that the made image excites the channel as much as the best real one; where the two look "
+        "nothing alike, believe the real ones."
     )
     figures = list(channel_figures(table, table.height))
     for start in range(0, len(figures), 3):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
     from PIL.Image import Image
 
-__all__ = ["atlas_picture", "attention_picture", "channel_picture", "patch_grid"]
+__all__ = ["atlas_picture", "attention_picture", "channel_picture", "enlarged", "patch_grid"]
 
 _TILE = 88
 _GAP = 6
@@ -37,6 +37,11 @@ def channel_picture(row: Mapping[str, Any]) -> bytes | None:
     for place, image in enumerate(real):
         sheet.paste(_tile(image, _TILE), (_TILE + 3 * _GAP + place * (_TILE + _GAP), 0))
     return _bytes(sheet)
+
+
+def enlarged(png: bytes) -> bytes:
+    """A small picture at a size at which a browser does not blur it."""
+    return _bytes(_tile(png, 2 * _TILE))
 
 
 def atlas_picture(cells: pl.DataFrame) -> bytes | None:

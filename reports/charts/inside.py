@@ -15,7 +15,8 @@ _FRAME = 70
 _SHADES = ("#ffffff", "#d6e8f4", "#7db8dc", "#0072b2", "#003f63")
 _ALPHA = 0.05
 _MAP = 380
-_ERRORS = ("#eef1f4", "#f7c9ac", "#e98a4a", "#d55e00", "#8c3d00")
+_LEGEND = 50
+_ERRORS = ("#f8f4f1", "#f7c9ac", "#e98a4a", "#d55e00", "#8c3d00")
 
 
 def head_importance(table: pl.DataFrame) -> AnyChart:
@@ -72,4 +73,4 @@ def atlas_map(table: pl.DataFrame) -> AnyChart:
     beyond = base.transform_filter("datum.more_errors").mark_point(
         filled=True, size=24, color=INK, opacity=1, xOffset=10, yOffset=-10
     )
-    return styled(alt.layer(cells, counts, beyond), width=_MAP, height=_MAP)
+    return styled(alt.layer(cells, counts, beyond), width=_MAP, height=_MAP + _LEGEND)

@@ -157,7 +157,7 @@ def atlas_table(ledger: LedgerReader, subject: Subject, grid: int) -> pl.DataFra
 def atlas_examples(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
     """A row an example of the atlas: where it lies, what was predicted, its groups.
 
-    Those nearest to the mean of their cell have a picture.
+    Errors, and those nearest to the mean of their cell, have a picture.
 
     Columns: example_id, x, y, column, row, label, predicted, error, nearest (0 is the nearest to the cell's
     mean), image (PNG or null), `group:NAME` for each group column.
@@ -173,7 +173,9 @@ def atlas_examples(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
             **{f"group:{name}": split.groups[name] for name in split.groups.columns},
         }
     )
-    png = pictures_of(subject, rows.filter(pl.col("nearest") < _NEAREST)["example_id"].to_list())
+    png = pictures_of(
+        subject, rows.filter((pl.col("nearest") < _NEAREST) | pl.col("error"))["example_id"].to_list()
+    )
     groups = [name for name in held.columns if name.startswith("group:")]
     return (
         rows.join(held, on="example_id", how="left", maintain_order="left")
