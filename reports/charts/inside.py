@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 
@@ -27,7 +29,7 @@ def head_importance(table: pl.DataFrame) -> AnyChart:
         + pl.when(pl.col("q") <= _ALPHA).then(pl.lit(" •")).otherwise(pl.lit("")),
     )
     most = max(float(rows["shade"].to_numpy().max()), 1e-12)
-    axis = {"labelAngle": 0, "ticks": False, "domain": False}
+    axis: dict[str, Any] = {"labelAngle": 0, "ticks": False, "domain": False}
     base = alt.Chart(inline(rows)).encode(
         x=alt.X("head:O", axis=alt.Axis(title="Head", orient="top", **axis)),
         y=alt.Y("layer:O", axis=alt.Axis(title="Layer", **axis)),

@@ -82,7 +82,7 @@ def images(n: int = 40, side: int = SIDE) -> Dataset:
     )
 
 
-def frozen(network: nn.Module) -> Any:
+def frozen(network: Any) -> Any:
     return network.eval().requires_grad_(False)
 
 
@@ -104,7 +104,7 @@ def test_an_edge_filter_is_excited_by_its_edge() -> None:
         of_channels([0, 1]),
         box=box,
         rngs=[np.random.default_rng(i) for i in (0, 1)],
-        steps=150,
+        steps=80,
         device=device,
     )
     assert float(pictures.min()) >= 0
@@ -183,8 +183,10 @@ def vit(dead: int = 1, decisive: int = 2) -> VisionTransformer:
         attention.value.weight *= 3
         attention.out.weight.normal_(0, 0.05)
         attention.out.weight[:, 4 * decisive : 4 * decisive + 4] *= 40
-        network.encoder.blocks[0].feedforward[-1].weight.zero_()  # type: ignore[union-attr,index,operator]
-    return frozen(network)
+        for parameter in network.encoder.blocks[0].get_submodule("feedforward").parameters():
+            parameter.zero_()
+    frozen(network)
+    return network
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
@@ -208,7 +210,7 @@ def test_a_dead_head_is_worth_nothing_and_the_decisive_one_most(
     subject = make_subject(network, data)
     config = InsideConfig(steps=2, icons=2, channels=2, shard=16, ablation=ablation, embedding="pca")
     ledger = run_check(Inside(), subject, config)
-    found = {m.label(): m for m in Inside().summarise(ledger, subject, config)}
+    found: dict[str, Any] = {m.label(): m for m in Inside().summarise(ledger, subject, config)}
     assert found["head_importance (layer=0, head=1)"].value == 0
     heads = Inside().evidence(ledger, subject, config)["heads"].sort("importance", descending=True)
     assert heads["head"][0] == 2
@@ -281,7 +283,7 @@ def test_planted_errors_and_pictures_reach_measurements_and_tables(make_subject:
     subject = make_subject(Edges(), images())
     config = InsideConfig(steps=120, grid=4, icons=3)
     check, ledger = Inside(), run_check(Inside(), subject, config)
-    found = {m.label(): m for m in check.summarise(ledger, subject, config)}
+    found: dict[str, Any] = {m.label(): m for m in check.summarise(ledger, subject, config)}
     assert found["visualised_activation_ratio (layer=edges, channel=0)"].value > 1
     tables = check.evidence(ledger, subject, config)
     channels = tables["channels"]
@@ -340,7 +342,7 @@ def test_a_layer_that_says_the_same_of_every_image_has_no_ratio(make_subject: An
     network.edges.weight.data.zero_()
     subject, config = make_subject(network, images()), InsideConfig(steps=3, icons=2)
     ledger = run_check(Inside(), subject, config)
-    found = {m.label(): m for m in Inside().summarise(ledger, subject, config)}
+    found: dict[str, Any] = {m.label(): m for m in Inside().summarise(ledger, subject, config)}
     ratio = found["visualised_activation_ratio (layer=edges, channel=0)"]
     assert ratio.value is None
     assert ratio.reason is not None

@@ -168,8 +168,9 @@ def test_cells_show_errors_groups_and_images(home: Home, add: AddRun) -> None:
 
 def test_heads_are_a_chart_and_a_table_and_texts_words(home: Home, add: AddRun) -> None:
     put(add("digits-cnn"), heads=heads(), attention=attention(image=None))
-    said = words(page())
-    assert "Attention spread" in str([table.value for table in page().table])
+    shown = page()
+    said = words(shown)
+    assert "Attention spread" in str([table.value for table in shown.table])
     assert "**Head 0** good :gray[100%]" in said
     assert "film :gray[30%]" in said
     assert "[x](http" not in said

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from raiaudit.attacks.spaces import ImageBox
     from raiaudit.audit.subject import Subject
     from raiaudit.models.data.dataset import Split
 
@@ -203,11 +204,16 @@ def _icons(
     )
 
 
-def _box(subject: Subject) -> Any:
-    return subject.dataset.space
+def _box(subject: Subject) -> ImageBox:
+    from raiaudit.attacks.spaces import ImageBox
+
+    space = subject.dataset.space
+    assert isinstance(space, ImageBox)
+    return space
 
 
 def _unit(subject: Subject, x_CHW: Any) -> NDArray[np.float64]:
     """A picture in the box as pixels in [0, 1]."""
     box = _box(subject)
-    return ((x_CHW.cpu().double().numpy() - box.low) / (box.high - box.low)).astype(np.float64)
+    pixels_CHW: NDArray[np.float64] = x_CHW.cpu().double().numpy()
+    return (pixels_CHW - box.low) / (box.high - box.low)

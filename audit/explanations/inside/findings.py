@@ -248,9 +248,11 @@ def _read(ledger: LedgerReader, *names: str) -> pl.DataFrame:
 
 def pictures_of(subject: Subject, ids: list[str]) -> dict[str, bytes]:
     """Small pictures of real images, by example."""
+    from raiaudit.attacks.spaces import ImageBox
     from raiaudit.models.data.dataset import take
 
     split, box = subject.test, subject.dataset.space
+    assert isinstance(box, ImageBox)
     place = {example: index for index, example in enumerate(split.ids.to_list())}
     found = {}
     for example in ids:

@@ -54,7 +54,7 @@ def head_measurements(ledger: LedgerReader, subject: Subject, check: str) -> lis
         Measurement(
             check=check,
             metric="useful_heads",
-            value=float(((table["q"] <= _ALPHA) & (table["importance"] > 0)).mean()),
+            value=table.filter((pl.col("q") <= _ALPHA) & (pl.col("importance") > 0)).height / table.height,
             n=n,
             better="neither",
             method="michel2019",
