@@ -39,7 +39,8 @@ def image_of(coefficients_BCHF2: Tensor, width: int) -> Tensor:
     scale_HF = 1 / frequency_HF.clamp_min(1 / max(height, width))
     scale_HF = scale_HF / (2 * scale_HF.square()).mean().sqrt()
     waves_BCHF = torch.view_as_complex(coefficients_BCHF2.contiguous()) * scale_HF
-    return torch.fft.irfft2(waves_BCHF, s=(height, width), norm="ortho")
+    x_BCHW: Tensor = torch.fft.irfft2(waves_BCHF, s=(height, width), norm="ortho")
+    return x_BCHW
 
 
 def moves(unit_B4: Tensor, height: int, width: int) -> Tensor:

@@ -23,7 +23,7 @@ _NEAREST = 8
 def default_layer(network: nn.Module) -> str | None:
     """The last convolution, else the last transformer block, else None."""
     for kind in (nn.Conv2d, Block):
-        names = [name for name, module in network.named_modules() if isinstance(module, kind)]
+        names: list[str] = [name for name, module in network.named_modules() if isinstance(module, kind)]
         if names:
             return names[-1]
     return None
@@ -31,7 +31,7 @@ def default_layer(network: nn.Module) -> str | None:
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
     """The module called so. The error lists the nearest names, not the hundreds that a network may have."""
-    layers = {key: module for key, module in network.named_modules() if key}
+    layers: dict[str, nn.Module] = {key: module for key, module in network.named_modules() if key}
     if name not in layers:
         raise UnknownNameError(
             "layer", name, get_close_matches(name, layers, n=_NEAREST, cutoff=0.0), where="with.layer"
