@@ -99,6 +99,7 @@ _METRICS = {
     "visualised_activation_ratio": "Picture's activation (1: the best real image)",
     "atlas_trustworthiness": "Trustworthiness of the atlas",
     "cells_with_more_errors": "Cells of the atlas with more errors than the rest",
+    "cells_alike_p_value": "P value: errors alike in all cells",
     "head_importance": "Loss added without the head",
     "useful_heads": "Heads the model loses by",
     "subgroups": "Subgroups compared",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.explanations.inside.atlas import cells_of, embedded, trust
 from raiaudit.audit.explanations.inside.features import selectivity
+from raiaudit.audit.explanations.inside.findings import concentration_p_value
 from raiaudit.audit.explanations.inside.fourier import coefficient_shape, image_of, moved, moves
 from raiaudit.audit.explanations.inside.head_findings import sign_flip_p_values
 from raiaudit.audit.explanations.inside.heads import ablated, attentions, looks, mean_outputs
@@ -277,6 +278,15 @@ def test_sign_flips_find_what_is_there_and_keep_their_level() -> None:
     assert sign_flip_p_values(null_NH[:, :1] + 1, np.random.default_rng(1))[0] < 0.001
     exact = sign_flip_p_values(np.array([[1.0], [1.0], [1.0]]), np.random.default_rng(2))[0]
     assert exact == pytest.approx(2 / 8, abs=0.03)  # 2 of the 8 signings are as far from 0
+
+
+def test_errors_gathered_in_a_cell_are_told_from_errors_at_random() -> None:
+    n_M = np.array([30, 30, 30, 10])
+    rng = np.random.default_rng(0)
+    assert concentration_p_value(np.array([0, 0, 0, 8]), n_M, rng) < 0.001
+    assert concentration_p_value(np.zeros(4, dtype=np.int64), n_M, rng) == 1
+    null = [concentration_p_value(rng.multivariate_hypergeometric(n_M, 20), n_M, rng) for _ in range(300)]
+    assert 0.02 < np.mean(np.array(null) <= 0.05) < 0.09
 
 
 def test_planted_errors_and_pictures_reach_measurements_and_tables(make_subject: Any, run_check: Any) -> None:

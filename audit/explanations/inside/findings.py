@@ -15,17 +15,28 @@ import polars as pl
 
 from raiaudit.audit.explanations.inside.thumbnails import thumbnail, unit_pixels
 from raiaudit.audit.measurement import Measurement
+from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.audit.statistics.multiplicity import benjamini_hochberg
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["atlas_examples", "atlas_table", "channel_table", "feature_measurements", "pictures_of"]
+__all__ = [
+    "atlas_examples",
+    "atlas_table",
+    "channel_table",
+    "concentration_p_value",
+    "feature_measurements",
+    "pictures_of",
+]
 
 _ALPHA = 0.05
 _EXAMPLES = 4  # real images beside a channel
 _NEAREST = 12  # real images kept of a cell
+_DRAWS = 4999
 _FEWEST = 5  # examples of a cell that is compared
 
 
@@ -75,7 +86,35 @@ def feature_measurements(ledger: LedgerReader, subject: Subject, check: str) -> 
             evidence=("inside.column", "inside.row", "inside.error"),
         )
     )
+    found.append(
+        Measurement(
+            check=check,
+            metric="cells_alike_p_value",
+            value=concentration_p_value(
+                cells["errors"].to_numpy(), cells["n"].to_numpy(), keyed_rng(subject.seed, check, "cells")
+            ),
+            n=n,
+            better="neither",
+            where={"layer": layer},
+            method="dwass1957",
+            evidence=("inside.column", "inside.row", "inside.error"),
+        )
+    )
     return found
+
+
+def concentration_p_value(
+    errors_M: NDArray[np.int64], n_M: NDArray[np.int64], rng: np.random.Generator
+) -> float:
+    """Whether errors gather in some of M cells: chi-square, had they struck at random; 1 without errors."""
+    total, errors = int(n_M.sum()), int(errors_M.sum())
+    expected_M = errors * n_M / total
+    if errors == 0:
+        return 1.0
+    drawn_DM = rng.multivariate_hypergeometric(n_M.astype(np.int64), errors, size=_DRAWS)
+    seen = float(((errors_M - expected_M) ** 2 / expected_M).sum())
+    by_chance_D = ((drawn_DM - expected_M) ** 2 / expected_M).sum(1)
+    return float((1 + (by_chance_D >= seen * (1 - 1e-12)).sum()) / (1 + _DRAWS))
 
 
 def channel_table(ledger: LedgerReader, subject: Subject, *, pictures: bool = True) -> pl.DataFrame:
