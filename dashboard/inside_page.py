@@ -206,5 +206,6 @@ def _looks(table: pl.DataFrame) -> None:
         weights = row["looks"][start : start + tokens]
         words = zip(row["tokens"][:_WORDS], weights, strict=False)
         st.markdown(
-            f"**Head {head}** " + " ".join(f"{plain(word)} :gray[{weight:.0%}]" for word, weight in words)
+            f"**Head {head}** "
+            + " ".join(f"{plain(word) or '␣'} :gray[{weight:.0%}]" for word, weight in words)
         )

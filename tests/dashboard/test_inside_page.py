@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from raiaudit.audit.results import Results
 from raiaudit.audit.store import Home, Run
+from raiaudit.reports.figures import figures, sheets
 from raiaudit.reports.inside_pictures import atlas_picture, attention_picture, channel_picture, patch_grid
 
 AddRun = Callable[..., Run]
@@ -183,6 +185,27 @@ def test_a_damaged_table_costs_itself_alone(home: Home, add: AddRun) -> None:
     shown = page()
     assert "channels cannot be read" in shown.warning[0].value
     assert [header.value for header in shown.header] == ["Attention heads"]
+
+
+def test_a_report_has_them_all_with_words_for_each() -> None:
+    tables = {
+        "heads": heads(),
+        "channels": channels(),
+        "atlas": cells(),
+        "attention": attention(image=png(255)),
+    }
+    evidence = {("explanations.inside", name): table for name, table in tables.items()}
+    drawn, left_out = figures("explanations.inside", evidence, Results.model_construct())
+    assert not left_out
+    told = [figure.alt for figure in drawn]
+    assert "Most: layer 0, head 1: 0.5" in told[0]
+    assert "the real images that do most, e1, e2." in told[1]
+    assert "cell 1, 1: 16 examples, mostly “three” (100.0 %), 0 errors" in told[2]
+    assert "1 layers from top to bottom, 2 heads from left to right" in told[3]
+    assert [figure.kind for figure in drawn] == ["svg", "png", "png", "png"]
+    assert b"<svg" in drawn[0].content
+    (sheet,) = sheets("explanations.inside", evidence, Results.model_construct())
+    assert sheet.records()[0]["Loss added"] == "0.500 [0.400, 0.600]"
 
 
 def test_the_atlas_puts_every_cell_at_its_place() -> None:
