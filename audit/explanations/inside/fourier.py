@@ -10,10 +10,10 @@ Shapes: B images C×H×W, F = W//2 + 1 frequencies; coefficients_BCHF2 real and 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["coefficient_shape", "image_of", "moved", "moves"]
 
@@ -30,6 +30,8 @@ def coefficient_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def image_of(coefficients_BCHF2: Tensor, width: int) -> Tensor:
     """x_BCHW, unbounded; standard normal coefficients give a power spectrum ∝ 1/f² and values of about 1."""
+    import torch
+
     height = coefficients_BCHF2.shape[2]
     device = coefficients_BCHF2.device
     down_H = torch.fft.fftfreq(height, device=device)
@@ -45,6 +47,8 @@ def image_of(coefficients_BCHF2: Tensor, width: int) -> Tensor:
 
 def moves(unit_B4: Tensor, height: int, width: int) -> Tensor:
     """Numbers in [-1, 1] as affine maps_B23: turn, scale, jitter down and across."""
+    import torch
+
     turn_B, scale_B = unit_B4[:, 0] * _TURN, 1 + unit_B4[:, 1] * _SCALE
     # In the coordinates of a grid, a side is 2 long.
     down_B = unit_B4[:, 2] * 2 * max(_JITTER, 1 / height)
@@ -57,5 +61,7 @@ def moves(unit_B4: Tensor, height: int, width: int) -> Tensor:
 
 def moved(x_BCHW: Tensor, maps_B23: Tensor) -> Tensor:
     """Each image under its own map; what comes in from outside is mirrored."""
+    from torch.nn import functional
+
     grid = functional.affine_grid(maps_B23, list(x_BCHW.shape), align_corners=False)
     return functional.grid_sample(x_BCHW, grid, padding_mode="reflection", align_corners=False)

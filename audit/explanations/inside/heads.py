@@ -12,17 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from raiaudit.models.architectures.attention import Attention, ClassToken
+    from raiaudit.models.architectures.attention import Attention
 
 __all__ = ["Looks", "ablated", "attentions", "looks", "mean_outputs"]
 
 
 def attentions(network: nn.Module) -> list[Attention]:
     """The attention layers, first to last."""
+    from raiaudit.models.architectures.attention import Attention
+
     return [module for module in network.modules() if isinstance(module, Attention)]
 
 
@@ -44,9 +47,10 @@ def ablated(attention: Attention, head: int, replacement_E: Tensor) -> Iterator[
         handle.remove()
 
 
-@torch.no_grad()
 def mean_outputs(network: nn.Module, batch: Tensor) -> list[Tensor]:
     """What each layer's heads hand on, in the mean over the tokens of a batch: one mean_D a layer."""
+    import torch
+
     layers = attentions(network)
     masks: list[Tensor | None] = []
     means: list[Tensor] = []
@@ -62,7 +66,8 @@ def mean_outputs(network: nn.Module, batch: Tensor) -> list[Tensor]:
     handles = [layer.register_forward_pre_hook(masked) for layer in layers]
     handles += [layer.out.register_forward_pre_hook(mean) for layer in layers]
     try:
-        network(batch)
+        with torch.no_grad():
+            network(batch)
     finally:
         for handle in handles:
             handle.remove()
@@ -81,9 +86,12 @@ class Looks:
     entropy_BAH: Tensor
 
 
-@torch.no_grad()
 def looks(network: nn.Module, batch: Tensor) -> Looks:
     """Of every head, for one batch."""
+    import torch
+
+    from raiaudit.models.architectures.attention import Attention, ClassToken
+
     received: list[Tensor] = []
     entropy: list[Tensor] = []
     has_class_token = any(isinstance(module, ClassToken) for module in network.modules())
@@ -107,7 +115,8 @@ def looks(network: nn.Module, batch: Tensor) -> Looks:
 
     handles = [layer.register_forward_pre_hook(look) for layer in attentions(network)]
     try:
-        network(batch)
+        with torch.no_grad():
+            network(batch)
     finally:
         for handle in handles:
             handle.remove()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from raiaudit.errors import UnknownNameError
-from raiaudit.models.architectures.attention import Block
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = ["captured", "default_layer", "find_layer", "pooled"]
 
@@ -22,6 +23,10 @@ _NEAREST = 8
 
 def default_layer(network: nn.Module) -> str | None:
     """The last convolution, else the last transformer block, else None."""
+    from torch import nn
+
+    from raiaudit.models.architectures.attention import Block
+
     for kind in (nn.Conv2d, Block):
         names: list[str] = [name for name, module in network.named_modules() if isinstance(module, kind)]
         if names:

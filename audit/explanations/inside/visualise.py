@@ -12,20 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
 from raiaudit.audit.explanations.inside.fourier import coefficient_shape, image_of, moved, moves
 from raiaudit.audit.explanations.inside.layers import captured, pooled
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
+    from torch import Tensor, nn
 
     from raiaudit.attacks.spaces import ImageBox
 
 __all__ = ["Objective", "along", "maximise", "of_channels"]
 
-Objective = Callable[[Tensor], Tensor]
+Objective = Callable[["Tensor"], "Tensor"]
 """pooled_BK → what to raise, B; picture b is judged by row b alone."""
 
 _RATE = 0.05
@@ -36,6 +35,8 @@ _COSINE_POWER = 2
 
 def of_channels(channels: Sequence[int]) -> Objective:
     """Picture b raises channel b of the list."""
+    import torch
+
     index = torch.tensor(list(channels))
 
     def objective(pooled_BK: Tensor) -> Tensor:
@@ -46,12 +47,14 @@ def of_channels(channels: Sequence[int]) -> Objective:
 
 def along(direction_BK: Tensor, centre_K: Tensor) -> Objective:
     """Picture b moves from the centre along direction b, and little elsewhere."""
-    unit_BK = nn.functional.normalize(direction_BK, dim=1)
+    from torch.nn import functional
+
+    unit_BK = functional.normalize(direction_BK, dim=1)
 
     def objective(pooled_BK: Tensor) -> Tensor:
         offset_BK = pooled_BK - centre_K
         dot_B = (offset_BK * unit_BK).sum(1)
-        cosine_B = nn.functional.cosine_similarity(offset_BK, unit_BK, dim=1)
+        cosine_B = functional.cosine_similarity(offset_BK, unit_BK, dim=1)
         return dot_B * cosine_B.clamp_min(_FEWEST_COSINE) ** _COSINE_POWER
 
     return objective
@@ -72,6 +75,8 @@ def maximise(
     One generator a picture: which others are made beside it changes nothing but rounding. Parameters of the
     network must not require gradients.
     """
+    import torch
+
     height, width = box.shape[1:]
     shape = coefficient_shape(box.shape)
 
