@@ -57,6 +57,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "bi-modal and encoder-decoder transformers. ICCV 2021. arXiv:2103.15679",
     "chen2020": "J. Chen, M. I. Jordan, M. J. Wainwright. HopSkipJumpAttack: a query-efficient "
     "decision-based attack. IEEE S&P 2020. arXiv:1904.02144",
+    "carter2019": "S. Carter, Z. Armstrong, L. Schubert, I. Johnson, C. Olah. Exploring neural networks with "
+    "activation atlases. Distill 2019. doi:10.23915/distill.00015",
     "choquette2021": "C. A. Choquette-Choo, F. Tramèr, N. Carlini, N. Papernot. Label-only membership "
     "inference attacks. ICML 2021. arXiv:2007.14321",
     "chouldechova2017": "A. Chouldechova. Fair prediction with disparate impact: a study of bias in "
@@ -134,9 +136,13 @@ BIBLIOGRAPHY: dict[str, str] = {
     "ICML 2025. arXiv:2410.22235",
     "mcnemar1947": "Q. McNemar. Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12 (1947) 153–157. doi:10.1007/BF02295996",
+    "michel2019": "P. Michel, O. Levy, G. Neubig. Are sixteen heads really better than one? NeurIPS 2019. "
+    "arXiv:1905.10650",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
     "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
+    "olah2017": "C. Olah, A. Mordvintsev, L. Schubert. Feature visualization. Distill 2017. "
+    "doi:10.23915/distill.00007",
     "petsiuk2018": "V. Petsiuk, A. Das, K. Saenko. RISE: randomized input sampling for explanation of "
     "black-box models. BMVC 2018. arXiv:1806.07421",
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
@@ -184,6 +190,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "(1936) 122–128. doi:10.1214/aoms/1177732502",
     "ugesp1978": "Uniform Guidelines on Employee Selection Procedures (1978). 29 CFR 1607.4(D). "
     "https://www.ecfr.gov/current/title-29/subtitle-B/chapter-XIV/part-1607/section-1607.4",
+    "venna2001": "J. Venna, S. Kaski. Neighborhood preservation in nonlinear projection methods: an "
+    "experimental study. ICANN 2001. doi:10.1007/3-540-44668-0_68",
     "welch1947": "B. L. Welch. The generalization of ‘Student’s’ problem when several different population "
     "variances are involved. Biometrika 34 (1947) 28–35. doi:10.1093/biomet/34.1-2.28",
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "

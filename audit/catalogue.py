@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution.attribution import Attribution
+from raiaudit.audit.explanations.inside.inside import Inside
 from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
 from raiaudit.audit.explanations.quality.randomisation import Randomisation
 from raiaudit.audit.explanations.stability.stability import Stability
@@ -52,6 +53,7 @@ CHECKS: dict[str, Check] = {
     "explanations.stability": Stability(),
     "explanations.faithfulness": Faithfulness(),
     "explanations.randomisation": Randomisation(),
+    "explanations.inside": Inside(),
     "reliability.calibration": Calibration(),
 }
 

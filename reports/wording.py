@@ -48,7 +48,7 @@ _PLAIN = (
     "sparseness",
     "theil",
 )
-_COUNTED = ("flags", "groups", "models", "pairs", "people", "thresholds")
+_COUNTED = ("cells", "flags", "groups", "models", "pairs", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -118,6 +118,12 @@ _METRICS = {
     "centre_shift": "Shift of the map's centre",
     "label_kept_share": "Answer kept",
     "overlap_beyond_noise": "Features lost to the attack beyond noise",
+    "visualised_activation_ratio": "Picture's activation (1: the best real image)",
+    "atlas_trustworthiness": "Trustworthiness of the atlas",
+    "cells_with_more_errors": "Cells of the atlas with more errors than the rest",
+    "cells_alike_p_value": "P value: errors alike in all cells",
+    "head_importance": "Loss added without the head",
+    "useful_heads": "Heads the model loses by",
     "subgroups": "Subgroups compared",
     "confirmed_subgroups": "Subgroups confirmed to fare worse",
     "confirmed_gap": "Confirmed gap to everyone else",
@@ -145,6 +151,7 @@ _CHECKS = {
     "explanations.stability": "Explanations under attack",
     "explanations.faithfulness": "Faithfulness of explanations",
     "explanations.randomisation": "Explanations without the model",
+    "explanations.inside": "Inside the model",
     "reliability.calibration": "Calibration",
 }
 

@@ -15,6 +15,7 @@ from raiaudit.reports.figures import (
     fairness,
     flags,
     group_sheets,
+    inside,
     privacy,
     profile_sheets,
     profiles,
@@ -44,7 +45,7 @@ __all__ = [
     "word_maps",
 ]
 
-SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS}
+SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS, **inside.SHEETS}
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _FIGURES = {
     **robustness.FIGURES,
@@ -56,6 +57,7 @@ _FIGURES = {
     **explanations.FIGURES,
     **stability.FIGURES,
     **quality.FIGURES,
+    **inside.FIGURES,
     **reliability.FIGURES,
 }
 
