@@ -241,7 +241,7 @@ def atlas_examples(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
 
 def _tested(rows: pl.DataFrame) -> pl.DataFrame:
     """Cells from the upper left, with their errors and the test against the rest."""
-    from raiaudit.audit.statistics.exact_tests import fisher_exact
+    from raiaudit.audit.statistics.exact import fisher_exact
     from raiaudit.audit.statistics.intervals import wilson
 
     cells = (
