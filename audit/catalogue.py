@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.explanations.concepts.concepts import Concepts
+from raiaudit.audit.explanations.concepts.influence import Influence
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
 from raiaudit.audit.fairness.profiles.profiles import Profiles
@@ -46,6 +48,8 @@ CHECKS: dict[str, Check] = {
     "fairness.profiles": Profiles(),
     "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
+    "explanations.concepts": Concepts(),
+    "explanations.influence": Influence(),
     "reliability.calibration": Calibration(),
 }
 

@@ -120,6 +120,8 @@ _CHECKS = {
     "fairness.profiles": "Rules and laws on fairness",
     "fairness.counterfactual": "Counterfactual tests",
     "explanations.attribution": "Explanations",
+    "explanations.concepts": "Concepts",
+    "explanations.influence": "Training examples behind predictions",
     "reliability.calibration": "Calibration",
 }
 
