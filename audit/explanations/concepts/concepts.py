@@ -23,6 +23,7 @@ from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.explanations.concepts.concept_sets import ConceptSet, concept_sets, holding, sampled
 from raiaudit.audit.explanations.concepts.findings import findings, measurements, table
 from raiaudit.audit.explanations.concepts.layers import PENULTIMATE
+from raiaudit.audit.explanations.concepts.vectors import Kind
 from raiaudit.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class ConceptsConfig(CheckConfig):
     )
     layers: tuple[str, ...] = Field(
         default=(PENULTIMATE,), min_length=1, description="penultimate, or names of the model's modules"
+    )
+    vectors: Kind = Field(
+        default="classifier",
+        description="classifier (ridge regression, as TCAV has it) or pattern (the difference of means)",
     )
     classes: tuple[str, ...] | None = Field(default=None, description="classes asked about; default: all")
     examples: int = Field(default=500, ge=2, description="the first n test examples speak for their classes")
@@ -118,6 +123,7 @@ class Concepts:
             classes={name: classes.index(name) for name in config.classes or classes},
             concepts=tuple(concept_sets(subject.dataset, config.concepts)),
             layers=config.layers,
+            vectors=config.vectors,
             fewest=config.fewest,
             runs=config.runs,
             seed=subject.seed,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from raiaudit.audit.explanations.concepts.tcav import Score, score
-from raiaudit.audit.explanations.concepts.vectors import Directions, Draws, drawn
+from raiaudit.audit.explanations.concepts.tcav import Pool, Score, score
+from raiaudit.audit.explanations.concepts.vectors import Directions, Draws, Kind, drawn
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.statistics.intervals import Interval, wilson
 from raiaudit.audit.statistics.keyed import keyed_rng
@@ -61,6 +61,7 @@ def findings(
     classes: Mapping[str, int],
     concepts: Sequence[str],
     layers: Sequence[str],
+    vectors: Kind,
     fewest: int,
     runs: int,
     seed: int,
@@ -70,7 +71,14 @@ def findings(
         finding
         for layer in layers
         for finding in _at_layer(
-            ledger, layer, classes=classes, concepts=concepts, fewest=fewest, runs=runs, seed=seed
+            ledger,
+            layer,
+            classes=classes,
+            concepts=concepts,
+            vectors=vectors,
+            fewest=fewest,
+            runs=runs,
+            seed=seed,
         )
     ]
     adjusted = benjamini_hochberg([finding.score.p_value for finding in found])
@@ -83,6 +91,7 @@ def _at_layer(
     *,
     classes: Mapping[str, int],
     concepts: Sequence[str],
+    vectors: Kind,
     fewest: int,
     runs: int,
     seed: int,
@@ -93,16 +102,16 @@ def _at_layer(
     asked = ledger.scan(gradient, "concepts.label").drop_nulls(gradient).collect()
     activation_ND, gradient_BD = _matrix(pool[activation]), _matrix(asked[gradient])
     label_B, random_N = asked["concepts.label"].to_numpy(), pool["concepts.random"].to_numpy()
-    directions = Directions(activation_ND[random_N])
+    directions = Directions(activation_ND[random_N], vectors)
     for name in concepts:
         drawn_N, held_N = (pool[column].list.contains(name).to_numpy() for column in names[:2])
-        sides = activation_ND[drawn_N], activation_ND[random_N & ~held_N]
-        vector = Vector(name, layer, *map(len, sides))
+        sample = Pool(activation_ND, drawn_N, random_N & ~held_N, random_N)
+        vector = Vector(name, layer, *map(len, sample.sides))
         draws: Draws | None = None
         if (reason := _lacking(vector, directions, fewest)) is not None:
             vector = replace(vector, reason=reason)
         else:
-            draws = drawn(directions, *sides, runs=runs, rng=keyed_rng(seed, "cav", layer, name))
+            draws = drawn(directions, *sample.sides, runs=runs, rng=keyed_rng(seed, "cav", layer, name))
             vector = _judged(vector, draws.accuracy)
         for label, index in classes.items():
             chosen_BD = gradient_BD[label_B == index]
@@ -114,7 +123,7 @@ def _at_layer(
                 )
             else:
                 rng = keyed_rng(seed, "tcav", layer, name, label)
-                found = score(directions, *sides, chosen_BD, draws, rng=rng)
+                found = score(directions, sample, chosen_BD, draws, rng=rng)
             yield Finding(label, vector, found, len(chosen_BD))
 
 

@@ -1,9 +1,11 @@
 """Concept activation vectors: the direction in which a layer tells a concept's examples from others.
 
-B. Kim et al., Interpretability beyond feature attribution, ICML 2018, arXiv:1711.11279. The linear classifier
-is ridge regression on membership, which is Fisher's discriminant: v = (Σ + λI)⁻¹ (mean of the concept − mean
-of the others), with Σ the covariance of random examples and λ a tenth of its mean eigenvalue. One
-factorisation serves all concepts, all draws of their examples and all random concepts.
+B. Kim et al., Interpretability beyond feature attribution, ICML 2018, arXiv:1711.11279. `classifier` is ridge
+regression on membership, which is Fisher's discriminant: v = (Σ + λI)⁻¹ (mean of the concept − mean of the
+others), with Σ the covariance of random examples and λ a tenth of its mean eigenvalue. One factorisation
+serves all concepts and all draws of their examples. `pattern` (F. Pahde et al., arXiv:2202.03482) is the
+difference of the means itself. The first turns away from whatever else varies in the layer, to tell the concept
+best; the second goes where the concept's examples are, with all that comes along with the concept.
 
 Shapes: N examples of a sample, D width of the layer, R draws.
 """
@@ -11,20 +13,25 @@ Shapes: N examples of a sample, D width of the layer, R draws.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Directions", "Draws", "drawn"]
+__all__ = ["Directions", "Draws", "Kind", "drawn"]
 
+Kind = Literal["classifier", "pattern"]
 Floats = NDArray[np.float64]
 _RIDGE = 0.1
 
 
 class Directions:
-    """(Σ + λI)⁻¹ of random activations N×D. `constant` where they do not vary at all."""
+    """(Σ + λI)⁻¹ of random activations N×D, or nothing but their means' difference for a pattern.
 
-    def __init__(self, activation_ND: Floats) -> None:
+    `constant` where activations do not vary at all.
+    """
+
+    def __init__(self, activation_ND: Floats, kind: Kind = "classifier") -> None:
         from scipy.linalg import cho_factor
 
         n, width = activation_ND.shape
@@ -33,6 +40,7 @@ class Directions:
         scale = float(np.abs(activation_ND).max(initial=0.0))
         spread = float((centred**2).sum()) / n / width
         self.constant = spread <= (1e-6 * scale) ** 2
+        self.kind = kind
         self._ridge = _RIDGE * spread
         self._primal = width <= n
         self._centred = centred
@@ -41,10 +49,12 @@ class Directions:
         self._factor = None if self.constant else cho_factor(gram)
 
     def solve(self, rows_RD: Floats) -> Floats:
-        """Each row times (Σ + λI)⁻¹: R×D."""
+        """Each row times (Σ + λI)⁻¹, R×D; as it is for a pattern."""
         from scipy.linalg import cho_solve
 
         assert self._factor is not None, "constant activations have no directions"
+        if self.kind == "pattern":
+            return rows_RD
         if self._primal:
             found: Floats = cho_solve(self._factor, rows_RD.T).T
             return found
@@ -52,6 +62,21 @@ class Directions:
         inner = cho_solve(self._factor, self._centred @ rows_RD.T)
         whole: Floats = (rows_RD - (self._centred.T @ inner).T / len(self._centred)) / self._ridge
         return whole
+
+
+    def sway(self, activation_ND: Floats, ahead_D: Floats, vector_D: Floats) -> Floats:
+        """What each of the N examples that the covariance is of takes off gradient·vector, N.
+
+        `ahead_D` is the gradient solved. The derivative of (Σ + λI)⁻¹ by the weight of an example, λ included.
+        """
+        if self.kind == "pattern":
+            return np.zeros(len(activation_ND))
+        centred = activation_ND - activation_ND.mean(0)
+        product_N = (centred @ ahead_D) * (centred @ vector_D)
+        size_N = (centred**2).mean(1)
+        loading = _RIDGE * float(ahead_D @ vector_D)
+        whole: Floats = product_N - product_N.mean() + loading * (size_N - size_N.mean())
+        return whole / len(centred)
 
 
 @dataclass(frozen=True, slots=True)
