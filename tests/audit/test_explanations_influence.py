@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
+from raiaudit.audit.explanations.concepts.all_parameters import by_all_parameters
 from raiaudit.audit.explanations.concepts.influence import Influence, InfluenceConfig
 from raiaudit.audit.explanations.concepts.neighbours import nearest
-from raiaudit.audit.explanations.concepts.tracin import by_all_parameters, last_layer
+from raiaudit.audit.explanations.concepts.tracin import last_layer
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.mlp import MLP
@@ -46,7 +47,11 @@ def test_the_closed_form_is_autograds_gradient_of_the_last_layer(bias: bool) -> 
     torch.testing.assert_close(ours.self_influence(), (exact_M**2).sum(1))
 
 
-def test_all_parameters_are_autograds_too_and_the_models_own_prediction_is_the_label() -> None:
+def test_all_parameters_are_autograds_too_and_the_models_own_prediction_is_the_label(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from raiaudit.audit.explanations.concepts import all_parameters
+
     torch.manual_seed(1)
     model = ConvNet([1, 8, 8], 3, width=4, hidden=6).eval()
     train, asked = torch.rand(20, 1, 8, 8), torch.rand(4, 1, 8, 8)
@@ -57,6 +62,10 @@ def test_all_parameters_are_autograds_too_and_the_models_own_prediction_is_the_l
     influence, own = by_all_parameters(model, train, y_train, asked, predicted)
     torch.testing.assert_close(influence, exact_B @ exact_M.T, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(own, (exact_M**2).sum(1), rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(all_parameters, "_by_rules", all_parameters._by_vmap)
+    by_vmap, own_by_vmap = by_all_parameters(model, train, y_train, asked, predicted)
+    torch.testing.assert_close(influence, by_vmap, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(own, own_by_vmap, rtol=1e-4, atol=1e-5)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 
@@ -261,8 +270,8 @@ def test_training_images_are_in_the_evidence_only_if_asked_for(make_subject: Any
 
 
 def test_gradients_too_large_to_hold_are_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from raiaudit.audit.explanations.concepts import tracin
+    from raiaudit.audit.explanations.concepts import all_parameters
 
-    monkeypatch.setattr(tracin, "_MOST_BYTES", 100)
+    monkeypatch.setattr(all_parameters, "_MOST_BYTES", 100)
     with pytest.raises(CapabilityError, match="last_layer"):
         by_all_parameters(nn.Linear(2, 2), torch.zeros(2, 2), torch.zeros(2).long(), torch.zeros(9, 2), torch.zeros(9).long())

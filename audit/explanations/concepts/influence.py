@@ -106,8 +106,9 @@ def _traced(
 ) -> pl.DataFrame:
     import torch
 
+    from raiaudit.audit.explanations.concepts.all_parameters import by_all_parameters
     from raiaudit.audit.explanations.concepts.neighbours import nearest
-    from raiaudit.audit.explanations.concepts.tracin import LastLayer, by_all_parameters, last_layer
+    from raiaudit.audit.explanations.concepts.tracin import LastLayer, last_layer
     from raiaudit.models.data.dataset import take
 
     def read(split: Split, labels_N: Tensor | None) -> LastLayer:

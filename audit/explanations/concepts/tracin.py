@@ -6,9 +6,9 @@ the scale alone). Positive: a step on z lowers the loss of z' (helpful); negativ
 With z' = z it is the self-influence, large for examples that the model had to learn by heart.
 
 Of the last linear layer the gradient is error ⊗ input, so that ∇L(z)·∇L(z') = (e·e')(h·h' + 1): exact, without
-a gradient of any weight (the 1 is the bias's). Of all parameters it is taken by `vmap(grad)`, chunk by chunk.
+a gradient of any weight (the 1 is the bias's). By all parameters: `all_parameters.py`.
 
-Shapes: B examples, M training examples, D width of the last layer's input, K classes, P parameters.
+Shapes: B examples, M training examples, D width of the last layer's input, K classes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.explanations.concepts.layers import last_linear, tapped
-from raiaudit.errors import CapabilityError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
-__all__ = ["LastLayer", "by_all_parameters", "last_layer"]
-
-_MOST_BYTES = 1 << 30  # of the audited examples' gradients by all parameters
+__all__ = ["LastLayer", "last_layer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +80,9 @@ def last_layer(
     try:
         # What comes before the layer is a number to it: only what follows it needs a graph.
         with torch.enable_grad(), tapped(module, layer, reads=False) as leaves, prepared(network):
+            answer = _channels_last(network) if x_B.ndim == 4 else network
             for start in range(0, len(x_B), batch):
-                out = network(x_B[start : start + batch])
+                out = answer(x_B[start : start + batch])
                 target = out.argmax(1) if y_B is None else y_B[start : start + batch]
                 # In float64, for in float32 the error of a sure prediction is rounded away.
                 loss = functional.cross_entropy(out.double(), target, reduction="sum")
@@ -96,43 +93,14 @@ def last_layer(
     return LastLayer(torch.cat(reads), torch.cat(errors), torch.cat(logits), module.bias is not None)
 
 
-def by_all_parameters(
-    network: nn.Module, x_M: Tensor, y_M: Tensor, x_B: Tensor, y_B: Tensor
-) -> tuple[Tensor, Tensor]:
-    """influence_BM of M training examples on B others, and self_M, by all trainable parameters.
-
-    Memory: B gradients, and a chunk of the training examples'. Raises `CapabilityError` where that is too
-    much, or the network has a layer that `vmap` cannot take.
-    """
+def _channels_last(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The same network, its convolutions in the order of memory that processors take about half the time for."""
     import torch
+    from torch.func import functional_call
 
-    size = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    if 4 * size * len(x_B) > _MOST_BYTES:
-        raise CapabilityError(
-            f"gradients of {len(x_B)} examples by {size:,} parameters need more than 1 GiB",
-            remedy="set `parameters: last_layer`, or fewer `examples`",
-        )
-    try:
-        asked_BP = torch.cat(list(_flat_gradients(network, x_B, y_B)))
-        influence, lengths = [], []
-        for gradient_CP in _flat_gradients(network, x_M, y_M):
-            influence.append(asked_BP @ gradient_CP.T)
-            lengths.append((gradient_CP**2).sum(1))
-    except (NotImplementedError, RuntimeError) as error:
-        raise CapabilityError(
-            f"no per-example gradients of this model ({str(error).splitlines()[0]})",
-            remedy="set `parameters: last_layer`",
-        ) from error
-    return torch.cat(influence, dim=1), torch.cat(lengths)
-
-
-def _flat_gradients(network: nn.Module, x_B: Tensor, y_B: Tensor) -> Iterator[Tensor]:
-    """Chunks gradient_CP of each example's own loss."""
-    import torch
-
-    from raiaudit.models.training.per_example import Vmap
-
-    mode = Vmap(network, label_smoothing=0.0)
-    for x, y in zip(torch.split(x_B, mode.chunk), torch.split(y_B, mode.chunk), strict=True):
-        gradients, _ = mode.gradients(x[:, None], y)
-        yield torch.cat([gradient.flatten(1) for gradient in gradients.values()], dim=1)
+    weights = {
+        name: weight.detach().contiguous(memory_format=torch.channels_last)
+        for name, weight in network.named_parameters()
+        if weight.ndim == 4
+    }
+    return lambda x: functional_call(network, weights, (x.contiguous(memory_format=torch.channels_last),))
