@@ -2,6 +2,7 @@
 
 from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.attributes import attribute_gain
+from raiaudit.reports.charts.concepts import concept_scores
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
@@ -38,6 +39,7 @@ __all__ = [
     "attack_flags",
     "attribute_gain",
     "certified_accuracy_against_radius",
+    "concept_scores",
     "class_robustness",
     "counterfactual_effects",
     "deletion_curve",

@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures import (
+    concepts,
     counterfactual,
     explanations,
     fairness,
     flags,
     privacy,
+    profile_sheets,
     profiles,
     reliability,
     robustness,
 )
 from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
-from raiaudit.reports.figures.profile_sheets import SHEETS
 from raiaudit.reports.figures.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **concepts.FIGURES,
     **reliability.FIGURES,
 }
+
+_SHEETS = {**profile_sheets.SHEETS, **concepts.SHEETS}
 
 
 def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
@@ -49,7 +53,7 @@ def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.D
     found = {}
     for check in checks:
         drawings = [drawing.table for drawing in _FIGURES.get(check, ())]
-        for name in dict.fromkeys([*drawings, *SHEETS.get(check, {})]):
+        for name in dict.fromkeys([*drawings, *_SHEETS.get(check, {})]):
             table = run.evidence(check, name)
             if table is not None:
                 found[check, name] = table
@@ -60,7 +64,7 @@ def sheets(check: str, evidence: Evidence, results: Results) -> list[Sheet]:
     """The tables of a check that are read as tables; one that is missing is left out."""
     return [
         sheet
-        for name, write in SHEETS.get(check, {}).items()
+        for name, write in _SHEETS.get(check, {}).items()
         if (table := evidence.get((check, name))) is not None and not table.is_empty()
         for sheet in write(table, results)
     ]
