@@ -27,7 +27,9 @@ def concept_scores(table: pl.DataFrame, *, rows: Literal["class", "concept"]) ->
     axis = alt.Axis(title=None, labelLimit=170, ticks=False, domain=False)
     base = alt.Chart(inline(table)).encode(y=alt.Y(f"{rows}:N", sort=order, axis=axis))
     title = "Share of the class's examples that gain along the concept"
-    x = alt.X("value:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title=title, format=".0%", tickCount=5))
+    x = alt.X(
+        "value:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title=title, format=".0%", tickCount=5)
+    )
     known = base.transform_filter("isValid(datum.value)")
     whole = alt.layer(
         alt.Chart(inline([{"at": 0.5}])).mark_rule(color=FAINT, strokeDash=[3, 3]).encode(x=alt.X("at:Q")),

@@ -29,7 +29,9 @@ def _scores(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import concept_scores
 
     significant = pl.when(pl.col("p_value") <= 0.05).then(pl.lit("significant"))
-    table = table.with_columns(verdict=significant.when(pl.col("value").is_not_null()).then(pl.lit("not significant")))
+    table = table.with_columns(
+        verdict=significant.when(pl.col("value").is_not_null()).then(pl.lit("not significant"))
+    )
     by_class = table["class"].n_unique() <= table["concept"].n_unique()
     one, rows = ("class", "concept") if by_class else ("concept", "class")
     drawn = 0
@@ -69,7 +71,10 @@ def _pictures(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 def _examples(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
     import polars as pl
 
-    titles = [("Prediction", 1.2, False), *((f"Most {name}" if name != "nearest" else "Nearest", 1.2, False) for name in _RELATIONS)]
+    titles = [
+        ("Prediction", 1.2, False),
+        *((f"Most {name}" if name != "nearest" else "Nearest", 1.2, False) for name in _RELATIONS),
+    ]
     rows = []
     for (_,), kin in table.group_by("example_id", maintain_order=True):
         if len(rows) == _NAMED:

@@ -98,7 +98,9 @@ def test_a_sure_prediction_keeps_its_small_error() -> None:
         network.weight.copy_(torch.tensor([[20.0, 0.0], [0.0, 0.0]]))
         network.bias.zero_()
     found = last_layer(network, torch.tensor([[1.0, 0.0]]))
-    torch.testing.assert_close(found.error_BK[0], torch.tensor([-1.0, 1.0]) * np.exp(-20), rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(
+        found.error_BK[0], torch.tensor([-1.0, 1.0]) * np.exp(-20), rtol=1e-5, atol=0.0
+    )
 
 
 def test_the_sign_is_that_of_leaving_the_example_out() -> None:
@@ -116,7 +118,9 @@ def test_the_sign_is_that_of_leaving_the_example_out() -> None:
         model = nn.Linear(2, 2).double()
         nn.init.zeros_(model.weight)
         nn.init.zeros_(model.bias)
-        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=300, tolerance_grad=1e-13, tolerance_change=1e-16)
+        optimizer = torch.optim.LBFGS(
+            model.parameters(), max_iter=300, tolerance_grad=1e-13, tolerance_change=1e-16
+        )
 
         def closure() -> Tensor:
             optimizer.zero_grad()
@@ -274,4 +278,10 @@ def test_gradients_too_large_to_hold_are_refused_with_a_way_out(monkeypatch: pyt
 
     monkeypatch.setattr(all_parameters, "_MOST_BYTES", 100)
     with pytest.raises(CapabilityError, match="last_layer"):
-        by_all_parameters(nn.Linear(2, 2), torch.zeros(2, 2), torch.zeros(2).long(), torch.zeros(9, 2), torch.zeros(9).long())
+        by_all_parameters(
+            nn.Linear(2, 2),
+            torch.zeros(2, 2),
+            torch.zeros(2).long(),
+            torch.zeros(9, 2),
+            torch.zeros(9).long(),
+        )

@@ -49,13 +49,12 @@ def by_all_parameters(
         except (NotImplementedError, RuntimeError) as error:
             reasons.append(str(error).splitlines()[0])
     raise CapabilityError(
-        f"no per-example gradients of this model ({'; '.join(reasons)})", remedy="set `parameters: last_layer`"
+        f"no per-example gradients of this model ({'; '.join(reasons)})",
+        remedy="set `parameters: last_layer`",
     )
 
 
-def _products(
-    chunks: Chunks, x_M: Tensor, y_M: Tensor, x_B: Tensor, y_B: Tensor
-) -> tuple[Tensor, Tensor]:
+def _products(chunks: Chunks, x_M: Tensor, y_M: Tensor, x_B: Tensor, y_B: Tensor) -> tuple[Tensor, Tensor]:
     import torch
 
     asked = [{name: _Factors.of(part) for name, part in parts.items()} for parts in chunks(x_B, y_B)]

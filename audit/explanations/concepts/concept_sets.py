@@ -32,15 +32,15 @@ class ConceptSet(BaseModel):
     )
     level: str | None = None
     class_: str | None = Field(default=None, alias="class", description="a class of the data set")
-    words: tuple[str, ...] = Field(
-        default=(), description="texts with one of these words, in any case (for texts)"
+    words: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="texts with one of these words, in any case (for texts)"
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> ConceptSet:
         if (self.column is None) != (self.level is None):
             raise ValueError("a concept of a column names `column` and `level`")
-        ways = [self.column is not None, self.class_ is not None, bool(self.words)]
+        ways = [self.column is not None, self.class_ is not None, self.words is not None]
         if sum(ways) != 1:
             raise ValueError("a concept is `column` and `level`, or `class`, or `words`")
         return self
@@ -54,7 +54,7 @@ def concept_sets(dataset: Dataset, asked: Mapping[str, ConceptSet] | None) -> di
         return {name: ConceptSet(class_=name) for name in dataset.classes}
     groups = dataset.splits["train"].groups
     return {
-        f"{column} = {level}": ConceptSet(column=column, level=level)
+        f"{column}: {level}": ConceptSet(column=column, level=level)
         for column in dataset.group_names
         for level in groups[column].unique().sort().to_list()
         if level != UNKNOWN

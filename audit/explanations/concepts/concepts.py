@@ -58,7 +58,9 @@ class ConceptsConfig(CheckConfig):
     classes: tuple[str, ...] | None = Field(default=None, description="classes asked about; default: all")
     examples: int = Field(default=500, ge=2, description="the first n test examples speak for their classes")
     concept_examples: int = Field(default=300, ge=2, description="training examples of one concept, at most")
-    counterparts: int = Field(default=1000, ge=4, description="random training examples concepts are held against")
+    counterparts: int = Field(
+        default=1000, ge=4, description="random training examples concepts are held against"
+    )
     fewest: int = Field(default=20, ge=4, description="fewer examples of a concept or a class make no score")
     runs: int = Field(default=200, ge=20, description="vectors drawn for accuracy and interval")
     shard: int = Field(default=250, ge=1, description="test examples in one task")
@@ -101,9 +103,7 @@ class Concepts:
         """Activations of concepts and counterparts, or gradients of audited examples."""
         return _classes(task, subject) if "start" in task.params else _concepts(task, subject)
 
-    def summarise(
-        self, ledger: LedgerReader, subject: Subject, config: ConceptsConfig
-    ) -> list[Measurement]:
+    def summarise(self, ledger: LedgerReader, subject: Subject, config: ConceptsConfig) -> list[Measurement]:
         """`tcav_score` and `tcav_p_value` by class, concept and layer; `cav_accuracy` by concept and layer."""
         return measurements(self.id, self._found(ledger, subject, config))
 
@@ -134,9 +134,7 @@ def _concepts(task: Task, subject: Subject) -> pl.DataFrame:
     dataset, options = subject.dataset, task.config
     train = dataset.splits["train"]
     asked = options["concepts"]
-    sets = concept_sets(
-        dataset, asked and {name: ConceptSet.model_validate(asked[name]) for name in asked}
-    )
+    sets = concept_sets(dataset, asked and {name: ConceptSet.model_validate(asked[name]) for name in asked})
     held = {name: holding(dataset, train, concept, name) for name, concept in sets.items()}
     drawn = sampled(
         np.ones(len(train), dtype=bool), options["counterparts"], seed=subject.seed, name="counterparts"

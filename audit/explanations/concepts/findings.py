@@ -170,20 +170,19 @@ def measurements(check: str, found: Sequence[Finding]) -> list[Measurement]:
                 evidence=(f"concepts.activation.{vector.layer}",),
             )
         )
-    for finding in found:
-        vector, result = finding.vector, finding.score
-        for metric, value, method in (
-            ("tcav_score", result.value, "kim2018"),
-            ("tcav_p_value", finding.adjusted, "benjamini1995"),
-        ):
-            ends = (result.low, result.high) if metric == "tcav_score" else (None, None)
+    for metric, method in (("tcav_score", "kim2018"), ("tcav_p_value", "benjamini1995")):
+        for finding in found:
+            vector, result = finding.vector, finding.score
+            value, low, high = result.value, result.low, result.high
+            if metric == "tcav_p_value":
+                value, low, high = finding.adjusted, None, None
             measured.append(
                 Measurement(
                     check=check,
                     metric=metric,
                     value=value,
-                    low=ends[0],
-                    high=ends[1],
+                    low=low,
+                    high=high,
                     n=finding.examples,
                     better="neither",
                     where={"class": finding.label, "concept": vector.concept, "layer": vector.layer},

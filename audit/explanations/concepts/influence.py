@@ -44,7 +44,9 @@ class InfluenceConfig(CheckConfig):
 
     examples: int = Field(default=100, ge=2, description="trace the first n test examples")
     train_examples: int = Field(
-        default=5000, ge=10, description="training examples looked through: a random sample where there are more"
+        default=5000,
+        ge=10,
+        description="training examples looked through: a random sample where there are more",
     )
     parameters: Literal["last_layer", "all"] = Field(
         default="last_layer", description="whose gradients; all parameters take far longer"
@@ -53,7 +55,9 @@ class InfluenceConfig(CheckConfig):
     top: int = Field(default=5, ge=1, le=100, description="helpful, harmful and nearest examples kept, each")
     suspects: int = Field(default=20, ge=1, description="training labels listed as suspicious")
     pictures: int = Field(
-        default=0, ge=0, description="audited images drawn beside training images, which then are in the report"
+        default=0,
+        ge=0,
+        description="audited images drawn beside training images, which then are in the report",
     )
 
 
@@ -62,7 +66,9 @@ class Influence:
 
     id: ClassVar[str] = "explanations.influence"
     version: ClassVar[int] = 1
-    question: ClassVar[str] = "Which training examples stand behind the predictions, and which labels look wrong?"
+    question: ClassVar[str] = (
+        "Which training examples stand behind the predictions, and which labels look wrong?"
+    )
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.LOGITS, Capability.GRADIENTS, Capability.WEIGHTS, Capability.TRAINING_DATA}
     )
@@ -84,9 +90,7 @@ class Influence:
         shown = options["pictures"] if subject.dataset.modality == "image" else 0
         return _traced(subject, train, rows, options, shown)
 
-    def summarise(
-        self, ledger: LedgerReader, subject: Subject, config: InfluenceConfig
-    ) -> list[Measurement]:
+    def summarise(self, ledger: LedgerReader, subject: Subject, config: InfluenceConfig) -> list[Measurement]:
         """Agreement of neighbours and helpful examples; how few are named; suspects."""
         return measurements(self.id, ledger, subject, config.suspects)
 

@@ -36,7 +36,9 @@ def measurements(check: str, ledger: LedgerReader, subject: Subject, most: int) 
             part = rows
             if where:
                 part = rows.filter(pl.col("right") == (where["predictions"] == "right"))
-            measured.append(_mean(check, metric, column, part[column].to_numpy(), where, method, subject.seed))
+            measured.append(
+                _mean(check, metric, column, part[column].to_numpy(), where, method, subject.seed)
+            )
     helpful = rows["helpful"].explode()
     measured.append(
         Measurement(
@@ -131,8 +133,10 @@ def suspects(ledger: LedgerReader, subject: Subject, most: int) -> pl.DataFrame:
         name: pl.col(column).map_elements(lambda index: classes[index], return_dtype=pl.String)
         for name, column in (("label", "train_label"), ("predicted", "train_predicted"))
     }
-    return rows.drop_nulls("own_agreement").head(most).select(
-        "example_id", **names, self_influence="self", neighbours_agree="own_agreement"
+    return (
+        rows.drop_nulls("own_agreement")
+        .head(most)
+        .select("example_id", **names, self_influence="self", neighbours_agree="own_agreement")
     )
 
 
@@ -177,7 +181,9 @@ def _audited(ledger: LedgerReader) -> pl.DataFrame:
 
 
 def _training(ledger: LedgerReader) -> pl.DataFrame:
-    columns = {f"influence.{name}": name for name in ("self", "train_label", "train_predicted", "own_agreement")}
+    columns = {
+        f"influence.{name}": name for name in ("self", "train_label", "train_predicted", "own_agreement")
+    }
     return ledger.scan(*columns).drop_nulls("influence.self").rename(columns).collect()
 
 

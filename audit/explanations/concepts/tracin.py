@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.explanations.concepts.layers import last_linear, tapped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -59,7 +60,7 @@ class LastLayer:
 
 
 def last_layer(
-    network: nn.Module, x_B: Tensor, y_B: Tensor | None = None, *, name: str | None = None, batch: int = 256
+    network: nn.Module, x_B: Tensor, y_B: Tensor | None = None, *, name: str | None = None, batch: int = 128
 ) -> LastLayer:
     """Both factors for cross-entropy against y_B, or against the model's own prediction without labels.
 
@@ -99,7 +100,7 @@ def _channels_last(network: nn.Module) -> Callable[[Tensor], Tensor]:
     from torch.func import functional_call
 
     weights = {
-        name: weight.detach().contiguous(memory_format=torch.channels_last)
+        name: weight.detach().clone(memory_format=torch.channels_last)  # also where one channel comes in
         for name, weight in network.named_parameters()
         if weight.ndim == 4
     }

@@ -2,7 +2,7 @@
 
 B. Kim et al., Interpretability beyond feature attribution, ICML 2018, arXiv:1711.11279. `classifier` is ridge
 regression on membership, which is Fisher's discriminant: v = (Σ + λI)⁻¹ (mean of the concept − mean of the
-others), with Σ the covariance of random examples and λ a tenth of its mean eigenvalue. One factorisation
+others), with Σ the covariance of random examples and λ its mean eigenvalue. One factorisation
 serves all concepts and all draws of their examples. `pattern` (F. Pahde et al., arXiv:2202.03482) is the
 difference of the means itself. The first turns away from whatever else varies in the layer, to tell the concept
 best; the second goes where the concept's examples are, with all that comes along with the concept.
@@ -22,7 +22,7 @@ __all__ = ["Directions", "Draws", "Kind", "drawn"]
 
 Kind = Literal["classifier", "pattern"]
 Floats = NDArray[np.float64]
-_RIDGE = 0.1
+_RIDGE = 1.0  # in mean eigenvalues: less lets directions decide in which a layer hardly varies
 
 
 class Directions:
@@ -62,7 +62,6 @@ class Directions:
         inner = cho_solve(self._factor, self._centred @ rows_RD.T)
         whole: Floats = (rows_RD - (self._centred.T @ inner).T / len(self._centred)) / self._ridge
         return whole
-
 
     def sway(self, activation_ND: Floats, ahead_D: Floats, vector_D: Floats) -> Floats:
         """What each of the N examples that the covariance is of takes off gradient·vector, N.
