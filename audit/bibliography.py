@@ -109,15 +109,15 @@ BIBLIOGRAPHY: dict[str, str] = {
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
     "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
-    "papernot2018": "N. Papernot, P. McDaniel. Deep k-nearest neighbors: towards confident, interpretable and "
-    "robust deep learning. 2018. arXiv:1803.04765",
+    "papernot2018": "N. Papernot, P. McDaniel. Deep k-nearest neighbors: towards confident, interpretable "
+    "and robust deep learning. 2018. arXiv:1803.04765",
     "petsiuk2018": "V. Petsiuk, A. Das, K. Saenko. RISE: randomized input sampling for explanation of "
     "black-box models. BMVC 2018. arXiv:1806.07421",
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
-    "pruthi2020": "G. Pruthi, F. Liu, M. Sundararajan, S. Kale. Estimating training data influence by tracing "
-    "gradient descent. NeurIPS 2020. arXiv:2002.08484",
+    "pruthi2020": "G. Pruthi, F. Liu, M. Sundararajan, S. Kale. Estimating training data influence by "
+    "tracing gradient descent. NeurIPS 2020. arXiv:2002.08484",
     "raji2020": "I. D. Raji, A. Smart, R. N. White, M. Mitchell, T. Gebru, B. Hutchinson, J. Smith-Loud, "
     "D. Theron, P. Barnes. Closing the AI accountability gap: defining an end-to-end framework for internal "
     "algorithmic auditing. FAT* 2020. arXiv:2001.00973",

@@ -1,18 +1,19 @@
-"""TracIn of 50 test examples on 1000 training images (small CNN): ours beside captum, same numbers first.
+"""TracIn of 50 test examples on 1000 training images (small CNN): ours beside captum, numbers compared.
 
-    python benchmarks/influence.py [--part all] [--norm group] [--repeats 5] [--threads 1] [--clock cpu] [--json]
+    python benchmarks/influence.py [--part all] [--norm group] [--repeats 5] [--clock cpu] [--json]
 
-All 50 × 1000 influences from raw tensors on, final weights alone. captum is given each batch size of `BATCHES`
-in a round before, and the quickest is kept. A peer whose numbers differ by more than 1e-4 of the largest is
-left out and named.
+All 50 × 1000 influences from raw tensors on, final weights alone. captum is given each batch size of
+`BATCHES` in a round before, and the quickest is kept. A peer whose numbers differ by more than 1e-4 of the
+largest is left out and named.
 
-`all`: gradients by all parameters. "ours" is `by_all_parameters`; captum's `TracInCP` takes per-example gradients by
-batch (`sample_wise_grads_per_batch=True`, ten times as quick as its default).
+`all`: gradients by all parameters. "ours" is `by_all_parameters`; captum's `TracInCP` takes per-example
+gradients by batch (`sample_wise_grads_per_batch=True`, ten times as quick as its default).
 
-`last`: gradients of the last layer, where most of the time is the forward pass that all of them share. "ours" is
-`last_layer` on both sides; captum's `TracInCPFast` and `TracInCPFastRandProj` (without a projection) leave the
-bias out, and are held against ours without it; `TracInCP` is the general one on that layer. "channels_last" is a
-peer given a network and images in that order of memory, which ours asks for by itself.
+`last`: gradients of the last layer, where most of the time is the forward pass that all of them share.
+"ours" is `last_layer` on both sides; captum's `TracInCPFast` and `TracInCPFastRandProj` (without a
+projection) leave the bias out, and are held against ours without it; `TracInCP` is the general one on that
+layer. "channels_last" is a peer given a network and images in that order of memory, which ours asks for by
+itself.
 """
 
 from __future__ import annotations

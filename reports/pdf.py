@@ -35,7 +35,7 @@ _IDS_SHOWN = 12
 _WIDE = ("robustness.evasion", "explanations.influence")  # several pictures side by side in one
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
-    "explanations.influence": "An audited image, then the training images most for, most against, and nearest.",
+    "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
     "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
 }
 

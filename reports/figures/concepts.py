@@ -1,4 +1,4 @@
-"""Concepts and training examples: scores by class, pictures beside their training images, and lists of ids."""
+"""Concepts and training examples: scores, pictures beside their training images, and lists of ids."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _examples(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
         ("Prediction", 1.2, False),
         *((f"Most {name}" if name != "nearest" else "Nearest", 1.2, False) for name in _RELATIONS),
     ]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (_,), kin in table.group_by("example_id", maintain_order=True):
         if len(rows) == _NAMED:
             break

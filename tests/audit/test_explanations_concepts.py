@@ -35,14 +35,13 @@ class Planted(Classifier):
     def __init__(self, weight: float = 2.0) -> None:
         super().__init__()
         self.classes = 2
-        self.layers = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(inplace=True), nn.Linear(WIDTH, 2))
+        self.first, last = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2, bias=False)
+        self.layers = nn.Sequential(self.first, nn.ReLU(inplace=True), last)
         with torch.no_grad():
-            for layer in (self.layers[0], self.layers[2]):
-                layer.weight.zero_()
-                layer.bias.zero_()
-            self.layers[0].weight.copy_(torch.eye(WIDTH))
-            self.layers[0].bias.fill_(10.0)
-            self.layers[2].weight[1, 0] = weight
+            self.first.weight.copy_(torch.eye(WIDTH))
+            self.first.bias.fill_(10.0)
+            last.weight.zero_()
+            last.weight[1, 0] = weight
 
     def forward(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.layers(inputs)
@@ -139,7 +138,7 @@ def test_a_direction_the_class_ignores_is_called_significant_as_rarely_as_the_le
 
 
 def test_random_concepts_keep_the_level_where_repeated_counterparts_do_not() -> None:
-    """Random sets as concepts: the t-test over draws of the counterpart alone calls most of them significant."""
+    """Random sets as concepts: a t-test over draws of the counterpart alone calls most significant."""
     from scipy.stats import ttest_1samp
 
     rng = np.random.default_rng(2)
@@ -217,8 +216,8 @@ def test_constant_activations_and_a_class_that_ignores_the_layer_have_no_score(
 ) -> None:
     model = Planted()
     with torch.no_grad():
-        model.layers[0].weight.zero_()
-        model.layers[0].bias.fill_(0.3)
+        model.first.weight.zero_()
+        model.first.bias.fill_(0.3)
     constant = found(Concepts(), make_subject(model, table()), run_check, config())
     reasons = {m.reason for name, m in constant.items() if "striped" in name}
     assert reasons == {"the layer gives every example the same activations"}
@@ -325,7 +324,7 @@ def test_concepts_are_levels_classes_or_words() -> None:
         False, True, False, False, True,
     ]  # fmt: skip
     with pytest.raises(UnknownNameError, match="did you mean 'good'"):
-        holding(dataset, split, ConceptSet(class_="goodd"), "b")
+        holding(dataset, split, ConceptSet.model_validate({"class": "goodd"}), "b")
     planted = table()
     names = list(concept_sets(planted, None))
     assert names[:2] == ["striped: no", "striped: yes"]

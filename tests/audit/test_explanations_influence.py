@@ -69,6 +69,7 @@ def test_all_parameters_are_autograds_too_and_the_models_own_prediction_is_the_l
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:Input Tensor 0:UserWarning")
 def test_captum_agrees() -> None:
     from captum.influence import TracInCP
     from torch.utils.data import TensorDataset
@@ -126,10 +127,10 @@ def test_the_sign_is_that_of_leaving_the_example_out() -> None:
             optimizer.zero_grad()
             penalty = 50 * ((model.weight**2).sum() + (model.bias**2).sum())
             loss = functional.cross_entropy(model(x[keep]), y[keep], reduction="sum") / 24 + penalty
-            loss.backward()
+            torch.autograd.backward(loss)
             return loss
 
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch's own annotations
         return model
 
     everyone = torch.arange(24)
@@ -208,14 +209,14 @@ def trained(dataset: Dataset) -> MLP:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(120):
         optimizer.zero_grad()
-        functional.cross_entropy(model(x), y).backward()
+        torch.autograd.backward(functional.cross_entropy(model(x), y))
         optimizer.step()
     return model.eval()
 
 
 @pytest.mark.parametrize("parameters", ["last_layer", "all"])
 def test_a_wrong_training_label_is_the_first_suspect(
-    make_subject: Any, run_check: Any, parameters: str
+    make_subject: Any, run_check: Any, parameters: Any
 ) -> None:
     dataset = clusters()
     subject = make_subject(trained(dataset), dataset)
@@ -226,7 +227,7 @@ def test_a_wrong_training_label_is_the_first_suspect(
     assert first["example_id"] == "e017"
     assert first["label"] != first["predicted"]
     assert first["neighbours_agree"] == 0
-    by = {m.label(): m for m in check.summarise(ledger, subject, config)}
+    by: dict[str, Any] = {m.label(): m for m in check.summarise(ledger, subject, config)}
     assert by["neighbour_label_agreement"].value > 0.9
     assert by["helpful_label_agreement"].value > 0.9
     assert by["neighbour_label_agreement (predictions=wrong)"].reason == "no audited prediction is wrong"

@@ -2,8 +2,8 @@
 
 Products of gradients are summed parameter by parameter. Where every layer has a rule
 (`models/training/layer_rules.py`), one forward and one backward a chunk of examples give the inputs of all
-layers and the gradients of their outputs; a linear layer's product is then that of two small Gram matrices, and
-only convolutions form their gradients. Any other network takes `vmap(grad)`.
+layers and the gradients of their outputs; a linear layer's product is then that of two small Gram matrices,
+and only convolutions form their gradients. Any other network takes `vmap(grad)`.
 
 Shapes: B audited examples, M training examples, P parameters.
 """
@@ -62,14 +62,17 @@ def _products(chunks: Chunks, x_M: Tensor, y_M: Tensor, x_B: Tensor, y_B: Tensor
     for parts in chunks(x_M, y_M):
         learnt = {name: _Factors.of(part) for name, part in parts.items()}
         lengths.append(torch.stack([part.squared_norms() for part in parts.values()]).sum(0))
-        rows = [sum(ours[name].dot(learnt[name]) for name in ours.keys() & learnt.keys()) for ours in asked]
+        rows = [
+            torch.stack([ours[name].dot(learnt[name]) for name in sorted(ours.keys() & learnt.keys())]).sum(0)
+            for ours in asked
+        ]
         influence.append(torch.cat(rows))
     return torch.cat(influence, dim=1), torch.cat(lengths)
 
 
 @dataclass(frozen=True, slots=True)
 class _Factors:
-    """A parameter's gradients of B examples: gradient_BP, or the two factors of each, left_BO and right_BD."""
+    """A parameter's gradients of B examples: gradient_BP, or two factors, left_BO and right_BD."""
 
     left: Tensor
     right: Tensor | None = None

@@ -51,7 +51,7 @@ def concept_sets(dataset: Dataset, asked: Mapping[str, ConceptSet] | None) -> di
     if asked:
         return dict(asked)
     if not dataset.group_names:
-        return {name: ConceptSet(class_=name) for name in dataset.classes}
+        return {name: ConceptSet.model_validate({"class": name}) for name in dataset.classes}
     groups = dataset.splits["train"].groups
     return {
         f"{column}: {level}": ConceptSet(column=column, level=level)
@@ -74,7 +74,8 @@ def holding(dataset: Dataset, split: Split, concept: ConceptSet, name: str) -> N
             raise UsageError(f"words are in texts, not in {dataset.modality} data", where=where)
         pattern = re.compile(rf"\b({'|'.join(map(re.escape, concept.words))})\b", re.IGNORECASE)
         return np.array([pattern.search(text) is not None for text in split.inputs], dtype=bool)
-    assert concept.column is not None and concept.level is not None
+    assert concept.column is not None
+    assert concept.level is not None
     if concept.column in dataset.group_names:
         column = split.groups[concept.column]
         if not (found_N := (column == concept.level).to_numpy()).any():

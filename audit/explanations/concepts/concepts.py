@@ -1,13 +1,14 @@
 """Concepts: does a class become more likely along a human concept, and more than chance would have it?
 
-Testing with concept activation vectors (arXiv:1711.11279); `vectors` and `tcav` say how, `layers` what a layer's
-vector is. Concepts and their counterparts come from training examples, the classes' gradients from audited
-ones. A vector that tells held-out examples of the concept from others no better than chance means nothing:
-its scores are undefined. P-values are adjusted over classes × concepts × layers (Benjamini–Hochberg).
+Testing with concept activation vectors (arXiv:1711.11279); `vectors` and `tcav` say how, `layers` what a
+layer's vector is. Concepts and their counterparts come from training examples, the classes' gradients from
+audited ones. A vector that tells held-out examples of the concept from others no better than chance means
+nothing: its scores are undefined. P-values are adjusted over classes × concepts × layers
+(Benjamini–Hochberg).
 
 Ledger columns, a layer each: `concepts.activation.<layer>` of training examples, with `concepts.held` (the
-concepts it is of), `.drawn` (those it speaks for) and `.random` (drawn whatever its concepts); `concepts.gradient.<layer>` of audited
-examples, of the log-odds of their label, with `concepts.label`.
+concepts it is of), `.drawn` (those it speaks for) and `.random` (drawn whatever its concepts);
+`concepts.gradient.<layer>` of audited examples, of the log-odds of their label, with `concepts.label`.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Concepts:
         return _classes(task, subject) if "start" in task.params else _concepts(task, subject)
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: ConceptsConfig) -> list[Measurement]:
-        """`tcav_score` and `tcav_p_value` by class, concept and layer; `cav_accuracy` by concept and layer."""
+        """Scores and p-values by class, concept and layer; `cav_accuracy` by concept and layer."""
         return measurements(self.id, self._found(ledger, subject, config))
 
     def evidence(

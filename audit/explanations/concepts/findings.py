@@ -106,7 +106,8 @@ def _at_layer(
     for name in concepts:
         drawn_N, held_N = (pool[column].list.contains(name).to_numpy() for column in names[:2])
         sample = Pool(activation_ND, drawn_N, random_N & ~held_N, random_N)
-        vector = Vector(name, layer, *map(len, sample.sides))
+        concept_ND, others_MD = sample.sides
+        vector = Vector(name, layer, len(concept_ND), len(others_MD))
         draws: Draws | None = None
         if (reason := _lacking(vector, directions, fewest)) is not None:
             vector = replace(vector, reason=reason)

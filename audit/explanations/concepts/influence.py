@@ -1,11 +1,11 @@
 """Influence: which training examples stand behind a prediction, and which training labels look wrong.
 
-For each audited example, about the class that the model predicts: the training examples whose steps speak most
-for that prediction (helpful) and most against it (harmful), by TracIn (arXiv:2002.08484) at the final weights
-alone, which is TracInCP with one checkpoint (training keeps no others); and the nearest training examples in
-the penultimate layer, with the share that carry the predicted label. The training examples with the largest
-self-influence are listed as suspects. Training examples are named by id; their content stays out of a report
-unless `pictures` asks for it.
+For each audited example, about the class that the model predicts: the training examples whose steps speak
+most for that prediction (helpful) and most against it (harmful), by TracIn (arXiv:2002.08484) at the final
+weights alone, which is TracInCP with one checkpoint (training keeps no others); and the nearest training
+examples in the penultimate layer, with the share that carry the predicted label. The training examples with
+the largest self-influence are listed as suspects. Training examples are named by id; their content stays
+out of a report unless `pictures` asks for it.
 
 Ledger columns: of audited examples `influence.predicted`, `.helpful`, `.harmful`, `.nearest` (training ids),
 `.helpful_scores`, `.harmful_scores`, `.nearest_similarity`, `.neighbour_agreement`, `.helpful_agreement`; of
@@ -97,7 +97,7 @@ class Influence:
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: InfluenceConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`examples` and `suspects`: ids with their classes; `pictures`: images, if the spec asks for them."""
+        """`examples` and `suspects`: ids with their classes; `pictures`, if the spec asks for them."""
         return {
             "examples": named(ledger, subject),
             "suspects": suspects(ledger, subject, config.suspects),
@@ -174,7 +174,7 @@ def _traced(
             "influence.train_label": pl.Series(train.labels, dtype=pl.Int32),
             "influence.train_predicted": pl.Series(learnt.logits_BK.argmax(1).cpu().numpy(), dtype=pl.Int32),
             "influence.own_agreement": pl.Series(own_agreement).fill_nan(None),
-            "influence.input": _inputs(train, drawn.unique().numpy()),
+            "influence.input": _inputs(train, np.unique(drawn.numpy())),
         }
     )
     return pl.concat([audited, training], how="diagonal")

@@ -98,7 +98,7 @@ def _mean(
 
 
 def named(ledger: LedgerReader, subject: Subject) -> pl.DataFrame:
-    """example_id, label, predicted, relation, rank, train_id, train_label, score: one row a training example."""
+    """example_id, label, predicted, relation, rank, train_id, train_label, score."""
     classes = subject.dataset.classes
     rows = _audited(ledger)
     label = _labels(subject, rows["example_id"])

@@ -5,9 +5,9 @@ Positions are averaged: a feature map B×C×H×W and a sequence B×L×D (padding
 example; the gradient by that vector is the sum over the positions, which is how the class answers when all
 of them move alike. A module that is called several times counts at its last call.
 
-What is differentiated is the class's log-odds, z_k − log Σ_{j≠k} exp z_j. A logit alone is not defined by what
-a model answers (the same number added to all of them changes no prediction); log-odds are.
-Shapes: B examples, D width of the layer, K classes.
+What is differentiated is the class's log-odds, z_k − log Σ_{j≠k} exp z_j. A logit alone is not defined by
+what a model answers (the same number added to all of them changes no prediction); log-odds are. Shapes: B
+examples, D width of the layer, K classes.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 B. Kim et al., arXiv:1711.11279. The score is the share of a class's examples whose log-odds rise along the
 concept's vector v. Significance is that of the mean derivative g·v, with g the mean gradient of the class's
 examples: two-sided, by t, where the standard error adds up what every example contributes to v (the
-infinitesimal jackknife, doi:10.1137/1.9781611970319): the concept's and the others' to their means, the random
-ones' to the covariance. Under the null the concept's examples are no different from random ones, or differ
-in a way that the class does not answer to.
+infinitesimal jackknife, doi:10.1137/1.9781611970319): the concept's and the others' to their means, the
+random ones' to the covariance. Under the null the concept's examples are no different from random ones, or
+differ in a way that the class does not answer to.
 
 The paper compares scores over repeated draws of the random counterpart alone. Those draws share the concept's
 examples, so that even a random concept gives one consistent score and is called significant: a test of the
@@ -51,7 +51,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score with the middle 95 % of draws, and the p-value before any correction; or why there is none."""
+    """The score with the middle 95 % of draws, and the p-value before correction; or why there is none."""
 
     value: float | None
     low: float | None = None

@@ -1,12 +1,12 @@
 """TracIn: how much a training example's step changes the loss of another example.
 
 G. Pruthi et al., Estimating training data influence by tracing gradient descent, arXiv:2002.08484:
-influence(z, z') = Σ over checkpoints of η ∇L(z)·∇L(z'), here at the weights at hand and with η = 1 (which sets
-the scale alone). Positive: a step on z lowers the loss of z' (helpful); negative: it raises it (harmful).
-With z' = z it is the self-influence, large for examples that the model had to learn by heart.
+influence(z, z') = Σ over checkpoints of η ∇L(z)·∇L(z'), here at the weights at hand and with η = 1 (which
+sets the scale alone). Positive: a step on z lowers the loss of z' (helpful); negative: it raises it
+(harmful). With z' = z it is the self-influence, large for examples that the model had to learn by heart.
 
-Of the last linear layer the gradient is error ⊗ input, so that ∇L(z)·∇L(z') = (e·e')(h·h' + 1): exact, without
-a gradient of any weight (the 1 is the bias's). By all parameters: `all_parameters.py`.
+Of the last linear layer the gradient is error ⊗ input, so that ∇L(z)·∇L(z') = (e·e')(h·h' + 1): exact,
+without a gradient of any weight (the 1 is the bias's). By all parameters: `all_parameters.py`.
 
 Shapes: B examples, M training examples, D width of the last layer's input, K classes.
 """
@@ -43,8 +43,12 @@ class LastLayer:
         """Batches of examples, one after the other; as long as there is one."""
         import torch
 
-        columns = zip(*((part.input_BD, part.error_BK, part.logits_BK) for part in parts), strict=True)
-        return cls(*map(torch.cat, columns), bias=parts[0].bias)
+        return cls(
+            torch.cat([part.input_BD for part in parts]),
+            torch.cat([part.error_BK for part in parts]),
+            torch.cat([part.logits_BK for part in parts]),
+            bias=parts[0].bias,
+        )
 
     def influence_on(self, other: LastLayer) -> Tensor:
         """influence_BM of these M = `self` training examples on the B of `other`."""
@@ -95,7 +99,7 @@ def last_layer(
 
 
 def _channels_last(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The same network, its convolutions in the order of memory that processors take about half the time for."""
+    """The same network, its convolutions in the order of memory that takes processors half the time."""
     import torch
     from torch.func import functional_call
 

@@ -1,11 +1,11 @@
 """Concept activation vectors: the direction in which a layer tells a concept's examples from others.
 
-B. Kim et al., Interpretability beyond feature attribution, ICML 2018, arXiv:1711.11279. `classifier` is ridge
-regression on membership, which is Fisher's discriminant: v = (Σ + λI)⁻¹ (mean of the concept − mean of the
-others), with Σ the covariance of random examples and λ its mean eigenvalue. One factorisation
-serves all concepts and all draws of their examples. `pattern` (F. Pahde et al., arXiv:2202.03482) is the
-difference of the means itself. The first turns away from whatever else varies in the layer, to tell the concept
-best; the second goes where the concept's examples are, with all that comes along with the concept.
+B. Kim et al., Interpretability beyond feature attribution, ICML 2018, arXiv:1711.11279. `classifier` is
+ridge regression on membership, which is Fisher's discriminant: v = (Σ + λI)⁻¹ (mean of the concept − mean
+of the others), with Σ the covariance of random examples and λ its mean eigenvalue. One factorisation serves
+all concepts and all draws of their examples. `pattern` (F. Pahde et al., arXiv:2202.03482) is the
+difference of the means itself. The first turns away from whatever else varies in the layer, to tell the
+concept best; the second goes where the concept's examples are, with all that comes along with the concept.
 
 Shapes: N examples of a sample, D width of the layer, R draws.
 """
@@ -36,7 +36,7 @@ class Directions:
 
         n, width = activation_ND.shape
         centred = activation_ND - activation_ND.mean(0)
-        # Rounding leaves a constant with a variance of its own: it is measured against the size of the values.
+        # Rounding leaves a constant with a variance of its own: it is measured by the size of the values.
         scale = float(np.abs(activation_ND).max(initial=0.0))
         spread = float((centred**2).sum()) / n / width
         self.constant = spread <= (1e-6 * scale) ** 2
@@ -66,7 +66,7 @@ class Directions:
     def sway(self, activation_ND: Floats, ahead_D: Floats, vector_D: Floats) -> Floats:
         """What each of the N examples that the covariance is of takes off gradient·vector, N.
 
-        `ahead_D` is the gradient solved. The derivative of (Σ + λI)⁻¹ by the weight of an example, λ included.
+        `ahead_D` is the gradient solved. From the derivative of (Σ + λI)⁻¹ by an example's weight, λ included.
         """
         if self.kind == "pattern":
             return np.zeros(len(activation_ND))
