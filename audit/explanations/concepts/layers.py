@@ -63,7 +63,7 @@ def find_layer(network: nn.Module, layer: str, x_B: Tensor) -> tuple[nn.Module, 
     """The module a name stands for, and whether its input is meant. Raises `UnknownNameError`."""
     if layer == PENULTIMATE:
         return network.get_submodule(last_linear(network, x_B)), True
-    modules = dict(network.named_modules())
+    modules = dict(network.named_modules(remove_duplicate=False))
     modules.pop("")
     if layer not in modules:
         raise UnknownNameError("layer", layer, [PENULTIMATE, *modules])

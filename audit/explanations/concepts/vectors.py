@@ -66,7 +66,7 @@ class Directions:
     def sway(self, activation_ND: Floats, ahead_D: Floats, vector_D: Floats) -> Floats:
         """What each of the N examples that the covariance is of takes off gradient·vector, N.
 
-        `ahead_D` is the gradient solved. From the derivative of (Σ + λI)⁻¹ by an example's weight, λ included.
+        `ahead_D` is the gradient solved. By the derivative of (Σ + λI)⁻¹, λ included.
         """
         if self.kind == "pattern":
             return np.zeros(len(activation_ND))
