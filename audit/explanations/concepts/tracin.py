@@ -99,7 +99,10 @@ def last_layer(
 
 
 def _channels_last(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The same network, its convolutions in the order of memory that takes processors half the time."""
+    """The same network, its convolutions in the order of memory that takes processors half the time.
+
+    No gradient of a weight is taken: that is what torch 2.13 cannot do in this order for every convolution.
+    """
     import torch
     from torch.func import functional_call
 
