@@ -28,7 +28,9 @@ def concept_scores(table: pl.DataFrame, *, rows: Literal["class", "concept"]) ->
     base = alt.Chart(inline(table)).encode(y=alt.Y(f"{rows}:N", sort=order, axis=axis))
     title = "Share of the class's examples that gain along the concept"
     x = alt.X(
-        "value:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title=title, format=".0%", tickCount=5)
+        "value:Q",
+        scale=alt.Scale(domain=[0, 1], padding=9, nice=False),
+        axis=alt.Axis(title=title, format=".0%", tickCount=5),
     )
     known = base.transform_filter("isValid(datum.value)")
     whole = alt.layer(
