@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
+from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.audit.explanations.concepts.all_parameters import by_all_parameters
 from raiaudit.audit.explanations.concepts.influence import Influence, InfluenceConfig
 from raiaudit.audit.explanations.concepts.neighbours import nearest
@@ -19,6 +19,7 @@ from raiaudit.audit.explanations.concepts.tracin import last_layer
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.mlp import MLP
+from raiaudit.models.architectures.text_transformer import TextTransformer
 from raiaudit.models.data.dataset import Dataset, Split
 
 
@@ -286,3 +287,20 @@ def test_gradients_too_large_to_hold_are_refused_with_a_way_out(monkeypatch: pyt
             torch.zeros(9, 2),
             torch.zeros(9).long(),
         )
+
+
+@pytest.mark.parametrize("parameters", ["last_layer", "all"])
+def test_texts_have_training_examples_too(make_subject: Any, run_check: Any, parameters: Any) -> None:
+    torch.manual_seed(0)
+    words = {0: ["dull", "bad plot", "so very bad and long"], 1: ["good", "a good film", "great and good"]}
+    texts = [words[row % 2][row % 3] + " x" * (row % 5) for row in range(30)]
+    split = Split(pl.Series([f"t{row:02d}" for row in range(30)]), texts, np.arange(30) % 2)
+    splits = {"train": split.take(slice(0, 20)), "test": split.take(slice(20, 30))}
+    dataset = Dataset("texts", "text", ("bad", "good"), TokenSpace(60, 12), splits, digest="t")
+    subject = make_subject(TextTransformer.for_dataset(dataset, width=8, heads=2, depth=1), dataset)
+    config = InfluenceConfig(parameters=parameters, examples=10, top=3, pictures=5)
+    ledger = run_check(Influence(), subject, config)
+    evidence = Influence().evidence(ledger, subject, config)
+    assert evidence["examples"].height == 10 * 3 * 3
+    assert evidence["examples"]["train_id"].is_in(splits["train"].ids.implode()).all()
+    assert evidence["pictures"].is_empty()

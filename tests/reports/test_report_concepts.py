@@ -83,7 +83,7 @@ def test_the_picture_holds_the_image_and_its_training_images_in_order() -> None:
 
 def groups(values: Any) -> list[tuple[int, int]]:
     starts = np.flatnonzero(np.diff(values, prepend=-1))
-    return [(values[start], start) for start in starts]
+    return [(int(values[start]), int(start)) for start in starts]
 
 
 def test_examples_and_suspects_are_listed_by_id_and_class() -> None:
