@@ -6,9 +6,12 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
-from raiaudit.audit.explanations.attribution import Attribution
+from raiaudit.audit.explanations.attribution.attribution import Attribution
 from raiaudit.audit.explanations.concepts.concepts import Concepts
 from raiaudit.audit.explanations.concepts.influence import Influence
+from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
+from raiaudit.audit.explanations.quality.randomisation import Randomisation
+from raiaudit.audit.explanations.stability.stability import Stability
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
 from raiaudit.audit.fairness.profiles.profiles import Profiles
@@ -50,6 +53,9 @@ CHECKS: dict[str, Check] = {
     "explanations.attribution": Attribution(),
     "explanations.concepts": Concepts(),
     "explanations.influence": Influence(),
+    "explanations.stability": Stability(),
+    "explanations.faithfulness": Faithfulness(),
+    "explanations.randomisation": Randomisation(),
     "reliability.calibration": Calibration(),
 }
 

@@ -16,7 +16,8 @@ from itertools import product
 
 import numpy as np
 
-from raiaudit.audit.fairness.counterfactual.clustered import effect_interval, share_interval, sign_flip_p
+from raiaudit.audit.fairness.counterfactual.clustered import effect_interval, share_interval
+from raiaudit.audit.statistics.sign_flips import sign_flip_p
 
 SEED = 7
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import mitigation_page, models_page, overview, run_page, tradeoff_page
+from raiaudit.dashboard import fairness_page, mitigation_page, models_page, overview, run_page, tradeoff_page
 from raiaudit.dashboard.theme import STYLE, icon
 
 
@@ -14,7 +14,9 @@ def main() -> None:
     st.set_page_config(page_title="raiaudit", page_icon=icon(), layout="wide")
     st.html(STYLE)
     home = Home.at()
-    run = st.Page(lambda: run_page.show(home), title="Run", icon=":material/assignment:", url_path="run")
+    run = st.Page(
+        lambda: run_page.show(home, fairness), title="Run", icon=":material/assignment:", url_path="run"
+    )
     runs = st.Page(
         lambda: overview.show(home, run), title="Audits", icon=":material/fact_check:", default=True
     )
@@ -36,7 +38,13 @@ def main() -> None:
         icon=":material/diversity_3:",
         url_path="mitigation",
     )
-    st.navigation([runs, run, models, tradeoffs, mitigations], position="top").run()
+    fairness = st.Page(
+        lambda: fairness_page.show(home, run),
+        title="Fairness",
+        icon=":material/groups:",
+        url_path="fairness",
+    )
+    st.navigation([runs, run, models, fairness, tradeoffs, mitigations], position="top").run()
 
 
 main()

@@ -11,7 +11,7 @@ import streamlit as st
 from raiaudit.dashboard.reading import evidence_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.figures import figures, sheets, word_maps
+from raiaudit.reports.figures import figures, group_sheets, sheets, word_maps
 from raiaudit.reports.theme import FONT
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raiaudit.reports.charts.style import AnyChart
     from raiaudit.reports.figures import Figure, Sheet, Words
 
-__all__ = ["draw_chart", "show"]
+__all__ = ["draw_chart", "draw_sheet", "show"]
 
 _WIDEST = 340  # pixels: three pictures a row
 _PAGE_FONT = "Source Sans, Source Sans Pro, sans-serif"
@@ -48,8 +48,9 @@ def show(run: Run, results: Results, check: str) -> None:
     if check == "explanations.attribution":
         for words in word_maps(evidence):
             _words(words)
-    for sheet in sheets(check, evidence, results):
-        _sheet(sheet)
+    # The page lists every group and pair of levels below.
+    for sheet in sheets(check, evidence, results) if check not in group_sheets.SHEETS else []:
+        draw_sheet(sheet)
     for line in left_out:
         st.caption(plain(line))
 
@@ -62,11 +63,11 @@ def _draw(figure: Figure) -> None:
     st.caption(plain(figure.caption))
 
 
-def _sheet(sheet: Sheet) -> None:
+def draw_sheet(sheet: Sheet) -> None:
     """As a static table: its texts wrap, where cells of a grid would be cut."""
     st.markdown(f"**{plain(sheet.caption)}**")
     rows = [{title: plain(text) for title, text in row.items()} for row in sheet.records()]
-    st.table(rows, border="horizontal", hide_index=True)
+    st.table(rows, border="horizontal", hide_index=True, alt=sheet.caption)
     if sheet.note:
         st.caption("  \n".join(plain(line) for line in sheet.note.split("\n")))
 

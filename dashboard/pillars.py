@@ -14,6 +14,8 @@ from raiaudit.reports.wording import check_title, interval, metric_title, slice_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamlit.navigation.page import StreamlitPage
+
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
@@ -31,15 +33,29 @@ def pillar_of(check: str) -> str:
     return check.split(".")[0]
 
 
-def show(run: Run, results: Results) -> None:
-    """Draw the tabs; only the open one is computed. The address remembers which (`?pillar=`)."""
+def show(run: Run, results: Results, fairness: StreamlitPage | None = None) -> None:
+    """Draw the tabs; only the open one is computed. The address remembers which (`?pillar=`).
+
+    `fairness` is the page where the fairness of a run is explored.
+    """
     others = {pillar_of(check.check) for check in results.checks} - set(PILLARS)
     names = [*PILLARS, *sorted(others)]
     tabs = st.tabs([plain(name.capitalize()) for name in names], key="pillar", bind="query-params")
     for name, tab in zip(names, tabs, strict=True):
         if tab.open:
             with tab:
+                if name == "fairness" and fairness is not None and _asked(results, name):
+                    st.page_link(
+                        fairness,
+                        label="Explore groups, subgroups, thresholds and rules",
+                        icon=":material/groups:",
+                        query_params={"run": run.id},
+                    )
                 _pillar(run, results, name)
+
+
+def _asked(results: Results, pillar: str) -> bool:
+    return any(pillar_of(check.check) == pillar for check in results.checks)
 
 
 def _pillar(run: Run, results: Results, pillar: str) -> None:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["RunEntry", "evidence_of", "journal_tail", "list_runs", "results_of", "subject_of"]
+__all__ = [
+    "RunEntry",
+    "evidence_of",
+    "evidence_table",
+    "journal_tail",
+    "list_runs",
+    "results_of",
+    "subject_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,12 @@ def evidence_of(run: Run, check: str) -> Mapping[tuple[str, str], pl.DataFrame]:
     return _evidence(run.folder, check, tuple(sorted((p.name, _stamp(p)) for p in folder.glob("*.parquet"))))
 
 
+def evidence_table(run: Run, check: str, name: str) -> pl.DataFrame | None:
+    """One table of evidence, None where the run has none. Raises `StorageError` if it cannot be read."""
+    path = run.folder / "evidence" / check / f"{name}.parquet"
+    return _table(run.folder, check, name, _stamp(path)) if path.is_file() else None
+
+
 def journal_tail(run: Run, lines: int) -> list[dict[str, Any]]:
     """The last events of the journal, oldest first."""
     return list(deque((event for event in run.journal() if isinstance(event, dict)), maxlen=lines))
@@ -117,6 +131,16 @@ def _subject(folder: Path, _stamp: _Stamp) -> SubjectCard | None:
         return None
 
 
+@lru_cache(maxsize=32)
+def _table(folder: Path, check: str, name: str, _stamp: _Stamp) -> pl.DataFrame | None:
+    import polars as pl
+
+    try:
+        return Run(folder).evidence(check, name)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(folder, check, error) from None
+
+
 @lru_cache(maxsize=16)
 def _evidence(
     folder: Path, check: str, _stamps: tuple[tuple[str, _Stamp], ...]
@@ -126,8 +150,12 @@ def _evidence(
     try:
         return read_evidence(Run(folder), [check])
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise StorageError(
-            f"cannot be read ({error})",
-            where=str(folder / "evidence" / check),
-            remedy="run the same spec again: tables are made anew from the ledger",
-        ) from None
+        raise _unreadable(folder, check, error) from None
+
+
+def _unreadable(folder: Path, check: str, error: Exception) -> StorageError:
+    return StorageError(
+        f"cannot be read ({error})",
+        where=str(folder / "evidence" / check),
+        remedy="run the same spec again: tables are made anew from the ledger",
+    )

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard import pillars, provenance, run_states
+from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
-from raiaudit.dashboard.wording import chip, duration, instant, plain, word
+from raiaudit.dashboard.wording import chip, duration, instant, plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
 
 if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Home
@@ -20,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(home: Home) -> None:
-    """Draw the run that `?run=` names, the newest without it."""
+def show(home: Home, fairness: StreamlitPage | None = None) -> None:
+    """Draw the run that `?run=` names, the newest without it; `fairness` is the page to explore it on."""
     entries = list_runs(home)
     if not entries:
         st.title("Run")
         st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
         return
-    entry = _chosen(entries)
+    entry = choose_run(entries)
     if entry.header is None:
         st.title(plain(entry.id), anchor=False)
         run_states.damaged(entry.problem or "")
@@ -43,31 +46,7 @@ def show(home: Home) -> None:
         except StorageError as error:
             run_states.damaged(str(error))
             return
-        _finished(entry, results)
-
-
-def _chosen(entries: list[RunEntry]) -> RunEntry:
-    by_id = {entry.id: entry for entry in entries}
-    asked = st.query_params.get("run")
-    if asked is not None and asked not in by_id:
-        st.warning(f"There is no run {plain(asked)} here; this is the newest one.", icon=":material/warning:")
-    ids = list(by_id)
-    chosen = st.selectbox(
-        "Run",
-        ids,
-        index=ids.index(asked) if asked in by_id else 0,
-        format_func=lambda id_: _title(by_id[id_]),
-    )
-    if chosen != asked:
-        st.query_params["run"] = chosen
-    return by_id[chosen]
-
-
-def _title(entry: RunEntry) -> str:
-    if entry.header is None:
-        return f"{entry.id} · damaged"
-    header = entry.header
-    return f"{header.model} on {header.data} · {instant(header.started)} · {word(entry.state)} · {entry.id}"
+        _finished(entry, results, fairness)
 
 
 def _headline(entry: RunEntry) -> None:
@@ -84,7 +63,7 @@ def _headline(entry: RunEntry) -> None:
         st.markdown(plain(header.purpose))
 
 
-def _finished(entry: RunEntry, results: Results) -> None:
+def _finished(entry: RunEntry, results: Results, fairness: StreamlitPage | None) -> None:
     _downloads(entry)
     scope, untested = st.columns(2, gap="large")
     with scope:
@@ -94,7 +73,7 @@ def _finished(entry: RunEntry, results: Results) -> None:
     st.header("Gates")
     _gates(results)
     st.header("Evidence")
-    pillars.show(entry.run, results)
+    pillars.show(entry.run, results, fairness)
     st.header("Provenance")
     provenance.show(entry, results)
 

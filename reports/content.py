@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from raiaudit.models.names import PREDICTIONS
 from raiaudit.models.recipe import SETTINGS
 from raiaudit.reports.catalogues import mapping, not_tested
+from raiaudit.reports.figures import SHEETS
 from raiaudit.reports.sections import gate_rows, sections
 from raiaudit.reports.theme import VERDICTS
 from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
     from raiaudit.audit.store import Run
     from raiaudit.models.recipe import Mitigation
@@ -30,6 +33,8 @@ __all__ = ["report_content"]
 
 _SETTING_SHOWN = 160
 _CLASSES_SHOWN = 24
+
+_GROUPS = 40
 
 
 def report_content(run: Run) -> dict[str, Any]:
@@ -60,13 +65,9 @@ def report_content(run: Run) -> dict[str, Any]:
         "system": _system(results.subject),
         "privacy": _privacy(results.subject.record.privacy),
         "data": _data(results.data),
-        "groups": [
-            [column, level, f"{count:,}"]
-            for column, levels in results.data.groups.items()
-            for level, count in levels.items()
-        ],
+        "groups": [row for column, levels in results.data.groups.items() for row in _levels(column, levels)],
         "environment": [("Machine", header.machine or "not recorded"), *sorted(header.versions.items())],
-        "sections": sections(results, methods, owner=header.owner),
+        "sections": sections(results, methods, owner=header.owner, tabled=_tabled(run)),
         "mapping": mapping(ran),
         "bibliography": [[method, BIBLIOGRAPHY.get(method, "")] for method in methods],
         "commands": [
@@ -75,6 +76,24 @@ def report_content(run: Run) -> dict[str, Any]:
         ],
         "spec": run.spec_lock,
     }
+
+
+def _levels(column: str, levels: Mapping[str, int]) -> list[list[str]]:
+    """A row a group; of hundreds the largest, and what the others are together."""
+    shown = dict(sorted(levels.items(), key=lambda item: -item[1])[:_GROUPS])
+    rows = [[column, level, f"{count:,}"] for level, count in levels.items() if level in shown]
+    more, people = len(levels) - len(shown), sum(levels.values()) - sum(shown.values())
+    return [*rows, *([[column, f"and {more:,} smaller groups", f"{people:,}"]] if more else [])]
+
+
+def _tabled(run: Run) -> frozenset[str]:
+    """The checks of which this run holds tables that are printed as tables."""
+    folder = run.folder / "evidence"
+    return frozenset(
+        check
+        for check, names in SHEETS.items()
+        if any((folder / check / f"{n}.parquet").is_file() for n in names)
+    )
 
 
 def summary_sentence(results: Results) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
 
-__all__ = ["GroupTable", "group_tables", "measurements_csv", "tables_markdown", "terminal_tables"]
+__all__ = ["GroupTable", "group_tables", "harmless", "measurements_csv", "tables_markdown", "terminal_tables"]
 
 _CHECK = "fairness.groups"
 _RATES = {
@@ -228,17 +228,17 @@ def measurements_csv(results: Results) -> str:
     for m in results.measurements:
         rest = {key: item for key, item in m.where.items() if key not in own}
         place = [str(m.where.get(key, "")) for key in own]
-        texts = [_harmless(text) for text in (m.check, m.metric, *place, slice_text(rest))]
+        texts = [harmless(text) for text in (m.check, m.metric, *place, slice_text(rest))]
         numbers = ["" if number is None else repr(number) for number in (m.value, m.low, m.high)]
-        write((*texts, *numbers, m.confidence, m.n, m.method, _harmless(m.reason or "")))
+        write((*texts, *numbers, m.confidence, m.n, m.method, harmless(m.reason or "")))
     return out.getvalue()
 
 
 _NUMBERS = ("value", "low", "high", "confidence")
 
 
-def _harmless(text: str) -> str:
-    """No spreadsheet takes it for a formula."""
+def harmless(text: str) -> str:
+    """A text on one line that no spreadsheet takes for a formula."""
     line = (
         flat(text)
         if text.isprintable()

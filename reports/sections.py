@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.catalogues import limits
-from raiaudit.reports.figures.profile_sheets import SHEETS
 from raiaudit.reports.remarks import remarks
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["gate_rows", "sections"]
 
 _ROWS_SHOWN = 60
+_ROW_BY_ROW = frozenset({"group", "from"})
 
 
 def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
@@ -37,21 +37,34 @@ def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     ]
 
 
-def sections(results: Results, methods: Sequence[str], *, owner: str) -> list[dict[str, Any]]:
-    """One a check id, in the order of the spec; a check that the spec uses twice has one section."""
+def sections(
+    results: Results, methods: Sequence[str], *, owner: str, tabled: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """One a check id, in the order of the spec; a check that the spec uses twice has one section.
+
+    Of the checks `tabled`, sheets show row by row what is said of single groups: it is not said twice.
+    """
     number = {method: i for i, method in enumerate(methods, start=1)}
     outcomes: dict[str, list[CheckOutcome]] = {}
     for outcome in results.checks:
         outcomes.setdefault(outcome.check, []).append(outcome)
-    return [_section(results, check, found, number, owner) for check, found in outcomes.items()]
+    return [
+        _section(results, check, found, number, owner, tabled=check in tabled)
+        for check, found in outcomes.items()
+    ]
 
 
 def _section(
-    results: Results, check: str, outcomes: list[CheckOutcome], number: dict[str, int], owner: str
+    results: Results,
+    check: str,
+    outcomes: list[CheckOutcome],
+    number: dict[str, int],
+    owner: str,
+    *,
+    tabled: bool,
 ) -> dict[str, Any]:
     measured = [m for m in results.measurements if m.check == check]
-    # What sheets show row by row is not said twice.
-    shown = measured if check not in SHEETS else [m for m in measured if "group" not in m.where]
+    shown = [m for m in measured if not _ROW_BY_ROW & set(m.where)] if tabled else measured
     listed = [m for m in shown if not _said(m, measured)]
     verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
     used = sorted({number[m.method] for m in measured})
@@ -81,11 +94,16 @@ def _section(
                 "n": f"{m.n:,}",
                 "method": f"[{number[m.method]}]",
             }
-            for m in sorted(listed, key=lambda m: "class" in m.where)[:_ROWS_SHOWN]
+            for m in sorted(listed, key=_weight)[:_ROWS_SHOWN]
         ],
         "omitted": len(measured) - min(len(listed), _ROWS_SHOWN),
         "limits": limits(check),
     }
+
+
+def _weight(m: Measurement) -> bool:
+    """Last, where there is no room for all: single classes, and what a comparison could have shown."""
+    return "class" in m.where or m.metric == "minimum_detectable_gap"
 
 
 def _said(m: Measurement, measured: Sequence[Measurement]) -> bool:

@@ -33,13 +33,19 @@ _PLAIN = (
     "auc",
     "brier",
     "completeness_error",
+    "complexity",
     "correlation",
     "entropy",
     "epsilon",
+    "infidelity",
+    "known_bad_similarity",
     "loss",
+    "max_sensitivity",
     "noise_multiplier",
     "p_value",
+    "randomisation",
     "ratio",
+    "sparseness",
     "theil",
 )
 _COUNTED = ("flags", "groups", "models", "pairs", "people", "thresholds")
@@ -95,6 +101,11 @@ _METRICS = {
     "deletion_auc": "Area under the deletion curve",
     "insertion_auc": "Area under the insertion curve",
     "random_auc": "Area under a random ranking's curve",
+    "aopc": "AOPC",
+    "max_sensitivity": "Max-sensitivity",
+    "randomisation_similarity": "Similarity, untrained",
+    "randomisation_chance": "Similarity by chance",
+    "known_bad_similarity": "Similarity, known bad",
     "log_loss": "Log loss",
     "cav_accuracy": "Concept told apart (held out)",
     "tcav_score": "TCAV score",
@@ -103,6 +114,14 @@ _METRICS = {
     "helpful_label_agreement": "Most helpful training examples labelled as predicted",
     "distinct_helpful_share": "Distinct among the helpful examples named",
     "suspects_contradicted": "Suspects whose neighbours are labelled otherwise",
+    "topk_overlap": "Most relevant features that stay so",
+    "topk_overlap_gap": "Gap in features that stay so",
+    "topk_overlap_difference": "Widest gap in features that stay so",
+    "topk_overlap_p_value": "P value: groups alike in features that stay so",
+    "map_correlation": "Rank correlation of the maps",
+    "centre_shift": "Shift of the map's centre",
+    "label_kept_share": "Answer kept",
+    "overlap_beyond_noise": "Features lost to the attack beyond noise",
     "subgroups": "Subgroups compared",
     "confirmed_subgroups": "Subgroups confirmed to fare worse",
     "confirmed_gap": "Confirmed gap to everyone else",
@@ -129,6 +148,9 @@ _CHECKS = {
     "explanations.attribution": "Explanations",
     "explanations.concepts": "Concepts",
     "explanations.influence": "Training examples behind predictions",
+    "explanations.stability": "Explanations under attack",
+    "explanations.faithfulness": "Faithfulness of explanations",
+    "explanations.randomisation": "Explanations without the model",
     "reliability.calibration": "Calibration",
 }
 
@@ -159,6 +181,8 @@ def slice_text(where: Mapping[str, Scalar]) -> str:
         return ", ".join([head, *([slice_text(parts)] if parts else [])])
     if "attribute" in parts and "group" in parts:
         parts = {str(parts.pop("attribute")): parts.pop("group"), **parts}
+    if "rate" in parts:  # the name of a metric
+        parts["rate"] = str(parts["rate"]).replace("_", " ")
     return ", ".join(f"{_KEYS.get(key, key)} = {_scalar(item)}" for key, item in parts.items())
 
 

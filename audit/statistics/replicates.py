@@ -20,7 +20,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
+
+from raiaudit.audit.statistics.sign_flips import sign_flip_p
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -110,17 +112,7 @@ def exchange_test(a: ArrayLike, b: ArrayLike) -> float:
     Exact, by convolution: an example whose S outcomes differ by k in sum adds +k or −k with equal chance.
     """
     a_SN, b_SN = _outcomes(a, b)
-    gains_N = a_SN.sum(axis=0, dtype=np.int64) - b_SN.sum(axis=0, dtype=np.int64)
-    seen = abs(int(gains_N.sum()))
-    chances = np.ones(1)  # of the sums −reach, −reach + 1, …, reach
-    for size in range(1, a_SN.shape[0] + 1):
-        count = int((np.abs(gains_N) == size).sum())
-        signs = np.zeros(2 * size * count + 1)
-        signs[:: 2 * size] = _fair_coins(count)
-        chances = np.convolve(chances, signs)
-    reach = len(chances) // 2
-    sums = np.abs(np.arange(-reach, reach + 1))
-    return min(1.0, float(chances[sums >= seen].sum()))
+    return sign_flip_p(a_SN.sum(axis=0, dtype=np.int64) - b_SN.sum(axis=0, dtype=np.int64))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -134,14 +126,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p))
         corrected[i] = largest
     return corrected
-
-
-def _fair_coins(count: int) -> NDArray[np.float64]:
-    """Binomial(count, 1/2): the chances of 0, 1, …, count heads."""
-    heads = np.arange(count + 1)
-    logs = gammaln(count + 1) - gammaln(heads + 1) - gammaln(count - heads + 1) - count * math.log(2)
-    chances: NDArray[np.float64] = np.exp(logs)
-    return chances
 
 
 def _outcomes(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

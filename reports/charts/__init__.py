@@ -6,8 +6,15 @@ from raiaudit.reports.charts.concepts import concept_scores
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
-from raiaudit.reports.charts.explanations import deletion_curve
+from raiaudit.reports.charts.explanations import (
+    attribution_by_level,
+    attribution_shares,
+    deletion_curve,
+    words_by_class,
+)
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
+from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
+from raiaudit.reports.charts.gaps import gap_forest
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
@@ -19,6 +26,7 @@ from raiaudit.reports.charts.robustness import (
     accuracy_against_queries,
     certified_accuracy_against_radius,
 )
+from raiaudit.reports.charts.stability import overlap_against_eps
 from raiaudit.reports.charts.style import to_svg
 from raiaudit.reports.charts.subgroups import subgroup_gaps
 from raiaudit.reports.charts.tradeoff import (
@@ -38,6 +46,8 @@ __all__ = [
     "attack_contributions",
     "attack_flags",
     "attribute_gain",
+    "attribution_by_level",
+    "attribution_shares",
     "certified_accuracy_against_radius",
     "class_robustness",
     "concept_scores",
@@ -46,12 +56,16 @@ __all__ = [
     "epsilon_bar",
     "exposed_members",
     "forced_rates",
+    "gains_over_controls",
+    "gap_forest",
     "group_gaps",
     "group_intervals",
     "group_table",
     "groups_by_variant",
     "impact_ratios",
     "membership_roc",
+    "overlap_against_eps",
+    "randomisation_cascade",
     "rates_by_threshold",
     "reliability_diagram",
     "risk_by_group",
@@ -59,4 +73,6 @@ __all__ = [
     "shares_by_variant",
     "subgroup_gaps",
     "to_svg",
+    "trace_curves",
+    "words_by_class",
 ]

@@ -46,4 +46,4 @@ def counterfactual_effects(table: pl.DataFrame) -> AnyChart:
             tooltip=tooltips("line:N", "n:Q", "effect:Q", "low:Q", "high:Q", "flip_rate:Q", "p_adjusted:Q"),
         ),
     ).resolve_legend(color="independent", shape="independent")
-    return styled(whole, width=440, height=100 + 20 * len(order))
+    return styled(whole, width=390, height=100 + 20 * len(order))

@@ -50,14 +50,14 @@ def group_gaps(table: pl.DataFrame, *, title: str, percent: bool = True) -> AnyC
     A dot is full where its interval lies on one side of it, else hollow.
     """
     shown = table.with_columns(
-        line=pl.format("{}: {} less {}", "attribute", "group", "reference"),
+        line=pl.format("{}: {}", "attribute", "group"),
         apart=(pl.col("low") > 0) | (pl.col("high") < 0),
     )
     base = alt.Chart(inline(shown)).encode(
         y=alt.Y(
             "line:N",
             sort=shown["line"].to_list(),
-            axis=alt.Axis(title=None, labelLimit=260, ticks=False, domain=False, grid=True),
+            axis=alt.Axis(title=None, labelLimit=190, ticks=False, domain=False, grid=True),
         )
     )
     axis = alt.Axis(title=title, tickCount=5, labelOverlap=True, format="+.0%" if percent else "+.2f")

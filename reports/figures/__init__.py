@@ -15,13 +15,16 @@ from raiaudit.reports.figures import (
     explanations,
     fairness,
     flags,
+    group_sheets,
     privacy,
     profile_sheets,
     profiles,
+    quality,
     reliability,
     robustness,
+    stability,
 )
-from raiaudit.reports.figures.drawing import PICTURES, Figure, Words, example_title
+from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -30,8 +33,19 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
 
-__all__ = ["Evidence", "Figure", "Sheet", "Words", "figures", "read_evidence", "sheets", "word_maps"]
+__all__ = [
+    "SHEETS",
+    "Evidence",
+    "Figure",
+    "Sheet",
+    "Words",
+    "figures",
+    "read_evidence",
+    "sheets",
+    "word_maps",
+]
 
+SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS, **concepts.SHEETS}
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _FIGURES = {
     **robustness.FIGURES,
@@ -42,10 +56,10 @@ _FIGURES = {
     **counterfactual.FIGURES,
     **explanations.FIGURES,
     **concepts.FIGURES,
+    **stability.FIGURES,
+    **quality.FIGURES,
     **reliability.FIGURES,
 }
-
-_SHEETS = {**profile_sheets.SHEETS, **concepts.SHEETS}
 
 
 def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
@@ -53,7 +67,7 @@ def read_evidence(run: Run, checks: Sequence[str]) -> dict[tuple[str, str], pl.D
     found = {}
     for check in checks:
         drawings = [drawing.table for drawing in _FIGURES.get(check, ())]
-        for name in dict.fromkeys([*drawings, *_SHEETS.get(check, {})]):
+        for name in dict.fromkeys([*drawings, *SHEETS.get(check, {})]):
             table = run.evidence(check, name)
             if table is not None:
                 found[check, name] = table
@@ -64,7 +78,7 @@ def sheets(check: str, evidence: Evidence, results: Results) -> list[Sheet]:
     """The tables of a check that are read as tables; one that is missing is left out."""
     return [
         sheet
-        for name, write in _SHEETS.get(check, {}).items()
+        for name, write in SHEETS.get(check, {}).items()
         if (table := evidence.get((check, name))) is not None and not table.is_empty()
         for sheet in write(table, results)
     ]
@@ -93,8 +107,10 @@ def word_maps(evidence: Evidence) -> list[Words]:
     if table is None or "features" not in table.columns:
         return []
     shown = []
-    for row in table.drop_nulls("features").head(PICTURES).iter_rows(named=True):
+    named = table.drop_nulls("features")
+    for row in explanations.first_maps(named):
         peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
         pairs = zip(row["features"], row["map"], strict=False)
-        shown.append(Words(example_title(row), tuple((word, weight / peak) for word, weight in pairs)))
+        title = explanations.map_title(row, "method" in row and named["method"].n_unique() > 1)
+        shown.append(Words(title, tuple((word, weight / peak) for word, weight in pairs)))
     return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import Drawing, chart_figure, columns
+from raiaudit.reports.figures.group_sheets import ASKED_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES"]
 
 _EFFECTS = 16
-_ASKED_OF = {
-    "table": "columns set to another level",
-    "audited": "words exchanged in the audited texts",
-    "templates": "sentences from templates",
-    "eec": "Equity Evaluation Corpus",
-    "hatecheck": "HateCheck",
-    "linked": "linked examples",
-}
 
 
 def _effects(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
@@ -43,7 +36,7 @@ def _effects(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
             for row in shown.iter_rows(named=True)
         )
         some = f"; the {_EFFECTS} largest of {rows.height}" if rows.height > _EFFECTS else ""
-        title = f"Decisions that turn with the group: {_ASKED_OF.get(str(source), str(source))}{some}. "
+        title = f"Decisions that turn with the group: {ASKED_OF.get(str(source), str(source))}{some}. "
         title += f"The positive class is “{shown['positive'][0]}”."
         yield chart_figure(title, counterfactual_effects(shown), told)
 

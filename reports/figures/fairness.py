@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES"]
 
-_GROUP_CHARTS = 4
-_GAP_METRICS = 2
+_GROUP_CHARTS = 2
+_GAP_METRICS = 4
 _MOST_LINES = 30
 _FIRST_GAPS = ("true_positive_rate", "false_positive_rate", "selection_rate", "accuracy")
 _RATES_OF = {
@@ -37,7 +37,7 @@ _RATES_OF = {
 
 _SUBGROUP_CHARTS = 4
 _FINDINGS = 6
-_PARTS = 3
+_PARTS = 2
 _FIRST_METRICS = ("accuracy", "selection_rate", "robust_accuracy", "membership_auc")
 
 
@@ -88,9 +88,11 @@ def _gaps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
             for row in rows.iter_rows(named=True)
         ]
         more = f" {left} narrower gaps are in the table." if left else ""
+        largest = rows.select("attribute", "reference").unique(maintain_order=True).iter_rows()
+        references = ", ".join(f"{attribute}: {reference}" for attribute, reference in largest)
         caption = (
-            f"{name}: gap of each group to the largest; the intervals of a group column hold together. "
-            f"Hollow: there may be no gap.{more}"
+            f"{name}: gap of each group to the largest ({references}); the intervals of a group column hold "
+            f"together. Hollow: there may be no gap.{more}"
         )
         chart = group_gaps(rows, title=f"{name}, gap", percent=percent)
         yield chart_figure(caption, chart, "; ".join(words))

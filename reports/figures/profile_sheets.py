@@ -148,13 +148,16 @@ def _own(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
 
 
 def _criteria(table: pl.DataFrame, results: Results) -> Iterator[Sheet]:
+    import polars as pl
+
     columns = (
         ("Group column", 0.8, False),
         ("Criteria", 1.8, False),
         ("Together", 0.7, False),
         ("Why", 2.4, False),
     )
-    lines = table.select("attribute", "criteria", "together", "why").rows()
+    alike = table.group_by("criteria", "together", "why", maintain_order=True).agg("attribute")
+    lines = alike.select(pl.col("attribute").list.join(", "), "criteria", "together", "why").rows()
     yield Sheet("Which criteria can hold together at these base rates.", columns, tuple(lines))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES"]
 
 _GROUPS_SHOWN = 16
-_ATTRIBUTES_SHOWN = 2  # the thresholds of others are in the table
+_ATTRIBUTES_SHOWN = 1  # the dashboard draws the thresholds of all
 
 
 def _ratios(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

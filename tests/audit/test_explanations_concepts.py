@@ -138,7 +138,7 @@ def test_a_direction_the_class_ignores_is_called_significant_as_rarely_as_the_le
 
 
 def test_random_concepts_keep_the_level_where_repeated_counterparts_do_not() -> None:
-    """Random sets as concepts: a t-test over draws of the counterpart alone calls half of them significant."""
+    """Random sets as concepts: a t-test over draws of the counterpart calls half of them significant."""
     from scipy.stats import ttest_1samp
 
     rng = np.random.default_rng(2)

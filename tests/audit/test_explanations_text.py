@@ -11,6 +11,7 @@ import torch
 
 from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
+from raiaudit.audit.explanations.methods.gradient import Saliency
 from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
 from raiaudit.audit.explanations.methods.views import view_of
 from raiaudit.errors import CapabilityError
@@ -54,6 +55,19 @@ def reader() -> tuple[Dataset, TextTransformer]:
     return dataset, model
 
 
+class Opaque(Classifier):
+    """Takes texts as code points, as a black box does; its score is how often `splendid` occurs."""
+
+    architecture = "opaque"
+    modality = "text"
+
+    def encode(self, inputs: list[str]) -> torch.Tensor:
+        return torch.tensor([[float(line.split().count("splendid"))] for line in inputs])
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.zeros_like(inputs), 3 * inputs], dim=1)
+
+
 def maps(subject: Subject, lines: list[str]) -> torch.Tensor:
     view = view_of(subject, lines, "mean")
     target_B = torch.ones(len(lines), dtype=torch.int64)
@@ -87,9 +101,9 @@ def test_the_planted_word_carries_the_prediction(reader: Any, make_subject: Any,
     assert hits >= 15  # by chance about 3 of 20
 
 
-def test_a_text_model_that_hides_its_embedding_is_refused(make_subject: Any) -> None:
-    class Opaque(Classifier):
-        architecture = "opaque"
-
+def test_a_text_model_that_hides_its_embedding_has_words_but_no_gradients(make_subject: Any) -> None:
+    view = view_of(make_subject(Opaque(), texts()), ["a splendid film", "sea"], "mean")
+    assert view.names == [["a", "splendid", "film"], ["sea"]]
+    assert view.present_BF.tolist() == [[True, True, True], [True, False, False]]
     with pytest.raises(CapabilityError, match="embedding"):
-        view_of(make_subject(Opaque(), texts()), ["a film"], "mean")
+        Saliency().explain(view, torch.ones(2, dtype=torch.int64), rngs=[])

@@ -13,9 +13,9 @@ from raiaudit.audit.fairness.counterfactual.clustered import (
     effect_interval,
     mean_interval,
     share_interval,
-    sign_flip_p,
 )
 from raiaudit.audit.statistics.intervals import wilson
+from raiaudit.audit.statistics.sign_flips import sign_flip_p
 
 
 @pytest.mark.parametrize("seed", range(8))

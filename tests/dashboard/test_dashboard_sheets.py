@@ -7,11 +7,11 @@ from streamlit.testing.v1 import AppTest
 
 def test_a_sheet_shows_hostile_texts_as_text() -> None:
     def script() -> None:
-        from raiaudit.dashboard.figures import _sheet
+        from raiaudit.dashboard.figures import draw_sheet
         from raiaudit.reports.figures import Sheet
 
         columns = (("Group", 1.0, False), ("n", 0.5, True))
-        _sheet(Sheet("By <b>race</b>", columns, (("*x* [a](http://b)", "12"), ("y", "3")), "one\ntwo"))
+        draw_sheet(Sheet("By <b>race</b>", columns, (("*x* [a](http://b)", "12"), ("y", "3")), "one\ntwo"))
 
     page = AppTest.from_function(script, default_timeout=30).run()
     assert not page.exception

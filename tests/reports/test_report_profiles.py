@@ -56,7 +56,7 @@ def evidence() -> dict[tuple[str, str], pl.DataFrame]:
 def test_figures_say_in_words_what_they_show(evidence: dict[tuple[str, str], pl.DataFrame]) -> None:
     drawn, left_out = figures(CHECK, evidence, RESULTS)
     assert left_out == []
-    assert len(drawn) == 2 + 2 + 2 * 3
+    assert len(drawn) == 2 + 2 + 3
     row = evidence[CHECK, "four_fifths"].filter(attribute="race", group="y").row(0, named=True)
     [text] = [figure.alt for figure in drawn if "rule by race" in figure.caption]
     assert f"y: {row['ratio']:.2f}, {row['verdict']}" in text

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from raiaudit.audit.explanations.methods.method import WHITE_BOX, Maps
+from raiaudit.audit.explanations.methods.method import EVERY_MODALITY, WHITE_BOX, Maps
+from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,15 +22,29 @@ if TYPE_CHECKING:
     from raiaudit.audit.check import Capability
     from raiaudit.audit.explanations.methods.views import View
 
-__all__ = ["InputTimesGradient", "Saliency", "target_gradient"]
+__all__ = ["InputTimesGradient", "Saliency", "require_gradients", "target_gradient"]
 
-_ALL = frozenset({"image", "text", "tabular"})
+
+def require_gradients(view: View) -> None:
+    """Raise `CapabilityError` for a view of which only answers can be had."""
+    if view.differentiable:
+        return
+    problem = "this model gives no gradients with respect to its input"
+    if view.is_text:
+        problem = "this text model does not show its embedding, or gives no gradients"
+    raise CapabilityError(
+        problem, remedy="choose a method that needs answers alone: occlusion or kernel_shap"
+    )
 
 
 def target_gradient(view: View, x: Tensor, rows_R: Tensor, target_R: Tensor, *, chunk: int = 256) -> Tensor:
-    """∂(logit of the target)/∂x for points x R×…, of the examples `rows_R`; R×…."""
+    """∂(logit of the target)/∂x for points x R×…, of the examples `rows_R`; R×….
+
+    Raises `CapabilityError` where there is nothing to differentiate.
+    """
     import torch
 
+    require_gradients(view)
     parts = []
     for part, rows, target in zip(
         torch.split(x, chunk), torch.split(rows_R, chunk), torch.split(target_R, chunk), strict=True
@@ -46,7 +61,7 @@ class Saliency:
     """|∂f/∂x|."""
 
     name: ClassVar[str] = "saliency"
-    modalities: ClassVar[frozenset[str]] = _ALL
+    modalities: ClassVar[frozenset[str]] = EVERY_MODALITY
     needs: ClassVar[frozenset[Capability]] = WHITE_BOX
     signed: ClassVar[bool] = False
     citation: ClassVar[str] = "simonyan2014"
@@ -64,7 +79,7 @@ class InputTimesGradient:
     """(x − baseline) · ∂f/∂x."""
 
     name: ClassVar[str] = "input_x_gradient"
-    modalities: ClassVar[frozenset[str]] = _ALL
+    modalities: ClassVar[frozenset[str]] = EVERY_MODALITY
     needs: ClassVar[frozenset[Capability]] = WHITE_BOX
     signed: ClassVar[bool] = True
     citation: ClassVar[str] = "shrikumar2016"

@@ -2,7 +2,10 @@
 
 a_i = (x_i − b_i) ∫₀¹ ∂f/∂x_i (b + α(x − b)) dα. The quadrature weights enter the scalar that is
 differentiated, so one backward pass sums over nodes and nothing of size nodes × inputs is kept.
-Completeness (Σ a_i = f(x) − f(b)) is checked per example, and nodes are doubled where it fails.
+
+Completeness (Σ a_i = f(x) − f(b)) holds on every stretch of the path too, so its residual says where the
+quadrature fails: the stretch with the largest residual is halved until the whole map adds up. Networks that
+normalise are nearly singular at a constant baseline, and all the nodes that they need lie there.
 
 Shapes: x B×… floats, target_B int64 class, attribution B×… in the units of f (logits).
 """
@@ -25,12 +28,13 @@ LogitsOfRows = Callable[["Tensor", "Tensor"], "Tensor"]
 """(points R×…, rows_R: which example of the batch each point belongs to) → logits_RK."""
 
 _FIRST_NODES = 16
+_NODES_OF_A_HALF = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Attributions:
     """`values` B×…; `error_B` = |Σ a − (f(x) − f(b))| / Σ|a|: the share of the map that is unaccounted
-    for; `nodes_B` how many nodes the last quadrature used.
+    for; `nodes_B` how many gradients were taken.
     """
 
     values: Tensor
@@ -50,33 +54,114 @@ def integrated_gradients(
 ) -> Attributions:
     """Attributions of the target's logit; `chunk` points go through the model at once.
 
-    `baseline` has the shape of `x`. An example whose error stays above `tolerance` at `max_nodes` keeps
-    its last map, and its error says so.
+    `baseline` has the shape of `x`. An example whose error stays above `tolerance` when `max_nodes` are spent
+    keeps its last map, and its error says so.
     """
     import torch
 
-    everyone = torch.arange(len(x), device=x.device)
-    gap_B = _target_logit(logits, x, everyone, target_B, chunk) - _target_logit(
-        logits, baseline, everyone, target_B, chunk
-    )
-    values = torch.zeros_like(x)
-    error_B = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    nodes_B = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    pending, nodes = everyone, min(_FIRST_NODES, max_nodes)
-    while len(pending):
-        for rows in torch.split(pending, max(1, chunk // nodes)):
-            gradient = _mean_gradient(logits, x[rows], baseline[rows], rows, target_B[rows], nodes, chunk)
-            values[rows] = (x[rows] - baseline[rows]) * gradient
-        flat = values[pending].flatten(1).double()
-        residual = (flat.sum(1) - gap_B[pending]).abs()
-        mass = flat.abs().sum(1)
-        # A map without mass explains a gap of zero perfectly, and any other gap not at all.
-        error_B[pending] = torch.where(mass > 0, residual / mass, (residual > 0).double())
-        nodes_B[pending] = nodes
-        if nodes == max_nodes:
-            break
-        pending, nodes = pending[error_B[pending] > tolerance], min(2 * nodes, max_nodes)
+    parts = [
+        _refined(logits, x, baseline, rows, target_B, tolerance, max_nodes, chunk)
+        for rows in torch.split(torch.arange(len(x), device=x.device), max(1, chunk // 4))
+    ]
+    values, error_B, nodes_B = (torch.cat(part) for part in zip(*parts, strict=True))
     return Attributions(values, error_B, nodes_B)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Of one example's path: from `low` to `high`, f there, what it adds to the map, and the residual."""
+
+    low: float
+    high: float
+    f_low: float
+    f_high: float
+    values: Tensor
+    residual: float
+
+
+def _refined(
+    logits: LogitsOfRows,
+    x: Tensor,
+    baseline: Tensor,
+    rows_R: Tensor,
+    target_B: Tensor,
+    tolerance: float,
+    max_nodes: int,
+    chunk: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Map, error and nodes of some examples; their stretches are held until all are done."""
+    import torch
+
+    def measured(rows: Tensor, ends: list[tuple[float, float, float, float]], nodes: int) -> list[_Stretch]:
+        """One stretch (low, high, f_low, f_high) for each of `rows`."""
+        found = []
+        at = x.new_tensor([end[:2] for end in ends]).view(-1, 2, *(1,) * (x.dim() - 1))
+        step = max(1, chunk // nodes)
+        for part, part_at, part_ends in zip(
+            torch.split(rows, step),
+            torch.split(at, step),
+            [ends[start : start + step] for start in range(0, len(ends), step)],
+            strict=True,
+        ):
+            way = x[part] - baseline[part]
+            low, high = baseline[part] + part_at[:, 0] * way, baseline[part] + part_at[:, 1] * way
+            values = (high - low) * _mean_gradient(logits, high, low, part, target_B[part], nodes, chunk)
+            sums = values.flatten(1).double().sum(1).tolist()
+            found += [
+                _Stretch(*end, value, total - (end[3] - end[2]))
+                for end, value, total in zip(part_ends, values, sums, strict=True)
+            ]
+        return found
+
+    f_low = _target_logit(logits, baseline[rows_R], rows_R, target_B[rows_R], chunk)
+    f_high = _target_logit(logits, x[rows_R], rows_R, target_B[rows_R], chunk)
+    first = min(_FIRST_NODES, max_nodes)
+    ends = [(0.0, 1.0, low, high) for low, high in zip(f_low, f_high, strict=True)]
+    paths = [[stretch] for stretch in measured(rows_R, ends, first)]
+    nodes_R = [first] * len(paths)
+    totals = [path[0].values for path in paths]
+    gaps = [high - low for low, high in zip(f_low, f_high, strict=True)]
+    errors = [_error(total, gap) for total, gap in zip(totals, gaps, strict=True)]
+    pending = list(range(len(paths)))
+    while pending := [
+        place
+        for place in pending
+        if errors[place] > tolerance and nodes_R[place] + 2 * _NODES_OF_A_HALF <= max_nodes
+    ]:
+        worst = [max(paths[place], key=lambda stretch: abs(stretch.residual)) for place in pending]
+        rows = rows_R[pending]
+        middle = [(stretch.low + stretch.high) / 2 for stretch in worst]
+        share = x.new_tensor(middle).view(-1, *(1,) * (x.dim() - 1))
+        f_middle = _target_logit(
+            logits, baseline[rows] + share * (x[rows] - baseline[rows]), rows, target_B[rows], chunk
+        )
+        ends = [
+            end
+            for stretch, at, f_at in zip(worst, middle, f_middle, strict=True)
+            for end in (
+                (stretch.low, at, stretch.f_low, f_at),
+                (at, stretch.high, f_at, stretch.f_high),
+            )
+        ]
+        halves = measured(rows.repeat_interleave(2), ends, _NODES_OF_A_HALF)
+        for number, (place, stretch) in enumerate(zip(pending, worst, strict=True)):
+            both = halves[2 * number : 2 * number + 2]
+            paths[place] = [other for other in paths[place] if other is not stretch] + both
+            totals[place] = torch.stack([other.values for other in paths[place]]).sum(0)
+            nodes_R[place] += 2 * _NODES_OF_A_HALF
+            errors[place] = _error(totals[place], gaps[place])
+    return (
+        torch.stack(totals),
+        torch.tensor(errors, dtype=torch.float64, device=x.device),
+        torch.tensor(nodes_R, device=x.device),
+    )
+
+
+def _error(total: Tensor, gap: float) -> float:
+    """A map without mass explains a gap of zero perfectly, and any other gap not at all."""
+    flat = total.flatten().double()
+    residual, mass = abs(float(flat.sum()) - gap), float(flat.abs().sum())
+    return residual / mass if mass > 0 else float(residual > 0)
 
 
 @cache
@@ -115,12 +200,15 @@ def _mean_gradient(
     return total
 
 
-def _target_logit(logits: LogitsOfRows, x: Tensor, rows_B: Tensor, target_B: Tensor, chunk: int) -> Tensor:
+def _target_logit(
+    logits: LogitsOfRows, x: Tensor, rows_R: Tensor, target_R: Tensor, chunk: int
+) -> list[float]:
     import torch
 
+    found: list[float] = []
     with torch.no_grad():
-        parts = [
-            logits(x[rows], rows).gather(1, target_B[rows, None])[:, 0].double()
-            for rows in torch.split(rows_B, chunk)
-        ]
-    return torch.cat(parts)
+        for points, rows, target in zip(
+            torch.split(x, chunk), torch.split(rows_R, chunk), torch.split(target_R, chunk), strict=True
+        ):
+            found += logits(points, rows).gather(1, target[:, None])[:, 0].double().tolist()
+    return found

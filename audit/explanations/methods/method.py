@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.explanations.methods.views import View
 
-__all__ = ["WHITE_BOX", "Maps", "Method"]
+__all__ = ["ANSWERS", "EVERY_MODALITY", "WHITE_BOX", "Maps", "Method"]
+
+EVERY_MODALITY = frozenset({"image", "text", "tabular"})
+ANSWERS = frozenset({Capability.PROBABILITIES})
+"""What a method needs that only compares answers (of a black box: the logarithms of its scores)."""
 
 WHITE_BOX = frozenset({Capability.LOGITS, Capability.GRADIENTS})
 

@@ -5,21 +5,26 @@
 | image | pixels C×H×W | a pixel (all channels together) | the mean training image, or zeros |
 | tabular | encoded row W | a column (all levels together) | the mean training row, or zeros |
 | text | embedded tokens L×D | a token after [CLS] | the zero embedding; [CLS] stays |
+| text of a model that shows no embedding | 1 for a word, 0 without it | a word | no word |
 
+The last is for methods that ask for answers alone; there are no gradients with respect to a word.
 Shapes: B examples, E elements of one input, F features.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from raiaudit.attacks.spaces import ImageBox, TableSchema
+from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
-from raiaudit.models.data.dataset import is_streamed
+from raiaudit.models.data.dataset import is_streamed, take
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,12 +36,16 @@ __all__ = ["Baseline", "View", "view_of"]
 
 Baseline = Literal["mean", "zeros"]
 
+_BACKGROUND = 256
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """`x` and `baseline` B×…; `feature_E` which feature an element belongs to; `present_BF` false for
     padding; `names` for people, one list a row (None for pixels). `network` is the classifier that `logits`
-    asks, for methods that look inside.
+    asks, for methods that look inside. `background` gives N×… training inputs (at most 256, the same for
+    every batch), None where there are none in the form of `x`. `differentiable` says whether `logits` has
+    gradients, `is_text` whether the features are tokens or words.
     """
 
     x: Tensor
@@ -46,6 +55,9 @@ class View:
     logits: Callable[[Tensor, Tensor], Tensor]
     names: list[list[str]] | None
     network: nn.Module | None = None
+    background: Callable[[], Tensor] | None = None
+    differentiable: bool = True
+    is_text: bool = False
 
     def by_feature(self, values: Tensor) -> Tensor:
         """Sums B×… over the elements of each feature: B×F, float64 (a map that completes stays complete)."""
@@ -66,7 +78,7 @@ class View:
 
 
 def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
-    """The view of raw inputs. Raises `CapabilityError` for a text model that hides its embedding."""
+    """The view of raw inputs. Raises `CapabilityError` for a mean baseline without training data."""
     if subject.dataset.modality == "text":
         return _text(subject, inputs)
     import torch
@@ -75,9 +87,8 @@ def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
     space = subject.dataset.space
     names: list[list[str]] | None = None
     if isinstance(space, ImageBox):
-        channels, height, width = space.shape
-        feature_E = torch.arange(height * width).repeat(channels)
-        features = height * width
+        channels, features = (space.shape[0], math.prod(space.shape[1:])) if x.dim() == 4 else (1, x.shape[1])
+        feature_E = torch.arange(features).repeat(channels)
     else:
         assert isinstance(space, TableSchema)
         feature_E = torch.repeat_interleave(torch.tensor([column.width for column in space.columns]))
@@ -85,7 +96,7 @@ def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
         names = [_described(space, row) for row in np.asarray(inputs)]
     start = torch.zeros_like(x[:1])
     if baseline == "mean":
-        start = subject.tensor(_mean(subject.dataset.splits["train"].inputs)[None])
+        start = subject.tensor(_mean(_training(subject))[None])
     return View(
         x=x,
         baseline=start.expand_as(x),
@@ -94,7 +105,28 @@ def view_of(subject: Subject, inputs: Inputs, baseline: Baseline) -> View:
         logits=lambda points, _rows: subject.classifier(points),
         names=names,
         network=subject.classifier,
+        background=cache(lambda: _background(subject)),
+        differentiable=subject.classifier.knowledge == "white",
     )
+
+
+def _training(subject: Subject) -> Inputs:
+    split = subject.dataset.splits.get("train")
+    if split is None or not len(split):
+        raise CapabilityError(
+            "the data set holds no training examples, so there is no mean input to start from",
+            where=subject.dataset.name,
+            remedy="choose baseline: zeros, and no method that draws baselines",
+        )
+    return split.inputs
+
+
+def _background(subject: Subject) -> Tensor:
+    inputs = _training(subject)
+    count = len(inputs)
+    rng = keyed_rng(subject.seed, "explanations", "background")
+    drawn = np.sort(rng.permutation(count)[:_BACKGROUND])
+    return subject.tensor(take(inputs, drawn))
 
 
 def _text(subject: Subject, texts: list[str]) -> View:
@@ -104,11 +136,7 @@ def _text(subject: Subject, texts: list[str]) -> View:
 
     classifier = subject.classifier
     if not isinstance(classifier, TextClassifier):
-        raise CapabilityError(
-            "this text model does not show its embedding, so words cannot be attributed",
-            where=f"architecture {classifier.architecture}",
-            remedy="leave explanations.attribution out for this model",
-        )
+        return _words(subject, texts)
     ids_BL = subject.tensor(texts)
     mask_BL = ids_BL != classifier.padding
     with torch.no_grad():
@@ -132,6 +160,37 @@ def _text(subject: Subject, texts: list[str]) -> View:
             for row, mask in zip(ids_BL, mask_BL, strict=True)
         ],
         network=classifier,
+        is_text=True,
+    )
+
+
+def _words(subject: Subject, texts: list[str]) -> View:
+    """Texts as rows of words that are there or not; the model reads what is left of them."""
+    import torch
+
+    words = [text.split() for text in texts]
+    present_BF = torch.zeros(len(texts), max(1, *(len(row) for row in words)), dtype=torch.bool)
+    for kept_F, row in zip(present_BF, words, strict=True):
+        kept_F[: len(row)] = True
+    x = present_BF.to(subject.device, torch.float32)
+
+    def logits(points_RF: Tensor, rows_R: Tensor) -> Tensor:
+        kept = [
+            " ".join(word for word, value in zip(words[row], values, strict=False) if value > 0)
+            for row, values in zip(rows_R.tolist(), points_RF.tolist(), strict=True)
+        ]
+        return subject.classifier(subject.tensor(kept))  # type: ignore[no-any-return]
+
+    return View(
+        x=x,
+        baseline=torch.zeros_like(x),
+        feature_E=torch.arange(x.shape[1], device=x.device),
+        present_BF=present_BF.to(x.device),
+        logits=logits,
+        names=words,
+        network=subject.classifier,
+        differentiable=False,
+        is_text=True,
     )
 
 

@@ -48,9 +48,11 @@ class Quantity(NamedTuple):
 QUANTITIES: dict[str, Quantity] = {
     "brier_score": Quantity(("calibration.brier",), "lower", "squared error"),
     "overconfidence": Quantity(("calibration.confidence", "calibration.correct"), "neither"),
-    "deletion_gain": Quantity(("attribution.deletion_random", "attribution.deletion"), "higher"),
-    "insertion_gain": Quantity(("attribution.insertion", "attribution.deletion_random"), "higher"),
-    "completeness_error": Quantity(("attribution.completeness_error",), "lower"),
+    "deletion_gain": Quantity(("attribution.random", "attribution.integrated_gradients.deletion"), "higher"),
+    "insertion_gain": Quantity(
+        ("attribution.integrated_gradients.insertion", "attribution.random"), "higher"
+    ),
+    "completeness_error": Quantity(("attribution.integrated_gradients.completeness_error",), "lower"),
 }
 """Calibration and the quality of explanations, as `reliability.calibration` and `explanations.attribution`
 have them: confidence less being right, and how much sooner than by chance the model changes its mind when

@@ -4,9 +4,8 @@ Sentences of one template, or variants of one example, tend to change their answ
 independent and McNemar's test is too eager (Durkalski et al., Stat. Med. 22 (2003), doi:10.1002/sim.1438).
 Here the cluster is the unit of chance:
 
-- `sign_flip_p`: exact. Were both groups answered alike, a cluster's net number of changes would be as likely
-  negative as positive; the p-value is the share of all sign assignments with a sum at least as large. With
-  clusters of one pair it is the exact McNemar test.
+- The test is `audit.statistics.sign_flips` of clusters: were both groups answered alike, the net number of
+  changes of a cluster would be as likely negative as positive.
 - `share_interval`: Wilson's interval at the effective number of pairs, p(1−p)/v for the variance v between
   clusters (Korn and Graubard, Survey Methodology 24 (1998) 193). v is known only as well as many clusters
   contribute to it: the quantile of t takes that into account. There are never fewer effective pairs than
@@ -26,34 +25,17 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import gammaln, ndtri, stdtrit
+from scipy.special import ndtri, stdtrit
 
 from raiaudit.audit.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["effect_interval", "mean_interval", "share_interval", "sign_flip_p"]
+__all__ = ["effect_interval", "mean_interval", "share_interval"]
 
 _NONE = 1e-9
 """Degrees of freedom below which rounding is all there is."""
-
-
-def sign_flip_p(net: ArrayLike) -> float:
-    """P(|Σ ±net_C| ≥ |Σ net_C|) over fair signs; `net` counts a cluster's changes one way less the other."""
-    net_C = np.asarray(net, dtype=np.int64)
-    sizes_C = np.abs(net_C[net_C != 0])
-    if not len(sizes_C):
-        return 1.0
-    unit = int(np.gcd.reduce(sizes_C))
-    chances = np.ones(1)  # of the sums −reach, −reach + 1, …, reach
-    for size, count in zip(*np.unique(sizes_C // unit, return_counts=True), strict=True):
-        signs = np.zeros(2 * int(size) * int(count) + 1)
-        signs[:: 2 * int(size)] = _fair_coins(int(count))
-        chances = np.convolve(chances, signs)
-    reach = len(chances) // 2
-    sums = np.abs(np.arange(-reach, reach + 1))
-    return min(1.0, float(chances[sums >= abs(int(net_C.sum())) // unit].sum()))
 
 
 def share_interval(changed: ArrayLike, pairs: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -149,14 +131,6 @@ def _wilson(share: float, n: float, confidence: float) -> Interval:
     return Interval(
         0.0 if share == 0 else max(0.0, centre - half), 1.0 if share == 1 else min(1.0, centre + half)
     )
-
-
-def _fair_coins(count: int) -> NDArray[np.float64]:
-    """Binomial(count, 1/2): the chances of 0, 1, …, count heads."""
-    heads = np.arange(count + 1)
-    logs = gammaln(count + 1) - gammaln(heads + 1) - gammaln(count - heads + 1) - count * math.log(2)
-    chances: NDArray[np.float64] = np.exp(logs)
-    return chances
 
 
 def _floats(values: ArrayLike) -> NDArray[np.float64]:

@@ -27,12 +27,12 @@ from raiaudit.audit.fairness.counterfactual.clustered import (
     effect_interval,
     mean_interval,
     share_interval,
-    sign_flip_p,
 )
 from raiaudit.audit.fairness.counterfactual.comparison import Changes, Pairs, by_levels, totals, units_touched
 from raiaudit.audit.fairness.counterfactual.probe import ANSWER
 from raiaudit.audit.measurement import Measurement, Scalar
 from raiaudit.audit.statistics.replicates import holm
+from raiaudit.audit.statistics.sign_flips import sign_flip_p
 
 __all__ = ["FLIPS", "Summary"]
 

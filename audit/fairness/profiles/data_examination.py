@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from raiaudit.audit.fairness.counting.cells import UNKNOWN
-from raiaudit.audit.fairness.profiles.record import Recorder, table
+from raiaudit.audit.fairness.profiles.record import Recorder, listed, table
 from raiaudit.audit.statistics.intervals import wilson
 
 if TYPE_CHECKING:
@@ -63,11 +63,16 @@ def examination(
             )
         )
         small = [f"{group} ({n})" for group, n in sizes.items() if n < min_group]
-        text = ", ".join(f"{group} {n} ({n / total:.1%})" for group, n in sizes.items())
+        text = listed([f"{group} {n} ({n / total:.1%})" for group, n in sizes.items()], by=", ")
         rows += [
             ("10(2)(f)", f"{attribute}: groups and sizes", True, text or "no group is recorded"),
             ("10(2)(h)", f"{attribute}: not recorded", True, f"{unknown} of {total} ({unknown / total:.1%})"),
-            ("10(2)(h)", f"{attribute}: groups under {min_group} people", True, ", ".join(small) or "none"),
+            (
+                "10(2)(h)",
+                f"{attribute}: groups under {min_group} people",
+                True,
+                listed(small, by=", ") or "none",
+            ),
             _labels(tally, attribute, favourable),
         ]
         if attribute in shares:
@@ -116,7 +121,7 @@ def _labels(tally: Tally, attribute: str, favourable: int | None) -> tuple[str, 
         .agg(k=pl.col("n").filter(pl.col("label") == favourable).sum(), n=pl.col("n").sum())
         .sort(attribute)
     )
-    rates = ", ".join(f"{group} {k / n:.1%}" for group, k, n in counts.rows())
+    rates = listed([f"{group} {k / n:.1%}" for group, k, n in counts.rows()], by=", ")
     return clause, subject, True, f"labelled {tally.classes[favourable]}: {rates}"
 
 
@@ -132,7 +137,9 @@ def _representation(
     total = sum(sizes.values())
     strangers = sorted(set(sizes) - set(shares))
     if strangers or not total:
-        reason = f"`reference_shares` lack {', '.join(strangers)}" if strangers else "no group is recorded"
+        reason = (
+            f"`reference_shares` lack {listed(strangers, by=', ')}" if strangers else "no group is recorded"
+        )
         undefined = record.measure("representation_p_value", None, n=total, method="dwass1957", reason=reason)
         return [undefined], reason
     counts = [sizes.get(group, 0) for group in shares]
@@ -154,4 +161,4 @@ def _representation(
             )
         )
         told.append(f"{group} {n / total:.1%} against {share:.1%}")
-    return measured, f"{', '.join(told)}; p = {p_value:.2g}"
+    return measured, f"{listed(told, by=', ')}; p = {p_value:.2g}"

@@ -13,7 +13,7 @@ import polars as pl
 
 from raiaudit.audit.fairness.profiles.false_alarms import alarms_of_many, alarms_of_two
 from raiaudit.audit.fairness.profiles.impact import impacts
-from raiaudit.audit.fairness.profiles.record import table
+from raiaudit.audit.fairness.profiles.record import listed, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +143,7 @@ def _count(found: Impacts, record: Recorder, n: int) -> Measurement:
     judged = [row for row in found.rows if row.too_small is None and row.low is not None]
     below = [row for row in judged if verdict(row, 1 - record.confidence) == BEYOND_CHANCE]
     open_ = [row for row in judged if row in below or (row.low or 0.0) < RULE]
-    text = "; ".join(f"{row.group}: {verdict(row, 1 - record.confidence)}" for row in judged)
+    text = listed([f"{row.group}: {verdict(row, 1 - record.confidence)}" for row in judged])
     return record.measure(
         "groups_below_four_fifths",
         float(len(below)),
@@ -177,7 +177,7 @@ def _false_alarm(found: Impacts, record: Recorder, draws: int, rng: np.random.Ge
 
 
 def _explained(found: Impacts) -> str:
-    small = "; ".join(f"{row.group}: {row.too_small}" for row in found.rows if row.too_small)
+    small = listed([f"{row.group}: {row.too_small}" for row in found.rows if row.too_small])
     return f"{found.undefined} ({small})" if small else str(found.undefined)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["impossibility"]
 
 _MOST_DRAWN = 4_000_000
+_MOST_MEASURED = 100
 _NUMBERS = (
     *("base_rate", "low", "high", "ppv", "fpr", "fpr_low", "fpr_high", "fnr"),
     *("forced_fpr", "forced_fpr_low", "forced_fpr_high", "forced_fnr", "forced_ppv", "identity_error"),
@@ -55,7 +56,7 @@ PANEL = {
 def impossibility(
     tally: Tally, attribute: str, *, min_group: int, confidence: float, draws: int, rng: np.random.Generator
 ) -> tuple[list[Measurement], pl.DataFrame, pl.DataFrame]:
-    """Measurements of base rates, the groups (`SCHEMA`), and the panel of criteria (`PANEL`).
+    """Measurements of base rates (of the 100 largest groups), all groups (`SCHEMA`), the panel (`PANEL`).
 
     The tally has labels and a positive class.
     """
@@ -142,7 +143,10 @@ def _of_groups(
     bases: list[GroupValue], rows: list[dict[str, Any]], pooled: Rates | None, record: Recorder
 ) -> list[Measurement]:
     measured = []
+    largest = {base.group for base in sorted(bases, key=lambda base: -base.n)[:_MOST_MEASURED]}
     for base, row in zip(bases, rows, strict=True):
+        if base.group not in largest:
+            continue
         limits = base.interval(record.confidence)
         measured.append(
             record.measure(

@@ -13,7 +13,7 @@ from raiaudit.audit.measurement import Measurement
 if TYPE_CHECKING:
     from raiaudit.audit.measurement import Scalar
 
-__all__ = ["CHECK_ID", "Recorder", "table"]
+__all__ = ["CHECK_ID", "Recorder", "listed", "table"]
 
 CHECK_ID = "fairness.profiles"
 
@@ -57,6 +57,15 @@ class Recorder:
             evidence=self.evidence,
             beside=beside,
         )
+
+
+_LISTED = 40
+
+
+def listed(parts: Sequence[str], *, by: str = "; ") -> str:
+    """Joined; of hundreds the first, and how many more: every one is in the tables."""
+    more = len(parts) - _LISTED
+    return by.join(parts) if more <= 0 else f"{by.join(parts[:_LISTED])}{by}and {more:,} more"
 
 
 def table(schema: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:

@@ -1,0 +1,115 @@
+"""Figures of the checks that judge maps, and the verdict that stands beside a map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raiaudit.reports.figures.drawing import Drawing, Figure, chart_figure, columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from raiaudit.audit.results import Results
+
+__all__ = ["FIGURES", "faithfulness_verdict"]
+
+
+def faithfulness_verdict(results: Results, method: str) -> str:
+    """What speaks against maps of this method; empty where they beat their controls or nobody asked."""
+    for m in results.measurements:
+        asked = m.check == "explanations.faithfulness" and m.metric == "faithfulness_gain"
+        if not asked or m.where != {"method": method}:
+            continue
+        if m.value is None:
+            return ""
+        if m.low is None or m.high is None:
+            return "too few examples to tell whether such maps beat their controls"
+        if m.low > 0:
+            return ""
+        if m.high <= 0:
+            return "such maps do no better than maps that know nothing of the model: do not rely on them"
+        return "such maps are not shown to beat maps that know nothing of the model"
+    return ""
+
+
+def _traces(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import trace_curves
+
+    meant = {
+        "most": "the lower a curve, the better the ranking",
+        "least": "the higher a curve, the better the ranking",
+    }
+    for first, meaning in meant.items():
+        part = table.filter(pl.col("first") == first)
+        caption = f"Prediction while the {first} relevant features go first, mean and 95 % band: {meaning}."
+        means = part.group_by("map", maintain_order=True).agg(pl.col("probability").mean())
+        told = "; ".join(f"{name}: mean {mean:.3f}" for name, mean in means.iter_rows())
+        yield chart_figure(caption, trace_curves(part, first=first), told)
+
+
+def _gains(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import gains_over_controls
+
+    part = table.filter(pl.col("metric") == "deletion_auc").drop_nulls("gain")
+    if part.is_empty():
+        return
+    caption = "How much better than its controls each method ranks, with simultaneous 95 % intervals."
+    told = "; ".join(
+        f"{row['method']} against {row['control']}: {row['gain']:.3f}{_limits(row)}"
+        for row in part.iter_rows(named=True)
+    )
+    yield chart_figure(caption, gains_over_controls(part), told)
+
+
+def _limits(row: dict[str, float | None]) -> str:
+    low, high = row["low"], row["high"]
+    return "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+
+
+def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import randomisation_cascade
+
+    captions = {
+        "signed": "How alike maps stay while the model forgets (ranks, with sign where a method has one).",
+        "ssim": "The same by structural similarity of brightness (SSIM).",
+    }
+    for similarity, caption in captions.items():
+        part = table.filter(pl.col("similarity") == similarity).drop_nulls("value")
+        if part.is_empty():
+            continue
+        order = part.sort("stage")["layers"].unique(maintain_order=True).to_list()
+        shown = part.with_columns(
+            method=pl.when("known_bad").then(pl.lit("guided (known bad)")).otherwise("method")
+        )
+        last = shown.filter(pl.col("stage") == pl.col("stage").max())
+        told = "; ".join(
+            f"{name}: {value:.2f} when all is random, {chance:.2f} by chance"
+            for name, value, chance in last.select("method", "value", "chance").drop_nulls().iter_rows()
+        )
+        yield chart_figure(
+            caption, randomisation_cascade(shown, order=order, ssim=similarity == "ssim"), told
+        )
+
+
+FIGURES: dict[str, tuple[Drawing, ...]] = {
+    "explanations.faithfulness": (
+        Drawing("tests", columns("method metric control gain low high"), "Gains over controls", _gains),
+        Drawing("traces", columns("map first removed probability low high"), "Perturbation traces", _traces),
+    ),
+    "explanations.randomisation": (
+        Drawing(
+            "cascade",
+            columns("method known_bad similarity stage layers value low high chance"),
+            "Randomisation cascade",
+            _cascade,
+        ),
+    ),
+}
