@@ -118,6 +118,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "jiang2021": "P.-T. Jiang, C.-B. Zhang, Q. Hou, M.-M. Cheng, Y. Wei. LayerCAM: exploring hierarchical "
     "class activation maps for localization. IEEE Transactions on Image Processing 30 (2021). "
     "doi:10.1109/TIP.2021.3089943",
+    "kim2018": "B. Kim, M. Wattenberg, J. Gilmer, C. Cai, J. Wexler, F. Viegas, R. Sayres. Interpretability "
+    "beyond feature attribution: quantitative testing with concept activation vectors (TCAV). ICML 2018. "
+    "arXiv:1711.11279",
     "kiritchenko2018": "S. Kiritchenko, S. M. Mohammad. Examining gender and race bias in two hundred "
     "sentiment analysis systems. *SEM 2018. arXiv:1805.04508",
     "kleinberg2017": "J. Kleinberg, S. Mullainathan, M. Raghavan. Inherent trade-offs in the fair "
@@ -143,11 +146,15 @@ BIBLIOGRAPHY: dict[str, str] = {
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
     "olah2017": "C. Olah, A. Mordvintsev, L. Schubert. Feature visualization. Distill 2017. "
     "doi:10.23915/distill.00007",
+    "papernot2018": "N. Papernot, P. McDaniel. Deep k-nearest neighbors: towards confident, interpretable "
+    "and robust deep learning. 2018. arXiv:1803.04765",
     "petsiuk2018": "V. Petsiuk, A. Das, K. Saenko. RISE: randomized input sampling for explanation of "
     "black-box models. BMVC 2018. arXiv:1806.07421",
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "pruthi2020": "G. Pruthi, F. Liu, M. Sundararajan, S. Kale. Estimating training data influence by "
+    "tracing gradient descent. NeurIPS 2020. arXiv:2002.08484",
     "raji2020": "I. D. Raji, A. Smart, R. N. White, M. Mitchell, T. Gebru, B. Hutchinson, J. Smith-Loud, "
     "D. Theron, P. Barnes. Closing the AI accountability gap: defining an end-to-end framework for internal "
     "algorithmic auditing. FAT* 2020. arXiv:2001.00973",

@@ -33,9 +33,12 @@ STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-2a"]
 _TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.typ"
 _IDS_SHOWN = 12
 # Pictures made of several.
-_WIDE = frozenset({"robustness.evasion", "explanations.inside", "explanations.stability"})
+_WIDE = frozenset(
+    {"robustness.evasion", "explanations.influence", "explanations.inside", "explanations.stability"}
+)
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
+    "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
     "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
     "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
     "the input above, its map below.",

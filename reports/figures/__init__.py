@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures import (
+    concepts,
     counterfactual,
     explanations,
     fairness,
@@ -45,7 +46,7 @@ __all__ = [
     "word_maps",
 ]
 
-SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS, **inside.SHEETS}
+SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS, **concepts.SHEETS, **inside.SHEETS}
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _FIGURES = {
     **robustness.FIGURES,
@@ -55,6 +56,7 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **concepts.FIGURES,
     **stability.FIGURES,
     **quality.FIGURES,
     **inside.FIGURES,
