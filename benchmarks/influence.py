@@ -53,7 +53,9 @@ def part(name: str, arguments: argparse.Namespace) -> None:
         return replace(learnt, bias=bias).influence_on(last_layer(model, *asked))
 
     contestants: dict[str, Callable[[], object]] = {"ours": ours}
-    missing, apart, settings = [], {}, {}
+    missing: list[str] = []
+    apart: dict[str, float] = {}
+    settings: dict[str, int] = {}
     try:
         peers = captums(name, model, x, y, asked)
     except ImportError:
@@ -93,7 +95,7 @@ def captums(
     from captum.influence import TracInCP, TracInCPFast, TracInCPFastRandProj
     from captum.influence._utils.nearest_neighbors import NearestNeighbors
 
-    class Unasked(NearestNeighbors):
+    class Unasked(NearestNeighbors):  # type: ignore[misc]  # captum has no types
         """In place of annoy, an approximate index that influences do not need."""
 
         def get_nearest_neighbors(self, query: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -109,7 +111,7 @@ def captums(
         "loss_fn": nn.CrossEntropyLoss(reduction="sum"),
     }
     train = TensorDataset(x, y)
-    swapped = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    swapped = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     swapped_train = TensorDataset(x.contiguous(memory_format=torch.channels_last), y)
     swapped_asked = asked[0].contiguous(memory_format=torch.channels_last), asked[1]
 
@@ -121,19 +123,29 @@ def captums(
         return lambda: found.influence(asked)
 
     def fast(batch: int) -> Callable[[], Tensor]:
-        found = TracInCPFast(model, model.head[-1], train, batch_size=batch, **options)
+        found = TracInCPFast(model, model.get_submodule("head.3"), train, batch_size=batch, **options)
         return lambda: found.influence(asked)
 
     def fast_swapped(batch: int) -> Callable[[], Tensor]:
-        found = TracInCPFast(swapped, swapped.head[-1], swapped_train, batch_size=batch, **options)
+        found = TracInCPFast(
+            swapped, swapped.get_submodule("head.3"), swapped_train, batch_size=batch, **options
+        )
         return lambda: found.influence(swapped_asked)
 
     def projected(batch: int) -> Callable[[], Tensor]:
         def ask() -> Tensor:
             found = TracInCPFastRandProj(
-                model, model.head[-1], train, batch_size=batch, nearest_neighbors=Unasked(), **options
+                model,
+                model.get_submodule("head.3"),
+                train,
+                batch_size=batch,
+                nearest_neighbors=Unasked(),
+                **options,
             )
-            return found.compute_intermediate_quantities(asked) @ found.src_intermediate_quantities.T
+            influence: Tensor = (
+                found.compute_intermediate_quantities(asked) @ found.src_intermediate_quantities.T
+            )
+            return influence
 
         return ask
 

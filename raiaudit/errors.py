@@ -64,14 +64,23 @@ class DataError(UsageError):
     """A data set is damaged or does not fit; `where` is a file, row or column."""
 
 
+_MOST_LISTED = 40
+_NEAREST = 8
+
+
 class UnknownNameError(UsageError):
-    """A name that no catalogue holds; the message lists the choices and the nearest one."""
+    """A name that no catalogue holds; the message lists the choices and the nearest one, or of very many
+    choices (the layers of a network) those that are near.
+    """
 
     def __init__(self, kind: str, name: str, choices: Iterable[str], *, where: str | None = None) -> None:
         names = sorted(choices)
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         listed = ", ".join(names) if names else "there are none yet"
+        if len(names) > _MOST_LISTED:
+            closest = get_close_matches(name, names, n=_NEAREST, cutoff=0.0)
+            listed = f"{len(names)}, the nearest of them {', '.join(closest)}"
         shown = name if len(name) <= 80 else f"{name[:80]}…"
         super().__init__(f"unknown {kind} {shown!r}", where=where, remedy=f"{hint}choices: {listed}")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from raiaudit.errors import UnknownNameError
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = ["captured", "default_layer", "find_layer", "pooled"]
-
-_NEAREST = 8
 
 
 def default_layer(network: nn.Module) -> str | None:
@@ -35,12 +32,10 @@ def default_layer(network: nn.Module) -> str | None:
 
 
 def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """The module called so. The error lists the nearest names, not the hundreds that a network may have."""
+    """The module called so."""
     layers: dict[str, nn.Module] = {key: module for key, module in network.named_modules() if key}
     if name not in layers:
-        raise UnknownNameError(
-            "layer", name, get_close_matches(name, layers, n=_NEAREST, cutoff=0.0), where="with.layer"
-        )
+        raise UnknownNameError("layer", name, layers, where="with.layer")
     return layers[name]
 
 
