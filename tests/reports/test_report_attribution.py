@@ -114,3 +114,8 @@ def test_named_features_say_which_method(several: bool, lead: str) -> None:
     words = word_maps({("explanations.attribution", "maps"): table})
     assert words[0].caption.startswith(lead)
     assert words[0].words[0] == ("a", 1.0)
+
+
+def test_pixels_have_no_names() -> None:
+    nameless = maps().with_columns(features=pl.lit(None, dtype=pl.List(pl.String)))
+    assert word_maps({("explanations.attribution", "maps"): nameless}) == []
