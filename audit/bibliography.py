@@ -57,6 +57,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "bi-modal and encoder-decoder transformers. ICCV 2021. arXiv:2103.15679",
     "chen2020": "J. Chen, M. I. Jordan, M. J. Wainwright. HopSkipJumpAttack: a query-efficient "
     "decision-based attack. IEEE S&P 2020. arXiv:1904.02144",
+    "carter2019": "S. Carter, Z. Armstrong, L. Schubert, I. Johnson, C. Olah. Exploring neural networks with "
+    "activation atlases. Distill 2019. doi:10.23915/distill.00015",
     "choquette2021": "C. A. Choquette-Choo, F. Tramèr, N. Carlini, N. Papernot. Label-only membership "
     "inference attacks. ICML 2021. arXiv:2007.14321",
     "chouldechova2017": "A. Chouldechova. Fair prediction with disparate impact: a study of bias in "
@@ -116,6 +118,9 @@ BIBLIOGRAPHY: dict[str, str] = {
     "jiang2021": "P.-T. Jiang, C.-B. Zhang, Q. Hou, M.-M. Cheng, Y. Wei. LayerCAM: exploring hierarchical "
     "class activation maps for localization. IEEE Transactions on Image Processing 30 (2021). "
     "doi:10.1109/TIP.2021.3089943",
+    "kim2018": "B. Kim, M. Wattenberg, J. Gilmer, C. Cai, J. Wexler, F. Viegas, R. Sayres. Interpretability "
+    "beyond feature attribution: quantitative testing with concept activation vectors (TCAV). ICML 2018. "
+    "arXiv:1711.11279",
     "kiritchenko2018": "S. Kiritchenko, S. M. Mohammad. Examining gender and race bias in two hundred "
     "sentiment analysis systems. *SEM 2018. arXiv:1805.04508",
     "kleinberg2017": "J. Kleinberg, S. Mullainathan, M. Raghavan. Inherent trade-offs in the fair "
@@ -134,14 +139,22 @@ BIBLIOGRAPHY: dict[str, str] = {
     "ICML 2025. arXiv:2410.22235",
     "mcnemar1947": "Q. McNemar. Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12 (1947) 153–157. doi:10.1007/BF02295996",
+    "michel2019": "P. Michel, O. Levy, G. Neubig. Are sixteen heads really better than one? NeurIPS 2019. "
+    "arXiv:1905.10650",
     "newcombe1998": "R. G. Newcombe. Interval estimation for the difference between independent "
     "proportions: comparison of eleven methods. Statistics in Medicine 17 (1998) 873–890. "
     "doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I",
+    "olah2017": "C. Olah, A. Mordvintsev, L. Schubert. Feature visualization. Distill 2017. "
+    "doi:10.23915/distill.00007",
+    "papernot2018": "N. Papernot, P. McDaniel. Deep k-nearest neighbors: towards confident, interpretable "
+    "and robust deep learning. 2018. arXiv:1803.04765",
     "petsiuk2018": "V. Petsiuk, A. Das, K. Saenko. RISE: randomized input sampling for explanation of "
     "black-box models. BMVC 2018. arXiv:1806.07421",
     "pintor2022": "M. Pintor, L. Demetrio, A. Sotgiu, G. Manca, A. Demontis, N. Carlini, B. Biggio, F. "
     "Roli. Indicators of attack failure: debugging and improving optimization of adversarial "
     "examples. NeurIPS 2022. arXiv:2106.09947",
+    "pruthi2020": "G. Pruthi, F. Liu, M. Sundararajan, S. Kale. Estimating training data influence by "
+    "tracing gradient descent. NeurIPS 2020. arXiv:2002.08484",
     "raji2020": "I. D. Raji, A. Smart, R. N. White, M. Mitchell, T. Gebru, B. Hutchinson, J. Smith-Loud, "
     "D. Theron, P. Barnes. Closing the AI accountability gap: defining an end-to-end framework for internal "
     "algorithmic auditing. FAT* 2020. arXiv:2001.00973",
@@ -184,6 +197,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "(1936) 122–128. doi:10.1214/aoms/1177732502",
     "ugesp1978": "Uniform Guidelines on Employee Selection Procedures (1978). 29 CFR 1607.4(D). "
     "https://www.ecfr.gov/current/title-29/subtitle-B/chapter-XIV/part-1607/section-1607.4",
+    "venna2001": "J. Venna, S. Kaski. Neighborhood preservation in nonlinear projection methods: an "
+    "experimental study. ICANN 2001. doi:10.1007/3-540-44668-0_68",
     "welch1947": "B. L. Welch. The generalization of ‘Student’s’ problem when several different population "
     "variances are involved. Biometrika 34 (1947) 28–35. doi:10.1093/biomet/34.1-2.28",
     "wilson1927": "E. B. Wilson. Probable inference, the law of succession, and statistical inference. "

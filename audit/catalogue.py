@@ -7,6 +7,9 @@ from importlib.metadata import entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution.attribution import Attribution
+from raiaudit.audit.explanations.concepts.concepts import Concepts
+from raiaudit.audit.explanations.concepts.influence import Influence
+from raiaudit.audit.explanations.inside.inside import Inside
 from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
 from raiaudit.audit.explanations.quality.randomisation import Randomisation
 from raiaudit.audit.explanations.stability.stability import Stability
@@ -49,9 +52,12 @@ CHECKS: dict[str, Check] = {
     "fairness.profiles": Profiles(),
     "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
+    "explanations.concepts": Concepts(),
+    "explanations.influence": Influence(),
     "explanations.stability": Stability(),
     "explanations.faithfulness": Faithfulness(),
     "explanations.randomisation": Randomisation(),
+    "explanations.inside": Inside(),
     "reliability.calibration": Calibration(),
 }
 

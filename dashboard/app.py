@@ -5,7 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import fairness_page, mitigation_page, models_page, overview, run_page, tradeoff_page
+from raiaudit.dashboard import (
+    fairness_page,
+    inside_page,
+    mitigation_page,
+    models_page,
+    overview,
+    run_page,
+    tradeoff_page,
+)
 from raiaudit.dashboard.theme import STYLE, icon
 
 
@@ -44,7 +52,14 @@ def main() -> None:
         icon=":material/groups:",
         url_path="fairness",
     )
-    st.navigation([runs, run, models, fairness, tradeoffs, mitigations], position="top").run()
+    inside = st.Page(
+        lambda: inside_page.show(home, run),
+        title="Inside the model",
+        icon=":material/neurology:",
+        url_path="inside",
+    )
+    pages = [runs, run, models, fairness, inside, tradeoffs, mitigations]
+    st.navigation(pages, position="top").run()
 
 
 main()

@@ -32,12 +32,17 @@ __all__ = ["STANDARDS", "compile_pdf", "lacking", "timestamp", "write_pdf"]
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-2a"]
 _TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.typ"
 _IDS_SHOWN = 12
-_WIDE = frozenset({"robustness.evasion", "explanations.stability"})
+# Pictures made of several.
+_WIDE = frozenset(
+    {"robustness.evasion", "explanations.influence", "explanations.inside", "explanations.stability"}
+)
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
+    "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
     "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
     "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
     "the input above, its map below.",
+    "explanations.inside": "Of a channel: an image made to excite it, then the real images that do most.",
 }
 
 

@@ -1,7 +1,7 @@
-"""Pictures of examples as PNG: what a map marks, and what an adversary changed.
+"""Pictures of examples as PNG: what a map marks, what an adversary changed, what they were learnt from.
 
-Rows come from the evidence tables `explanations.attribution/maps`, `explanations.stability/pairs` and
-`robustness.evasion/examples`:
+Rows come from the evidence tables `explanations.attribution/maps`, `explanations.influence/pictures`,
+`explanations.stability/pairs` and `robustness.evasion/examples`:
 flat floats with `shape` [C, H, W] (or [H, W, C], or [H, W]); inputs in [0, 1]. Rows that are not images
 (texts, tables) have no picture: the functions return None.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float64]  # [H, W, 3], in [0, 1]
 
-__all__ = ["adversarial_picture", "map_pair", "saliency_overlay"]
+__all__ = ["adversarial_picture", "beside", "map_pair", "saliency_overlay"]
 
 _MAGNIFIED = 10.0
 _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
@@ -72,6 +72,20 @@ def adversarial_picture(row: Mapping[str, Any]) -> tuple[bytes, float] | None:
     factor = min(_MAGNIFIED, 0.5 / peak) if peak > 0 else _MAGNIFIED
     gap = np.ones((clean.shape[0], max(1, clean.shape[1] // 14), 3))
     return _png(np.concatenate([clean, gap, 0.5 + factor * change, gap, adversarial], axis=1)), factor
+
+
+def beside(row: Mapping[str, Any]) -> bytes | None:
+    """The image, a gap, and the training images `train_input` behind its prediction, in their order."""
+    images = [_pixels(values, row["shape"]) for values in (row["input"], *row["train_input"])]
+    shown = [image for image in images if image is not None]
+    if len(shown) < len(images):
+        return None
+    height, width, _ = shown[0].shape
+    narrow, wide = (np.ones((height, max(1, width // part), 3)) for part in (14, 4))
+    parts = [shown[0], wide]
+    for image in shown[1:]:
+        parts += [image, narrow]
+    return _png(np.concatenate(parts[:-1], axis=1))
 
 
 def _pixels(values: Any, shape: Any) -> Pixels | None:

@@ -48,7 +48,7 @@ _PLAIN = (
     "sparseness",
     "theil",
 )
-_COUNTED = ("flags", "groups", "models", "pairs", "people", "thresholds")
+_COUNTED = ("cells", "flags", "groups", "models", "pairs", "people", "thresholds")
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -110,6 +110,13 @@ _METRICS = {
     "randomisation_chance": "Similarity by chance",
     "known_bad_similarity": "Similarity, known bad",
     "log_loss": "Log loss",
+    "cav_accuracy": "Concept told apart (held out)",
+    "tcav_score": "TCAV score",
+    "tcav_p_value": "P value: class indifferent to the concept",
+    "neighbour_label_agreement": "Nearest training examples labelled as predicted",
+    "helpful_label_agreement": "Most helpful training examples labelled as predicted",
+    "distinct_helpful_share": "Distinct among the helpful examples named",
+    "suspects_contradicted": "Suspects whose neighbours are labelled otherwise",
     "topk_overlap": "Most relevant features that stay so",
     "topk_overlap_gap": "Gap in features that stay so",
     "topk_overlap_difference": "Widest gap in features that stay so",
@@ -118,6 +125,12 @@ _METRICS = {
     "centre_shift": "Shift of the map's centre",
     "label_kept_share": "Answer kept",
     "overlap_beyond_noise": "Features lost to the attack beyond noise",
+    "visualised_activation_ratio": "Picture's activation (1: the best real image)",
+    "atlas_trustworthiness": "Trustworthiness of the atlas",
+    "cells_with_more_errors": "Cells of the atlas with more errors than the rest",
+    "cells_alike_p_value": "P value: errors alike in all cells",
+    "head_importance": "Loss added without the head",
+    "useful_heads": "Heads the model loses by",
     "subgroups": "Subgroups compared",
     "confirmed_subgroups": "Subgroups confirmed to fare worse",
     "confirmed_gap": "Confirmed gap to everyone else",
@@ -142,9 +155,12 @@ _CHECKS = {
     "fairness.profiles": "Rules and laws on fairness",
     "fairness.counterfactual": "Counterfactual tests",
     "explanations.attribution": "Explanations",
+    "explanations.concepts": "Concepts",
+    "explanations.influence": "Training examples behind predictions",
     "explanations.stability": "Explanations under attack",
     "explanations.faithfulness": "Faithfulness of explanations",
     "explanations.randomisation": "Explanations without the model",
+    "explanations.inside": "Inside the model",
     "reliability.calibration": "Calibration",
 }
 

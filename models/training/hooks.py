@@ -79,6 +79,13 @@ class BookKeeping:
             losses.append(losses_B)
         return Clipped(sums, torch.cat(norms), torch.cat(losses))
 
+    def parts(self, x_BV: Tensor, y_B: Tensor) -> Iterator[dict[str, Part]]:
+        """The examples' own gradients by parameter name, unclipped, a chunk of examples at a time."""
+        chunk = self._chunk(x_BV)
+        for x_part, y_part in zip(torch.split(x_BV, chunk), torch.split(y_B, chunk), strict=True):
+            kept, _ = self._gradients_of_outputs(x_part, y_part)
+            yield self._parts(kept, len(y_part))
+
     def _gradients_of_outputs(self, x_BV: Tensor, y_B: Tensor) -> tuple[list[_Kept], Tensor]:
         with torch.enable_grad(), self._keeping() as kept, sdpa_kernel(SDPBackend.MATH):
             logits = self.model(x_BV.flatten(0, 1))

@@ -2,6 +2,7 @@
 
 from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.attributes import attribute_gain
+from raiaudit.reports.charts.concepts import concept_scores
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
 from raiaudit.reports.charts.evasion import attack_contributions, class_robustness
@@ -49,6 +50,7 @@ __all__ = [
     "attribution_shares",
     "certified_accuracy_against_radius",
     "class_robustness",
+    "concept_scores",
     "counterfactual_effects",
     "deletion_curve",
     "epsilon_bar",

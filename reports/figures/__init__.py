@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures import (
+    concepts,
     counterfactual,
     explanations,
     fairness,
     flags,
     group_sheets,
+    inside,
     privacy,
     profile_sheets,
     profiles,
@@ -44,7 +46,7 @@ __all__ = [
     "word_maps",
 ]
 
-SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS}
+SHEETS = {**group_sheets.SHEETS, **profile_sheets.SHEETS, **concepts.SHEETS, **inside.SHEETS}
 Evidence = Mapping[tuple[str, str], "pl.DataFrame"]
 _FIGURES = {
     **robustness.FIGURES,
@@ -54,8 +56,10 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **concepts.FIGURES,
     **stability.FIGURES,
     **quality.FIGURES,
+    **inside.FIGURES,
     **reliability.FIGURES,
 }
 

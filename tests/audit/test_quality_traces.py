@@ -167,6 +167,42 @@ def test_infidelity_is_the_least_error_over_all_scalings() -> None:
     np.testing.assert_allclose(infidelity(scores, removed, effects), errors.min(0), atol=1e-6)
 
 
+def test_captums_normalised_infidelity_agrees() -> None:
+    """The same patches given to captum, whose maps are per unit of input: its error divided by E[effect²]."""
+    from captum.metrics import infidelity as captum_infidelity
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(12, 20), torch.nn.Tanh(), torch.nn.Linear(20, 2)).double()
+    x = torch.rand(5, 12, dtype=torch.float64) + 0.5
+    target_B = torch.ones(5, dtype=torch.int64)
+    point = x.clone().requires_grad_()
+    (per_unit,) = torch.autograd.grad(model(point)[:, 1].sum(), point)
+    removed = patches(np.ones((5, 12), dtype=bool), rngs(5), samples=30, shape=None)
+    view = View(
+        x=x,
+        baseline=torch.zeros_like(x),
+        feature_E=torch.arange(12),
+        present_BF=torch.ones(5, 12, dtype=torch.bool),
+        logits=lambda points, _rows: model(points),
+        names=None,
+    )
+    effects = patch_effects(view, removed, target_B)
+
+    def take(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        gone = inputs * torch.from_numpy(removed).view(-1, 12)
+        return gone, inputs - gone
+
+    theirs = captum_infidelity(
+        model, take, x, per_unit, target=target_B, n_perturb_samples=30, normalize=True
+    )
+    ours = infidelity((per_unit * x).numpy(), removed, effects)
+    foretold = np.einsum("bsf,bf->bs", removed, (per_unit * x).numpy())
+    positive = (foretold * effects).sum(1) > 0  # captum also scales by negative factors
+    assert positive.any()
+    expected = theirs.detach().numpy() / (effects**2).mean(1)
+    np.testing.assert_allclose(ours[positive], expected[positive], rtol=1e-6)
+
+
 def test_patches_keep_to_what_is_there() -> None:
     present = np.array([[True, False, True, True, False], [False] * 5])
     for ordered in (True, False):

@@ -65,7 +65,7 @@ class _Means:
         if n > 1:
             rng = keyed_rng(self.seed, self.check, metric, *map(str, where.values()))
             low, high = mean_bootstrap(values_N, rng=rng)
-        few = f"{n} examples to take a mean of" if n < 2 else None
+        few = "fewer than two examples" if n < 2 else None
         return Measurement(
             check=self.check,
             metric=metric,

@@ -1,0 +1,66 @@
+"""The layers of a network whose channels can be looked at, and what they give.
+
+Shapes: a layer gives B×C×H×W (channels first), B×L×D (tokens; D are its channels) or B×D; pooled_BC is
+its mean over places. Errors: `UnknownNameError` for a layer that is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from raiaudit.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["captured", "default_layer", "find_layer", "pooled"]
+
+_NEAREST = 8
+
+
+def default_layer(network: nn.Module) -> str | None:
+    """The last convolution, else the last transformer block, else None."""
+    from torch import nn
+
+    from raiaudit.models.architectures.attention import Block
+
+    for kind in (nn.Conv2d, Block):
+        names: list[str] = [name for name, module in network.named_modules() if isinstance(module, kind)]
+        if names:
+            return names[-1]
+    return None
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """The module called so. The error lists the nearest names, not the hundreds that a network may have."""
+    layers: dict[str, nn.Module] = {key: module for key, module in network.named_modules() if key}
+    if name not in layers:
+        raise UnknownNameError(
+            "layer", name, get_close_matches(name, layers, n=_NEAREST, cutoff=0.0), where="with.layer"
+        )
+    return layers[name]
+
+
+@contextmanager
+def captured(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """What the layer gives in each forward pass inside."""
+    given: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        given.append(output)
+
+    handle = layer.register_forward_hook(keep)
+    try:
+        yield given
+    finally:
+        handle.remove()
+
+
+def pooled(activation: Tensor) -> Tensor:
+    """The mean of each channel over all places, pooled_BC."""
+    if activation.dim() == 4:
+        return activation.mean((2, 3))
+    return activation.mean(1) if activation.dim() == 3 else activation
