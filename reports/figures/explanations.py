@@ -23,7 +23,7 @@ _LEVELS = 6
 
 def first_maps(table: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows to show: of each method as many, of the same examples, example by example."""
-    if "method" not in table.columns:
+    if table.is_empty() or "method" not in table.columns:
         return table.head(PICTURES).to_dicts()
     examples = table["example_id"].unique(maintain_order=True)
     shown = examples.head(max(2, PICTURES // table["method"].n_unique()))
@@ -111,10 +111,11 @@ def _words(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 def _class_maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.pictures import saliency_overlay
 
-    several = _several(table)
-    for row in table.iter_rows(named=True):
+    # The first method speaks for all: the table of evidence has the others, and every class.
+    first = table.filter(pl.col("method") == table["method"][0])
+    for row in first.head(2 * PICTURES).iter_rows(named=True):
         if (picture := saliency_overlay(row)) is not None:
-            by = f"{_plain(row['method'])}, " if several else ""
+            by = f"{_plain(row['method'])}, " if _several(table) else ""
             title = f"{by}mean of {row['n']} predicted “{row['class']}”"
             yield Figure(title, f"Mean attribution map over the mean image. {title}", picture)
 

@@ -82,7 +82,7 @@ def method_rows(task: Task, subject: Subject) -> pl.DataFrame:
                 rngs=[keyed_rng(subject.seed, "attribution", name, example) for example in rows.ids],
             )
         except CapabilityError as error:
-            refused = str(error)
+            refused = error.problem
             columns = dict.fromkeys(("deletion", "insertion", "completeness_error", "passes"), _none(B))
             columns |= dict.fromkeys(("deletion_curve", "profile", "map"), _floats([], B))
         else:
