@@ -77,6 +77,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "arXiv:1911.03429",
     "durkalski2003": "V. L. Durkalski, Y. Y. Palesch, S. R. Lipsitz, P. F. Rust. Analysis of clustered "
     "matched-pair data. Statistics in Medicine 22 (2003) 2417–2428. doi:10.1002/sim.1438",
+    "dombrowski2019": "A.-K. Dombrowski, M. Alber, C. J. Anders, M. Ackermann, K.-R. Müller, P. Kessel. "
+    "Explanations can be manipulated and geometry is to blame. NeurIPS 2019. arXiv:1906.07983",
     "dwass1957": "M. Dwass. Modified randomization tests for nonparametric hypotheses. Annals of "
     "Mathematical Statistics 28 (1957) 181–187. doi:10.1214/aoms/1177707045",
     "dwork2006": "C. Dwork, K. Kenthapadi, F. McSherry, I. Mironov, M. Naor. Our data, ourselves: privacy "
@@ -96,6 +98,8 @@ BIBLIOGRAPHY: dict[str, str] = {
     "ESEC/FSE 2017. doi:10.1145/3106237.3106277",
     "garg2019": "S. Garg, V. Perot, N. Limtiaco, A. Taly, E. H. Chi, A. Beutel. Counterfactual fairness in "
     "text classification through robustness. AIES 2019. arXiv:1809.10610",
+    "ghorbani2019": "A. Ghorbani, A. Abid, J. Zou. Interpretation of neural networks is fragile. AAAI 2019. "
+    "arXiv:1710.10547",
     "gopi2021": "S. Gopi, Y. T. Lee, L. Wutschitz. Numerical composition of differential privacy. NeurIPS "
     "2021. arXiv:2106.02848",
     "gowal2018": "S. Gowal, K. Dvijotham, R. Stanforth, R. Bunel, C. Qin, J. Uesato, R. Arandjelovic, "

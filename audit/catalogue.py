@@ -9,6 +9,7 @@ from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution.attribution import Attribution
 from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
 from raiaudit.audit.explanations.quality.randomisation import Randomisation
+from raiaudit.audit.explanations.stability.stability import Stability
 from raiaudit.audit.fairness.by_group.groups import Groups
 from raiaudit.audit.fairness.counterfactual.counterfactual import Counterfactual
 from raiaudit.audit.fairness.profiles.profiles import Profiles
@@ -48,6 +49,7 @@ CHECKS: dict[str, Check] = {
     "fairness.profiles": Profiles(),
     "fairness.counterfactual": Counterfactual(),
     "explanations.attribution": Attribution(),
+    "explanations.stability": Stability(),
     "explanations.faithfulness": Faithfulness(),
     "explanations.randomisation": Randomisation(),
     "reliability.calibration": Calibration(),

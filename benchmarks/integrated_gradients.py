@@ -1,11 +1,11 @@
-"""Integrated gradients with nodes where they are needed, in chunks, against captum's, at the same completeness.
+"""Integrated gradients, its nodes where they are needed, against captum's at the same completeness.
 
     python benchmarks/integrated_gradients.py [--images 32] [--side 28] [--repeats 3] [--json]
 
 A convolutional network of random weights. Captum's default asks for 50 nodes of all images at once. The
 completeness error is |Σ a − (f(x) − f(0))| / Σ|a|; ours is given the largest tolerance with which neither the
-mean nor the largest error exceeds captum's. Memory is the most that is resident beyond what was before the call
-(Linux), each contestant in a process of its own, for as many images and for four times as many.
+mean nor the largest error exceeds captum's. Memory is the most that is resident beyond what was before the
+call (Linux), each contestant in a process of its own, for as many images and for four times as many.
 """
 
 from __future__ import annotations

@@ -32,9 +32,12 @@ __all__ = ["STANDARDS", "compile_pdf", "lacking", "timestamp", "write_pdf"]
 STANDARDS: list[typst.PDFStandard] = ["ua-1", "a-2a"]
 _TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.typ"
 _IDS_SHOWN = 12
+_WIDE = frozenset({"robustness.evasion", "explanations.stability"})
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
+    "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
+    "the input above, its map below.",
 }
 
 
@@ -69,7 +72,7 @@ def _illustrate(
     section: dict[str, Any], evidence: Evidence, results: Results, folder: Path, *, prefix: str
 ) -> None:
     check = section["check"]
-    section |= {"charts": [], "pictures": [], "words": [], "wide": check == "robustness.evasion"}
+    section |= {"charts": [], "pictures": [], "words": [], "wide": check in _WIDE}
     drawn, section["left_out"] = figures(check, evidence, results) if section["rows"] else ([], [])
     for i, figure in enumerate(drawn):
         name = f"{prefix}-{i}.{figure.kind}"

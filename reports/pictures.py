@@ -1,6 +1,7 @@
 """Pictures of examples as PNG: what a map marks, and what an adversary changed.
 
-Rows come from the evidence tables `explanations.attribution/maps` and `robustness.evasion/examples`:
+Rows come from the evidence tables `explanations.attribution/maps`, `explanations.stability/pairs` and
+`robustness.evasion/examples`:
 flat floats with `shape` [C, H, W] (or [H, W, C], or [H, W]); inputs in [0, 1]. Rows that are not images
 (texts, tables) have no picture: the functions return None.
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float64]  # [H, W, 3], in [0, 1]
 
-__all__ = ["adversarial_picture", "saliency_overlay"]
+__all__ = ["adversarial_picture", "map_pair", "saliency_overlay"]
 
 _MAGNIFIED = 10.0
 _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
@@ -29,14 +30,33 @@ _AGAINST = np.array([0.0, 0.447, 0.698])  # blue: evidence against it
 
 def saliency_overlay(row: Mapping[str, Any]) -> bytes | None:
     """The input in pale grey under its map: vermillion speaks for the prediction, blue against it."""
-    picture, weights = _pixels(row["input"], row["shape"]), _plane(row["map"], row["shape"])
+    overlay = _overlay(row["input"], row["map"], row["shape"])
+    return None if overlay is None else _png(overlay)
+
+
+def map_pair(row: Mapping[str, Any]) -> bytes | None:
+    """Two columns, before and after an attack on the map: the input, and below it the map over it."""
+    columns = []
+    for values, weights in ((row["input"], row["map"]), (row["attacked"], row["attacked_map"])):
+        picture, overlay = _pixels(values, row["shape"]), _overlay(values, weights, row["shape"])
+        if picture is None or overlay is None:
+            return None
+        gap = np.ones((max(1, picture.shape[0] // 14), *picture.shape[1:]))
+        columns.append(np.concatenate([picture, gap, overlay]))
+    between = np.ones((columns[0].shape[0], max(1, columns[0].shape[1] // 14), 3))
+    return _png(np.concatenate([columns[0], between, columns[1]], axis=1))
+
+
+def _overlay(values: Any, relevance: Any, shape: Any) -> Pixels | None:
+    picture, weights = _pixels(values, shape), _plane(relevance, shape)
     if picture is None or weights is None:
         return None
     peak = np.quantile(np.abs(weights), 0.995) or np.abs(weights).max() or 1.0
     strength = 0.85 * np.clip(np.abs(weights) / peak, 0, 1)[..., None]
     grey = 0.35 + 0.65 * (1 - picture.mean(axis=2, keepdims=True))
     colour = np.where(weights[..., None] >= 0, _FOR, _AGAINST)
-    return _png(grey * (1 - strength) + colour * strength)
+    mixed: Pixels = grey * (1 - strength) + colour * strength
+    return mixed
 
 
 def adversarial_picture(row: Mapping[str, Any]) -> tuple[bytes, float] | None:

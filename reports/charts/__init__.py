@@ -25,6 +25,7 @@ from raiaudit.reports.charts.robustness import (
     accuracy_against_queries,
     certified_accuracy_against_radius,
 )
+from raiaudit.reports.charts.stability import overlap_against_eps
 from raiaudit.reports.charts.style import to_svg
 from raiaudit.reports.charts.subgroups import subgroup_gaps
 from raiaudit.reports.charts.tradeoff import (
@@ -61,6 +62,7 @@ __all__ = [
     "groups_by_variant",
     "impact_ratios",
     "membership_roc",
+    "overlap_against_eps",
     "randomisation_cascade",
     "rates_by_threshold",
     "reliability_diagram",

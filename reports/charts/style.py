@@ -62,11 +62,21 @@ def series(field: str, names: Sequence[str], *, legend: bool = True, columns: in
 
 
 def curve(
-    frame: pl.DataFrame, *, x: alt.X, y: alt.Y, by: str, points: bool = True, tooltip: Sequence[str] = ()
+    frame: pl.DataFrame,
+    *,
+    x: alt.X,
+    y: alt.Y,
+    by: str,
+    points: bool = True,
+    tooltip: Sequence[str] = (),
+    columns: int = 3,
 ) -> AnyChart:
-    """Lines of `y` over `x`, one a value of `by`, with the band `low`…`high` where the frame has it."""
+    """Lines of `y` over `x`, one a value of `by`, with the band `low`…`high` where the frame has it.
+
+    `columns` of the legend: fewer for long names.
+    """
     names = sorted(frame[by].unique().drop_nulls().to_list())
-    plain, named = series(by, names, legend=False), series(by, names)
+    plain, named = series(by, names, legend=False), series(by, names, columns=columns)
     base = alt.Chart(inline(frame)).encode(x=x)
     layers: list[alt.Chart] = []
     if {"low", "high"} <= set(frame.columns):

@@ -21,6 +21,7 @@ from raiaudit.reports.figures import (
     quality,
     reliability,
     robustness,
+    stability,
 )
 from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.sheet import Sheet
@@ -53,6 +54,7 @@ _FIGURES = {
     **profiles.FIGURES,
     **counterfactual.FIGURES,
     **explanations.FIGURES,
+    **stability.FIGURES,
     **quality.FIGURES,
     **reliability.FIGURES,
 }

@@ -11,6 +11,7 @@ import torch
 
 from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
+from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.explanations.methods.gradient import Saliency
 from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
 from raiaudit.audit.explanations.methods.views import view_of
@@ -107,3 +108,40 @@ def test_a_text_model_that_hides_its_embedding_has_words_but_no_gradients(make_s
     assert view.present_BF.tolist() == [[True, True, True], [True, False, False]]
     with pytest.raises(CapabilityError, match="embedding"):
         Saliency().explain(view, torch.ones(2, dtype=torch.int64), rngs=[])
+
+
+@pytest.mark.parametrize("name", ["occlusion", "kernel_shap", "gradient_rollout", "saliency", "smoothgrad"])
+def test_the_planted_word_is_found_by_methods_of_every_kind(
+    name: str, reader: Any, make_subject: Any
+) -> None:
+    subject = make_subject(reader[1], reader[0])
+    lines = ["the splendid sea and its people", "a film told with splendid patience", "splendid"]
+    view = view_of(subject, lines, "mean")
+    scores_BF = (
+        find_method(name)
+        .explain(
+            view,
+            torch.ones(3, dtype=torch.int64),
+            rngs=[np.random.default_rng(row) for row in range(3)],
+        )
+        .scores_BF
+    )
+    assert (scores_BF[~view.present_BF] == 0).all()
+    assert view.names is not None
+    hits = [names[int(row.argmax())] for names, row in zip(view.names, scores_BF, strict=True)]
+    assert hits.count("splendid") >= 2, hits
+
+
+def test_tokens_beyond_the_length_are_cut_and_empty_texts_have_empty_maps(
+    reader: Any, make_subject: Any
+) -> None:
+    """The space takes 24 tokens: what the model does not read, no map speaks of."""
+    subject = make_subject(reader[1], reader[0])
+    view = view_of(subject, [" ".join(["film"] * 60), ""], "mean")
+    assert view.names is not None
+    assert len(view.names[0]) == view.present_BF.shape[1] == 24
+    for name in ("occlusion", "kernel_shap", "shapley", "integrated_gradients"):
+        maps = find_method(name).explain(view, torch.ones(2, dtype=torch.int64), rngs=[])
+        assert maps.scores_BF.shape == (2, 24)
+        assert bool(maps.scores_BF.isfinite().all())
+        assert float(maps.scores_BF[1].abs().max()) == 0

@@ -52,8 +52,8 @@ def test_calibration_and_explanations_by_group(
             "calibration.confidence": np.where(of_b, 0.9, 0.7),
             "calibration.correct": [True, True, False, False] * 50,
             "calibration.brier": rng.random(n),
-            "attribution.deletion_random": np.where(of_b, 0.3, 0.5) + rng.normal(0, 0.02, n),
-            "attribution.deletion": 0.3 + rng.normal(0, 0.02, n),
+            "attribution.random": np.where(of_b, 0.3, 0.5) + rng.normal(0, 0.02, n),
+            "attribution.integrated_gradients.deletion": 0.3 + rng.normal(0, 0.02, n),
         }
     )
     task = Task(check="reliability.calibration", name="planted")
@@ -62,7 +62,7 @@ def test_calibration_and_explanations_by_group(
     bias = _find(measured, "overconfidence_gap", "b")
     assert bias.value == pytest.approx(0.2)
     gain = _find(measured, "deletion_gain", "a")
-    values = (rows["attribution.deletion_random"] - rows["attribution.deletion"]).filter(~of_b)
+    values = (rows["attribution.random"] - rows["attribution.integrated_gradients.deletion"]).filter(~of_b)
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (gain.value, gain.low, gain.high) == pytest.approx((values.mean(), expected.low, expected.high))
     assert _find(measured, "deletion_gain_p_value").value == 1 / 500

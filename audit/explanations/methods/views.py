@@ -65,11 +65,11 @@ class View:
         return flat.new_zeros(len(flat), self.present_BF.shape[1]).index_add_(1, self.feature_E, flat)
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of values ≥ 0, B×…, in each feature: B×F, float64."""
+        """The largest of values ≥ 0, B×…, in each feature: B×F, float64; 0 where a feature is absent."""
         flat = values.flatten(1).double()
         index = self.feature_E.expand(len(flat), -1)
         empty = flat.new_zeros(len(flat), self.present_BF.shape[1])
-        return empty.scatter_reduce(1, index, flat, "amax", include_self=True)
+        return empty.scatter_reduce(1, index, flat, "amax", include_self=True) * self.present_BF
 
     def without(self, rows_R: Tensor, removed_RF: Tensor) -> Tensor:
         """Inputs of `rows_R` with the removed features at the baseline."""
