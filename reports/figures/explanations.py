@@ -23,7 +23,7 @@ _LEVELS = 6
 
 def first_maps(table: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows to show: of each method as many, of the same examples, example by example."""
-    if "method" not in table.columns:
+    if "method" not in table.columns or table.is_empty():
         return table.head(PICTURES).to_dicts()
     examples = table["example_id"].unique(maintain_order=True)
     shown = examples.head(max(2, PICTURES // table["method"].n_unique()))
