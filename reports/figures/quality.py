@@ -78,7 +78,7 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import randomisation_cascade
 
     captions = {
-        "signed": "How alike maps stay while the model forgets (ranks, with sign where a method has one).",
+        "signed": "How alike maps stay while the model forgets, by ranks. Known bad: guided backpropagation.",
         "ssim": "The same by structural similarity of brightness (SSIM).",
     }
     for similarity, caption in captions.items():
@@ -86,9 +86,7 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         if part.is_empty():
             continue
         order = part.sort("stage")["layers"].unique(maintain_order=True).to_list()
-        shown = part.with_columns(
-            method=pl.when("known_bad").then(pl.lit("guided (known bad)")).otherwise("method")
-        )
+        shown = part.with_columns(method=pl.when("known_bad").then(pl.lit("known bad")).otherwise("method"))
         last = shown.filter(pl.col("stage") == pl.col("stage").max())
         told = "; ".join(
             f"{name}: {value:.2f} when all is random, {chance:.2f} by chance"

@@ -15,6 +15,9 @@ from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.explanations.methods.gradient import Saliency
 from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
 from raiaudit.audit.explanations.methods.views import view_of
+from raiaudit.audit.explanations.quality.faithfulness import Faithfulness, FaithfulnessConfig
+from raiaudit.audit.explanations.quality.planted import PlantedEvidence
+from raiaudit.audit.explanations.quality.randomisation import Randomisation, RandomisationConfig
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.architectures.text_transformer import TextTransformer
@@ -145,3 +148,33 @@ def test_tokens_beyond_the_length_are_cut_and_empty_texts_have_empty_maps(
         assert maps.scores_BF.shape == (2, 24)
         assert bool(maps.scores_BF.isfinite().all())
         assert float(maps.scores_BF[1].abs().max()) == 0
+
+
+def test_the_planted_word_beats_rare_words_and_depends_on_the_model(
+    reader: tuple[Dataset, TextTransformer], make_subject: Any, run_check: Any
+) -> None:
+    """Faithfulness against word rarity, localisation of `splendid`, and the cascade; whatever the shards."""
+    dataset, model = reader
+    subject = make_subject(model, dataset)
+    planted = PlantedEvidence(word="Splendid")
+    frames = []
+    for shard in (20, 7):
+        config = FaithfulnessConfig(
+            methods=("integrated_gradients",), examples=20, levels=6, shard=shard, planted=planted
+        )
+        check = Faithfulness()
+        frames.append(pl.concat([check.execute(task, subject) for task in check.tasks(subject, config)]))
+    for name in ("integrated_gradients.infidelity", "random.deletion_auc", "rarity.deletion_auc"):
+        first, second = (frame[f"faithfulness.{name}"] for frame in frames)
+        np.testing.assert_allclose(first.to_numpy(), second.to_numpy(), atol=1e-3, err_msg=name)
+    ledger = run_check(check, subject, config)
+    found: dict[str, Any] = {m.label(): m for m in check.summarise(ledger, subject, config)}
+    assert found["relevance_mass (method=integrated_gradients)"].value > 0.5
+    assert found["relevance_mass (method=integrated_gradients)"].n == 10  # half the texts hold the word
+    assert found["faithfulness_gain (method=integrated_gradients, control=rarity)"].value is not None
+
+    cascade, options = Randomisation(), RandomisationConfig(methods=("saliency",), examples=6, seeds=2)
+    ledger = run_check(cascade, subject, options)
+    label = "randomisation_similarity (method=saliency)"
+    similar: dict[str, Any] = {m.label(): m for m in cascade.summarise(ledger, subject, options)}
+    assert similar[label].value < 0.9

@@ -1,0 +1,108 @@
+"""Figures of faithfulness and randomisation, and the verdict beside a map."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from raiaudit.audit.measurement import Measurement
+from raiaudit.reports.figures.quality import FIGURES, faithfulness_verdict
+
+
+def gain(value: float | None, low: float | None, high: float | None, **where: str) -> Measurement:
+    return Measurement(
+        check="explanations.faithfulness",
+        metric="faithfulness_gain",
+        value=value,
+        low=low,
+        high=high,
+        n=10,
+        better="higher",
+        where={"method": "saliency", **where},
+        method="petsiuk2018",
+        reason=None if value is not None else "no maps",
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ((0.2, 0.1, 0.3), ""),
+        ((0.0, -0.1, 0.1), "not shown to beat"),
+        ((-0.2, -0.3, -0.1), "do not rely on them"),
+        ((0.2, None, None), "too few examples"),
+        ((None, None, None), ""),
+    ],
+)
+def test_a_map_that_does_not_beat_its_controls_says_so(limits: tuple[Any, Any, Any], words: str) -> None:
+    over_one_control = gain(0.5, 0.4, 0.6, control="random")  # is not the verdict
+    results: Any = SimpleNamespace(measurements=[over_one_control, gain(*limits)])
+    found = faithfulness_verdict(results, "saliency")
+    assert words in found
+    assert bool(words) == bool(found)
+    assert faithfulness_verdict(results, "grad_cam") == ""
+
+
+def drawn(check: str, table: str, rows: pl.DataFrame) -> list[Any]:
+    (drawing,) = (drawing for drawing in FIGURES[check] if drawing.table == table)
+    assert drawing.columns <= set(rows.columns)
+    results: Any = SimpleNamespace(measurements=[])
+    return list(drawing.draw(rows, results))
+
+
+def test_gains_are_drawn_by_control_and_told_in_words() -> None:
+    rows = pl.DataFrame(
+        {
+            "method": ["saliency"] * 3,
+            "metric": ["deletion_auc", "deletion_auc", "aopc"],
+            "control": ["random", "blurred:saliency", "random"],
+            "gain": [0.25, -0.01, 9.0],
+            "low": [0.2, None, None],
+            "high": [0.3, None, None],
+        }
+    )
+    (figure,) = drawn("explanations.faithfulness", "tests", rows)
+    assert "saliency against random: 0.250 [0.200, 0.300]" in figure.alt
+    assert "9.0" not in figure.alt
+    svg = figure.content.decode()
+    assert "its own blur" in svg
+
+
+def test_traces_are_drawn_in_both_directions() -> None:
+    rows = pl.DataFrame(
+        {
+            "map": ["saliency", "saliency", "random", "random"] * 2,
+            "first": ["most"] * 4 + ["least"] * 4,
+            "removed": [0.0, 1.0] * 4,
+            "probability": [0.9, 0.1] * 4,
+            "low": [0.8, 0.0] * 4,
+            "high": [1.0, 0.2] * 4,
+        }
+    )
+    most, least = drawn("explanations.faithfulness", "traces", rows)
+    assert "most relevant first" in most.content.decode()
+    assert "saliency: mean 0.500" in least.alt
+
+
+def test_the_cascade_names_the_known_bad_method() -> None:
+    rows = pl.DataFrame(
+        {
+            "method": ["saliency", "saliency", "guided_backpropagation", "guided_backpropagation"],
+            "known_bad": [False, False, True, True],
+            "similarity": ["signed"] * 4,
+            "stage": [1, 2] * 2,
+            "layers": ["1: head", "2: first"] * 2,
+            "value": [0.3, 0.05, 0.9, 0.8],
+            "low": [0.2, 0.0, 0.8, 0.7],
+            "high": [0.4, 0.1, 1.0, 0.9],
+            "chance": [0.02] * 4,
+        }
+    )
+    (figure,) = drawn("explanations.randomisation", "cascade", rows)
+    assert "saliency: 0.05 when all is random, 0.02 by chance" in figure.alt
+    svg = figure.content.decode()
+    assert "known bad" in svg
+    assert "1: head" in svg
