@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from raiaudit.attacks.maps.attack import Aim, MapAttack, climb, labels_of, top_features
+from raiaudit.attacks.maps.neighbours import neighbours_of
+from raiaudit.attacks.maps.softened import softened
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.audit.explanations.methods.views import View, view_of
-from raiaudit.audit.explanations.stability.attack import Aim, MapAttack, climb, labels_of, top_features
 from raiaudit.audit.explanations.stability.maps import inner_map
-from raiaudit.audit.explanations.stability.neighbours import neighbours_of
-from raiaudit.audit.explanations.stability.smooth import softened
 from raiaudit.audit.explanations.stability.stability import Stability, StabilityConfig
 from raiaudit.audit.gates import Gate, selected
 from raiaudit.audit.statistics.intervals import mean_bootstrap
@@ -165,7 +166,7 @@ def moved_inputs(eps: float, aim: Aim) -> tuple[View, Tensor, Tensor]:
         top_features(clean, 4),
         near,
         view.x,
-        importance=importance,
+        importance=partial(importance, view),
     )
     return view, target_B, moved.x
 

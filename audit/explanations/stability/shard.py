@@ -6,20 +6,16 @@ Shapes: B examples of the shard, F features.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import torch
 
-from raiaudit.attacks.evasion.base import prepared
-from raiaudit.attacks.evasion.engine.balls import per_row
 from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.explanations.methods.views import view_of
-from raiaudit.audit.explanations.stability.attack import Aim, MapAttack, climb, labels_of
 from raiaudit.audit.explanations.stability.maps import inner_map
-from raiaudit.audit.explanations.stability.neighbours import neighbours_of, random_signs
 from raiaudit.audit.explanations.stability.similarity import (
     centre_shift,
     most_relevant,
@@ -35,10 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from raiaudit.attacks.maps.attack import Aim
+    from raiaudit.attacks.maps.neighbours import Neighbours
     from raiaudit.audit.check import Task
     from raiaudit.audit.explanations.methods.method import Method
     from raiaudit.audit.explanations.methods.views import View
-    from raiaudit.audit.explanations.stability.neighbours import Neighbours
     from raiaudit.audit.subject import Subject
 
     Array = NDArray[np.float64]
@@ -68,7 +65,15 @@ class _Shard:
 
     @property
     def everyone(self) -> Tensor:
+        import torch
+
         return torch.arange(len(self.target_B), device=self.target_B.device)
+
+    def labels(self, x: Tensor) -> Tensor:
+        """What the model answers at other inputs."""
+        from raiaudit.attacks.maps.attack import labels_of
+
+        return labels_of(self.view, x, self.everyone)
 
     def at(self, attack: str, method: Method | None = None) -> str:
         tag = f"stability.{attack}-{self.task.params['eps']:g}"
@@ -95,6 +100,12 @@ class _Shard:
 
 def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
     """The rows of one task."""
+    import torch
+
+    from raiaudit.attacks.evasion.base import prepared
+    from raiaudit.attacks.maps.attack import climb, labels_of
+    from raiaudit.attacks.maps.neighbours import neighbours_of
+
     start, stop = task.params["start"], task.params["stop"]
     rows = subject.test.take(slice(start, stop))
     with prepared(subject.classifier):
@@ -143,12 +154,16 @@ def _is_float(values: Any) -> bool:
 
 def _noisy(shard: _Shard) -> list[tuple[Tensor, Array]]:
     """Inputs with ±eps added at random, and which of them (1 or NaN) kept the label."""
+    import torch
+
+    from raiaudit.attacks.maps.neighbours import random_signs
+
     x0, found = shard.view.x, []
     for draw in range(shard.task.config["noise"]):
         signs = random_signs(x0, shard.ids_B, seed=shard.subject.seed, stream="map noise", draw=draw)
         whole_B = torch.ones(len(x0), device=x0.device)
         x = shard.near.settled(shard.near.moved(x0, signs, whole_B, x0), x0)
-        same_B = (labels_of(shard.view, x, shard.everyone) == shard.target_B).cpu().numpy()
+        same_B = (shard.labels(x) == shard.target_B).cpu().numpy()
         found.append((x, np.where(same_B, 1.0, np.nan)))
     return found
 
@@ -157,7 +172,7 @@ def _answers(shard: _Shard, noisy: list[tuple[Tensor, Array]], climbed: Tensor) 
     """What the moves did to the answer. Examples the model had wrong before are not attacked: null."""
     kept_DB = np.isfinite([kept_B for _, kept_B in noisy])
     right_B = (shard.target_B == shard.label_B).cpu().numpy()
-    changed_B = (labels_of(shard.view, climbed, shard.everyone) != shard.label_B).cpu().numpy()
+    changed_B = (shard.labels(climbed) != shard.label_B).cpu().numpy()
     broken = [bool(changed) if right else None for right, changed in zip(right_B, changed_B, strict=True)]
     return {
         f"{shard.at('noise')}.label_kept": kept_DB.mean(axis=0),
@@ -193,7 +208,7 @@ def _over(reduce: Any, values_DB: Array) -> Array:
 
 def _under_pgd(shard: _Shard, method: Method, clean_BF: Array, climbed: Tensor) -> dict[str, Any]:
     """Each input explains its own answer."""
-    answer_B = labels_of(shard.view, climbed, shard.everyone)
+    answer_B = shard.labels(climbed)
     map_BF = shard.map_of(method, climbed, answer_B)
     right_B = np.where((shard.target_B == shard.label_B).cpu().numpy(), 1.0, np.nan)
     found = shard.compared(shard.at("pgd", method), clean_BF, map_BF)
@@ -205,6 +220,10 @@ def _starts(shard: _Shard, noisy: list[Tensor], overlap_DB: Array) -> list[Tenso
 
     A change that cost the label is no place to begin: there the input stands in.
     """
+    import torch
+
+    from raiaudit.attacks.evasion.engine.balls import per_row
+
     order_DB = np.argsort(np.where(np.isfinite(overlap_DB), overlap_DB, np.inf), axis=0, kind="stable")
     kept_DB = torch.from_numpy(np.take_along_axis(np.isfinite(overlap_DB), order_DB, axis=0))
     stacked, x0 = torch.stack(noisy), shard.view.x
@@ -219,6 +238,11 @@ def _under_attack(
     shard: _Shard, method: Method, clean_BF: Array, starts: list[Tensor]
 ) -> tuple[Tensor, Array, dict[str, Any]]:
     """The strongest of the tries, judged by the method itself: both aims by turns, mass first."""
+    import torch
+
+    from raiaudit.attacks.evasion.engine.balls import per_row
+    from raiaudit.attacks.maps.attack import MapAttack
+
     config, at = shard.task.config, shard.at("ghorbani", method)
     aims: tuple[Aim, Aim] = ("mass", "edge")
     top_BF = torch.from_numpy(most_relevant(clean_BF, shard.top)).to(shard.view.x.device)
@@ -234,7 +258,7 @@ def _under_attack(
             top_BF,
             shard.near,
             start,
-            importance=inner_map(method.name, nodes=config["nodes"]),
+            importance=partial(inner_map(method.name, nodes=config["nodes"]), shard.view),
         )
         for x in (start, moved.x):  # what the twin calls further need not be so for the method
             map_BF = shard.map_of(method, x, shard.target_B)
@@ -244,7 +268,7 @@ def _under_attack(
             best_BF = np.where(further_B[:, None], map_BF, best_BF)
             overlap_B = np.minimum(found_B, overlap_B)
         dead_B &= moved.no_gradient_B.cpu().numpy()
-    kept_B = (labels_of(shard.view, best, shard.everyone) == shard.target_B).cpu().numpy()
+    kept_B = (shard.labels(best) == shard.target_B).cpu().numpy()
     columns: dict[str, Any] = dict(shard.compared(at, clean_BF, best_BF))
     columns[f"{at}.label_kept"] = kept_B
     columns[f"{at}.no_gradient"] = dead_B

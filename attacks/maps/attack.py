@@ -3,7 +3,7 @@
 A. Ghorbani, A. Abid, J. Zou, arXiv:1710.10547, top-k attack: sign ascent, within an L∞ ball, on minus the
 share of the map that lies on the features most relevant before; a step that changes the predicted class is
 not taken, and the next one is half as long. The slope is that of the model with softplus for ReLU
-(smooth.py); labels and maps of every step are those of the model itself, and the step whose map kept the
+(softened.py); labels and maps of every step are those of the model itself, and the step whose map kept the
 fewest of the most relevant features is the one returned.
 
 Two aims: `mass`, the paper's, and `edge`, which pushes features over the edge between the most relevant and
@@ -17,23 +17,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from raiaudit.attacks.evasion.engine.balls import per_row
-from raiaudit.audit.explanations.stability.smooth import softened
+from raiaudit.attacks.maps.softened import softened
 from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
-    from raiaudit.audit.explanations.methods.views import View
-    from raiaudit.audit.explanations.stability.maps import InnerMap
-    from raiaudit.audit.explanations.stability.neighbours import Neighbours
+    from raiaudit.attacks.maps.neighbours import Neighbours
 
-__all__ = ["Aim", "MapAttack", "Moved", "climb", "labels_of", "top_features"]
+__all__ = ["Aim", "Importance", "Inputs", "MapAttack", "Moved", "climb", "labels_of", "top_features"]
 
 Aim = Literal["mass", "edge"]
+
+Importance = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
+"""(points R×… that require gradients, rows_R, target_R, whether to keep the graph) → scores_RF."""
+
+
+class Inputs(Protocol):
+    """`x` B×…, and logits_RK of points R×… that stand in the place of the inputs `rows_R`."""
+
+    @property
+    def x(self) -> Tensor:
+        """The clean inputs."""
+        ...
+
+    @property
+    def logits(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """(points R×…, rows_R) → logits_RK."""
+        ...
+
 
 _CHUNK = 64
 _SHARPNESS = 0.1  # of the edge, in units of it
@@ -60,13 +76,13 @@ class MapAttack:
 
     def __call__(
         self,
-        view: View,
+        view: Inputs,
         target_B: Tensor,
         top_BF: Tensor,
         near: Neighbours,
         start: Tensor,
         *,
-        importance: InnerMap,
+        importance: Importance,
     ) -> Moved:
         """One try for every input of the view from `start` B×…: inputs of the ball that keep the label."""
         parts = [
@@ -77,13 +93,13 @@ class MapAttack:
 
     def _some(
         self,
-        view: View,
+        view: Inputs,
         rows_R: Tensor,
         target_R: Tensor,
         top_RF: Tensor,
         near: Neighbours,
         start: Tensor,
-        importance: InnerMap,
+        importance: Importance,
     ) -> Moved:
         x0, relaxed, x = view.x[rows_R], start, start
         length_R = torch.full((len(x0),), _REACH / self.steps, device=x0.device)
@@ -103,7 +119,13 @@ class MapAttack:
         return Moved(best, dead_R)
 
     def _slope(
-        self, view: View, x: Tensor, rows_R: Tensor, target_R: Tensor, top_RF: Tensor, importance: InnerMap
+        self,
+        view: Inputs,
+        x: Tensor,
+        rows_R: Tensor,
+        target_R: Tensor,
+        top_RF: Tensor,
+        importance: Importance,
     ) -> Tensor:
         """Where relevance leaves the features that had it.
 
@@ -111,7 +133,7 @@ class MapAttack:
         """
         point = x.detach().requires_grad_()
         with torch.enable_grad(), softened(self.beta):
-            scores_RF = importance(view, point, rows_R, target_R, True)
+            scores_RF = importance(point, rows_R, target_R, True)
             left = _AIMS[self.aim](scores_RF, top_RF).sum()
             if not left.requires_grad:  # the map of a linear model is a constant
                 return torch.zeros_like(x)
@@ -126,12 +148,18 @@ class MapAttack:
         return slope
 
     def _kept(
-        self, view: View, x: Tensor, rows_R: Tensor, target_R: Tensor, top_RF: Tensor, importance: InnerMap
+        self,
+        view: Inputs,
+        x: Tensor,
+        rows_R: Tensor,
+        target_R: Tensor,
+        top_RF: Tensor,
+        importance: Importance,
     ) -> Tensor:
         """How many of the features stayed among the most relevant, and by their share among equals."""
         point = x.detach().requires_grad_()
         with torch.enable_grad():
-            scores_RF = importance(view, point, rows_R, target_R, False).detach()
+            scores_RF = importance(point, rows_R, target_R, False).detach()
         still_RF = top_features(scores_RF, int(top_RF[0].sum())) & top_RF
         return still_RF.sum(1) + _mass(scores_RF, top_RF)
 
@@ -155,7 +183,7 @@ _AIMS: dict[Aim, Callable[[Tensor, Tensor], Tensor]] = {"mass": _mass, "edge": _
 
 
 def _taken(
-    view: View,
+    view: Inputs,
     rows_R: Tensor,
     target_R: Tensor,
     near: Neighbours,
@@ -173,7 +201,7 @@ def _taken(
     return torch.where(taken, want, relaxed), torch.where(taken, candidate, x), same_R
 
 
-def labels_of(view: View, x: Tensor, rows_R: Tensor) -> Tensor:
+def labels_of(view: Inputs, x: Tensor, rows_R: Tensor) -> Tensor:
     """Predicted classes of the model itself."""
     with torch.no_grad():
         return view.logits(x, rows_R).argmax(1)
@@ -186,7 +214,7 @@ def top_features(scores_BF: Tensor, count: int) -> Tensor:
     return mask_BF.scatter_(1, order_BF[:, :count], True)
 
 
-def climb(view: View, label_B: Tensor, near: Neighbours, *, steps: int) -> Tensor:
+def climb(view: Inputs, label_B: Tensor, near: Neighbours, *, steps: int) -> Tensor:
     """PGD (arXiv:1706.06083) from the input: the last of `steps` ascents of the cross-entropy, B×….
 
     Whether or not the answer changed: an attack that keeps only successes would leave the rest unmoved.
