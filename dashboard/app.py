@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from raiaudit.audit.store import Home
@@ -16,6 +19,18 @@ from raiaudit.dashboard import (
 )
 from raiaudit.dashboard.theme import STYLE, icon
 
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
+_Show = Callable[[Home, "StreamlitPage"], None]
+_PAGES: tuple[tuple[str, str, str, _Show], ...] = (
+    ("Models", "deployed_code", "models", models_page.show),
+    ("Fairness", "groups", "fairness", fairness_page.show),
+    ("Inside the model", "neurology", "inside", inside_page.show),
+    ("Trade-offs", "balance", "tradeoffs", tradeoff_page.show),
+    ("Mitigation", "diversity_3", "mitigation", mitigation_page.show),
+)
+
 
 def main() -> None:
     """Draw the page the address names."""
@@ -23,43 +38,23 @@ def main() -> None:
     st.html(STYLE)
     home = Home.at()
     run = st.Page(
-        lambda: run_page.show(home, fairness), title="Run", icon=":material/assignment:", url_path="run"
+        lambda: run_page.show(home, others["fairness"]),
+        title="Run",
+        icon=":material/assignment:",
+        url_path="run",
     )
     runs = st.Page(
         lambda: overview.show(home, run), title="Audits", icon=":material/fact_check:", default=True
     )
-    models = st.Page(
-        lambda: models_page.show(home, run),
-        title="Models",
-        icon=":material/deployed_code:",
-        url_path="models",
-    )
-    tradeoffs = st.Page(
-        lambda: tradeoff_page.show(home, run),
-        title="Trade-offs",
-        icon=":material/balance:",
-        url_path="tradeoffs",
-    )
-    mitigations = st.Page(
-        lambda: mitigation_page.show(home, run),
-        title="Mitigation",
-        icon=":material/diversity_3:",
-        url_path="mitigation",
-    )
-    fairness = st.Page(
-        lambda: fairness_page.show(home, run),
-        title="Fairness",
-        icon=":material/groups:",
-        url_path="fairness",
-    )
-    inside = st.Page(
-        lambda: inside_page.show(home, run),
-        title="Inside the model",
-        icon=":material/neurology:",
-        url_path="inside",
-    )
-    pages = [runs, run, models, fairness, inside, tradeoffs, mitigations]
-    st.navigation(pages, position="top").run()
+    others = {
+        path: st.Page(_bound(show, home, run), title=title, icon=f":material/{symbol}:", url_path=path)
+        for title, symbol, path, show in _PAGES
+    }
+    st.navigation([runs, run, *others.values()], position="top").run()
+
+
+def _bound(show: _Show, home: Home, run: StreamlitPage) -> Callable[[], None]:
+    return lambda: show(home, run)
 
 
 main()
