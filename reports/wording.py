@@ -48,7 +48,16 @@ _PLAIN = (
     "sparseness",
     "theil",
 )
-_COUNTED = ("cells", "flags", "groups", "models", "pairs", "people", "thresholds")
+_COUNTED = {
+    "cells": "cell",
+    "flags": "flag",
+    "groups": "group",
+    "models": "model",
+    "pairs": "pair",
+    "people": "person",
+    "thresholds": "threshold",
+}
+"""Units of what is counted, and one of them."""
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
 _METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
@@ -240,7 +249,8 @@ def _number(m: Measurement, number: float, *, unit: bool = False) -> str:
         return f"{percent(number)} %" if unit else percent(number)
     whole = m.unit in _COUNTED and number == int(number)
     text = f"{number:,.0f}".replace(",", "\u202f") if whole else decimal(number)
-    return f"{text} {m.unit}".rstrip() if unit else text
+    name = _COUNTED[m.unit] if whole and number == 1 else m.unit
+    return f"{text} {name}".rstrip() if unit else text
 
 
 def percent(fraction: float) -> str:

@@ -50,6 +50,21 @@ def test_robust_accuracy_is_the_worst_attack_at_the_gated_radius(finished_run: R
     assert entry.status == "fail"
 
 
+def test_of_methods_that_explain_the_best_is_the_headline(make_run: MakeRun) -> None:
+    """The worst would blame a model for a method that does not suit it."""
+    results = make_run().results
+    first = next(m for m in results.measurements if m.metric == "deletion_gain")
+    several = [
+        first.model_copy(update={"where": {"method": name}, "value": value})
+        for name, value in (("grad_cam", -0.02), ("integrated_gradients", 0.33), ("shapley", None))
+    ]
+    others = [m for m in results.measurements if m.metric != "deletion_gain"]
+    changed = results.model_copy(update={"measurements": (*others, *several)})
+    shown = headlines(changed)[[column.title for column in COLUMNS].index("Deletion gain")]
+    assert shown is not None
+    assert shown.measurement.where == {"method": "integrated_gradients"}
+
+
 def test_every_gate_has_a_line_that_explains(finished_run: Run) -> None:
     lines = [line.plain for line in gate_lines(finished_run)]
     assert len(lines) == len(finished_run.results.verdicts)

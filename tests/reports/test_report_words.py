@@ -62,6 +62,13 @@ def test_a_threshold_is_in_the_unit_of_what_it_bounds() -> None:
     assert threshold(Gate(metric="accuracy", max=0.5), None) == "≤ 0.5"
 
 
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0.0, "0 people"), (1.0, "1 person"), (1200.0, "1\u202f200 people")]
+)
+def test_what_is_counted_is_whole_and_one_is_one(number: float, shown: str) -> None:
+    assert quantity(m("unknown_people", number, unit="people")) == shown
+
+
 def test_names() -> None:
     assert metric_title("false_positive_rate") == "False positive rate"
     assert metric_title("tpr_at_fpr") == "TPR at fixed FPR"
