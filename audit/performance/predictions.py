@@ -27,18 +27,30 @@ __all__ = ["Predictions", "predict", "shards"]
 _SHARD = 2048
 
 
-def shards(check: str, version: int, subject: Subject, config: Mapping[str, Any] | None = None) -> list[Task]:
-    """One task for every 2,048 test examples; `config` holds what decides the rows, nothing else."""
-    total = len(subject.test)
+def shards(
+    check: str,
+    version: int,
+    subject: Subject,
+    config: Mapping[str, Any] | None = None,
+    *,
+    name: str = "test",
+    examples: int | None = None,
+    size: int = _SHARD,
+) -> list[Task]:
+    """One task for every `size` test examples, of the first `examples` if not all.
+
+    `config` holds what decides the rows, nothing else.
+    """
+    total = min(len(subject.test) if examples is None else examples, len(subject.test))
     return [
         Task(
             check=check,
-            name=f"test-{start:07d}",
-            params={"start": start, "stop": min(start + _SHARD, total)},
+            name=f"{name}-{start:07d}",
+            params={"start": start, "stop": min(start + size, total)},
             config=config or {},
             version=version,
         )
-        for start in range(0, total, _SHARD)
+        for start in range(0, total, size)
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from raiaudit.audit.fairness.by_group.comparisons import gaps_to_reference, smallest_ratio, widest_gap
+from raiaudit.audit.fairness.by_group.comparisons import gaps_to_reference, smallest_of_ratios, widest_gap
 from raiaudit.audit.fairness.by_group.permutation import gap_of_means, permutation_p_value
 from raiaudit.audit.fairness.by_group.values import GroupValue, area, macro_recall, proportion
 from raiaudit.audit.statistics.intervals import newcombe, ratio, wilson
@@ -34,7 +34,7 @@ def test_widest_gap_and_smallest_ratio_cover(rates: tuple[float, ...]) -> None:
         assert widest is not None
         gap_covered += widest.low <= np.ptp(p) + 1e-12 and np.ptp(p) <= widest.high
         triples = [(f"g{i}", int(k), int(n)) for i, (k, n) in enumerate(zip(counts, SIZES, strict=True))]
-        smallest = smallest_ratio(triples, 0.95)
+        smallest = smallest_of_ratios([triples], 0.95)
         assert smallest is not None
         ratio_covered += smallest.low <= p.min() / p.max() <= smallest.high + 1e-12
     assert gap_covered / runs >= 0.94
@@ -63,7 +63,7 @@ def test_two_groups_have_the_plain_newcombe_and_koopman_intervals() -> None:
     assert mirrored is not None
     assert (mirrored.highest, mirrored.lowest) == ("g0", "g1")
     assert (mirrored.low, mirrored.high) == pytest.approx((widest.low, widest.high))
-    smallest = smallest_ratio([("g0", 30, 60), ("g1", 20, 100)], 0.95)
+    smallest = smallest_of_ratios([[("g0", 30, 60), ("g1", 20, 100)]], 0.95)
     assert smallest is not None
     assert (smallest.low, smallest.high) == pytest.approx(ratio(20, 100, 30, 60))
     assert (smallest.highest, smallest.lowest) == ("g0", "g1")
@@ -93,9 +93,9 @@ def test_left_out_groups_decide_nothing() -> None:
 
 
 def test_ratio_without_a_success_is_undefined() -> None:
-    assert smallest_ratio([("a", 0, 50), ("b", 0, 60)], 0.95) is None
-    assert smallest_ratio([("a", 9, 50)], 0.95) is None
-    one = smallest_ratio([("a", 0, 50), ("b", 20, 60)], 0.95)
+    assert smallest_of_ratios([[("a", 0, 50), ("b", 0, 60)]], 0.95) is None
+    assert smallest_of_ratios([[("a", 9, 50)]], 0.95) is None
+    one = smallest_of_ratios([[("a", 0, 50), ("b", 20, 60)]], 0.95)
     assert one is not None
     assert (one.value, one.low) == (0, 0)
 

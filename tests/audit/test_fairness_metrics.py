@@ -10,7 +10,7 @@ import pytest
 from fairlearn import metrics as fl
 from sklearn import metrics as sk
 
-from raiaudit.audit.fairness.by_group.comparisons import gaps_to_reference, smallest_ratio, widest_gap
+from raiaudit.audit.fairness.by_group.comparisons import gaps_to_reference, smallest_of_ratios, widest_gap
 from raiaudit.audit.fairness.by_group.metrics import DIFFERENCES, RATES, Confusion, Counts, recalls, right
 from raiaudit.audit.fairness.by_group.values import GroupValue, area, proportion
 from raiaudit.audit.fairness.counting.cells import Axis, Cells
@@ -78,7 +78,7 @@ def test_differences_and_ratio_agree_with_fairlearn() -> None:
         assert widest.value == pytest.approx(expected)
         assert widest.low <= widest.value <= widest.high
     selected, n = RATES["selection_rate"].counts(confusion)
-    ratio = smallest_ratio(list(zip(GROUPS, selected.tolist(), n.tolist(), strict=True)), 0.95)
+    ratio = smallest_of_ratios([list(zip(GROUPS, selected.tolist(), n.tolist(), strict=True))], 0.95)
     assert ratio is not None
     expected = fl.demographic_parity_ratio(label, predicted, sensitive_features=group)
     assert ratio.value == pytest.approx(expected)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from raiaudit.audit.explanations.concepts.vectors import Floats
     from raiaudit.audit.ledger import LedgerReader
 
-__all__ = ["SIGNIFICANT", "Finding", "findings", "measurements", "table"]
+__all__ = ["Finding", "findings", "measurements", "table"]
 
-SIGNIFICANT = 0.05
+_SIGNIFICANT = 0.05
 """Adjusted p-values up to here are called significant."""
 
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
+from raiaudit.audit.explanations.layers import named_layer
+from raiaudit.errors import CapabilityError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -63,11 +64,7 @@ def find_layer(network: nn.Module, layer: str, x_B: Tensor) -> tuple[nn.Module, 
     """The module a name stands for, and whether its input is meant. Raises `UnknownNameError`."""
     if layer == PENULTIMATE:
         return network.get_submodule(last_linear(network, x_B)), True
-    modules = dict(network.named_modules(remove_duplicate=False))
-    modules.pop("")
-    if layer not in modules:
-        raise UnknownNameError("layer", layer, [PENULTIMATE, *modules])
-    return modules[layer], False
+    return named_layer(network, layer, besides=[PENULTIMATE]), False
 
 
 @contextmanager

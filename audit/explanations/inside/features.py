@@ -87,11 +87,12 @@ def feature_rows(subject: Subject, rows: Split, layer: str, options: Mapping[str
 def _activations(subject: Subject, rows: Split, layer: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     import torch
 
-    from raiaudit.audit.explanations.inside.layers import captured, find_layer, pooled
+    from raiaudit.audit.explanations.inside.layers import captured, pooled
+    from raiaudit.audit.explanations.layers import named_layer
     from raiaudit.models.data.dataset import take
 
     parts, predicted = [], []
-    with torch.no_grad(), captured(find_layer(subject.classifier, layer)) as given:
+    with torch.no_grad(), captured(named_layer(subject.classifier, layer)) as given:
         for start in range(0, len(rows), _BATCH):
             given.clear()
             batch = subject.tensor(take(rows.inputs, slice(start, start + _BATCH)))
@@ -136,14 +137,14 @@ def _channels(
     labels_N: NDArray[np.int64],
     steps: int,
 ) -> pl.DataFrame:
-    from raiaudit.audit.explanations.inside.layers import find_layer
     from raiaudit.audit.explanations.inside.thumbnails import thumbnail
     from raiaudit.audit.explanations.inside.visualise import maximise, of_channels
+    from raiaudit.audit.explanations.layers import named_layer
 
     best_C, class_C = selectivity(pooled_NC, labels_N)
     pictures, reached_KC = maximise(
         subject.classifier,
-        find_layer(subject.classifier, layer),
+        named_layer(subject.classifier, layer),
         of_channels(choice),
         box=_box(subject),
         rngs=[keyed_rng(subject.seed, "inside", layer, channel) for channel in choice],
@@ -173,9 +174,9 @@ def _icons(
 ) -> pl.DataFrame:
     import torch
 
-    from raiaudit.audit.explanations.inside.layers import find_layer
     from raiaudit.audit.explanations.inside.thumbnails import thumbnail
     from raiaudit.audit.explanations.inside.visualise import along, maximise
+    from raiaudit.audit.explanations.layers import named_layer
 
     names = [f"{column},{row}" for column, row in cells_M2.tolist()]
     pictures: list[bytes] = []
@@ -183,7 +184,7 @@ def _icons(
         part = slice(start, start + _BATCH)
         found, _ = maximise(
             subject.classifier,
-            find_layer(subject.classifier, layer),
+            named_layer(subject.classifier, layer),
             along(
                 torch.from_numpy(mean_MC[part] - centre_C).float().to(subject.device),
                 torch.from_numpy(centre_C).float().to(subject.device),

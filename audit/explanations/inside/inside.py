@@ -155,12 +155,13 @@ def _has(ledger: LedgerReader, column: str) -> bool:
 def _layer(subject: Subject, config: InsideConfig) -> str | None:
     """The layer to look at; None where inputs are no images, or the network has none that is usual."""
     from raiaudit.attacks.spaces import ImageBox
-    from raiaudit.audit.explanations.inside.layers import default_layer, find_layer
+    from raiaudit.audit.explanations.inside.layers import default_layer
+    from raiaudit.audit.explanations.layers import named_layer
 
     space = subject.dataset.space
     if not (isinstance(space, ImageBox) and len(space.shape) == 3 and space.shape[0] in (1, 3)):
         return None
     if config.layer is None:
         return default_layer(subject.classifier)
-    find_layer(subject.classifier, config.layer)
+    named_layer(subject.classifier, config.layer, where="with.layer")
     return config.layer

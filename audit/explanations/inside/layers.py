@@ -1,7 +1,7 @@
 """The layers of a network whose channels can be looked at, and what they give.
 
 Shapes: a layer gives B×C×H×W (channels first), B×L×D (tokens; D are its channels) or B×D; pooled_BC is
-its mean over places. Errors: `UnknownNameError` for a layer that is not there.
+its mean over places.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from raiaudit.errors import UnknownNameError
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["captured", "default_layer", "find_layer", "pooled"]
+__all__ = ["captured", "default_layer", "pooled"]
 
 
 def default_layer(network: nn.Module) -> str | None:
@@ -29,14 +27,6 @@ def default_layer(network: nn.Module) -> str | None:
         if names:
             return names[-1]
     return None
-
-
-def find_layer(network: nn.Module, name: str) -> nn.Module:
-    """The module called so."""
-    layers: dict[str, nn.Module] = {key: module for key, module in network.named_modules() if key}
-    if name not in layers:
-        raise UnknownNameError("layer", name, layers, where="with.layer")
-    return layers[name]
 
 
 @contextmanager

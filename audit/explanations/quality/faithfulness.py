@@ -24,6 +24,7 @@ from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.explanations.methods.views import Baseline
 from raiaudit.audit.explanations.quality.explained import MethodNames
 from raiaudit.audit.explanations.quality.planted import PlantedEvidence
+from raiaudit.audit.performance.predictions import shards
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
@@ -72,18 +73,16 @@ class Faithfulness:
         """Shards of rows. Raises `CapabilityError` for planted evidence that these inputs cannot hold."""
         if config.planted is not None:
             config.planted.require(subject)
-        total = min(config.examples, len(subject.test))
         options = config.model_dump(mode="json", exclude={"examples", "shard"})
-        return [
-            Task(
-                check=self.id,
-                name=f"faithfulness-{start:05d}",
-                params={"start": start, "stop": min(start + config.shard, total)},
-                config=options,
-                version=self.version,
-            )
-            for start in range(0, total, config.shard)
-        ]
+        return shards(
+            self.id,
+            self.version,
+            subject,
+            options,
+            name="faithfulness",
+            examples=config.examples,
+            size=config.shard,
+        )
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
         """Explain and judge one shard."""

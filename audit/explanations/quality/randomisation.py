@@ -26,6 +26,7 @@ from pydantic import Field
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.explanations.methods.views import Baseline
 from raiaudit.audit.explanations.quality.explained import KNOWN_BAD, MethodNames
+from raiaudit.audit.performance.predictions import shards
 from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
@@ -72,18 +73,16 @@ class Randomisation:
 
     def tasks(self, subject: Subject, config: RandomisationConfig) -> Sequence[Task]:
         """Shards of rows."""
-        total = min(config.examples, len(subject.test))
         options = config.model_dump(mode="json", exclude={"examples", "shard"})
-        return [
-            Task(
-                check=self.id,
-                name=f"randomisation-{start:05d}",
-                params={"start": start, "stop": min(start + config.shard, total)},
-                config=options,
-                version=self.version,
-            )
-            for start in range(0, total, config.shard)
-        ]
+        return shards(
+            self.id,
+            self.version,
+            subject,
+            options,
+            name="randomisation",
+            examples=config.examples,
+            size=config.shard,
+        )
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
         """Explain one shard by the model and by all the random ones."""

@@ -28,7 +28,6 @@ __all__ = [
     "comparable",
     "gaps_to_reference",
     "smallest_of_ratios",
-    "smallest_ratio",
     "widest_gap",
 ]
 
@@ -97,18 +96,13 @@ def widest_gap(metrics: Sequence[Sequence[GroupValue]], confidence: float) -> Ex
     return widest._replace(low=max(e.low for e in extremes), high=max(e.high for e in extremes))
 
 
-def smallest_ratio(counts: Sequence[tuple[str, float, float]], confidence: float) -> Extreme | None:
-    """Min / max over groups of successes / n, from (group, successes, n > 0).
-
-    None for fewer than two groups, or where no group has a success.
-    """
-    return smallest_of_ratios([counts], confidence)
-
-
 def smallest_of_ratios(
     families: Sequence[Sequence[tuple[str, float, float]]], confidence: float
 ) -> Extreme | None:
-    """The smallest of min / max over groups in any of several metrics; None where one of them has none."""
+    """The smallest of min / max over groups in any of several metrics, from (group, successes, n > 0).
+
+    None where a metric has fewer than two groups, or no group with a success.
+    """
     if any(len(counts) < 2 or not any(x for _, x, _ in counts) for counts in families):
         return None
     each = _each(confidence, sum(map(_pairs, families)))

@@ -28,6 +28,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from raiaudit.audit.statistics.intervals import Interval
+from raiaudit.audit.statistics.score_intervals import wilson_limits
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -124,13 +125,8 @@ def _difference(up: float, down: float, n: float, confidence: float) -> Interval
 
 
 def _wilson(share: float, n: float, confidence: float) -> Interval:
-    """Wilson's interval for a number of trials that need not be whole."""
-    z = float(ndtri(0.5 + confidence / 2))
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Interval(
-        0.0 if share == 0 else max(0.0, centre - half), 1.0 if share == 1 else min(1.0, centre + half)
-    )
+    low, high = wilson_limits(share * n, n, confidence)
+    return Interval(float(low), float(high))
 
 
 def _floats(values: ArrayLike) -> NDArray[np.float64]:
