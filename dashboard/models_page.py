@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of, subject_of
 from raiaudit.dashboard.wording import chip, duration, instant, plain
 from raiaudit.errors import StorageError
@@ -15,8 +16,6 @@ from raiaudit.models.cards import card_body
 from raiaudit.reports.model_card import audit_findings
 
 if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
-
     from raiaudit.audit.results import SubjectCard
     from raiaudit.audit.store import Home
     from raiaudit.models.recipe import Recipe
@@ -35,8 +34,8 @@ class _Seen:
     runs: list[RunEntry]
 
 
-def show(home: Home, run_page: StreamlitPage) -> None:
-    """Draw the page; `run_page` is where a run's name leads."""
+def show(home: Home, pages: Pages) -> None:
+    """Draw the page."""
     st.title("Models")
     models = _models(list_runs(home))
     if not models:
@@ -45,7 +44,7 @@ def show(home: Home, run_page: StreamlitPage) -> None:
     runs = sum(len(seen.runs) for seen in models)
     st.caption(f"{len(models)} models in {runs} finished runs, most recently audited first")
     for seen in models:
-        _model(seen, run_page)
+        _model(seen, pages)
 
 
 def _models(entries: list[RunEntry]) -> list[_Seen]:
@@ -59,7 +58,7 @@ def _models(entries: list[RunEntry]) -> list[_Seen]:
     return list(found.values())
 
 
-def _model(seen: _Seen, run_page: StreamlitPage) -> None:
+def _model(seen: _Seen, pages: Pages) -> None:
     record = seen.subject.record
     with st.container(border=True):
         st.subheader(plain(seen.subject.name), anchor=False)
@@ -79,7 +78,7 @@ def _model(seen: _Seen, run_page: StreamlitPage) -> None:
         st.markdown(f":gray[{digest}] `{record.weights_digest}`  \n:gray[Data sha256] `{plain(data)}`")
         _card(seen)
         for entry in seen.runs[:_RUNS_SHOWN]:
-            _run(entry, run_page)
+            _run(entry, pages)
         if len(seen.runs) > _RUNS_SHOWN:
             st.caption(f"and {len(seen.runs) - _RUNS_SHOWN} older runs")
 
@@ -114,17 +113,12 @@ def _privacy(record: TrainingRecord) -> str:
     return f"ε {record.privacy.epsilon_pld:.3g} at δ {record.privacy.delta:g}{state}"
 
 
-def _run(entry: RunEntry, run_page: StreamlitPage) -> None:
+def _run(entry: RunEntry, pages: Pages) -> None:
     header = entry.header
     assert header is not None
-    verdict, data, started, link = st.columns(_WIDTHS, vertical_alignment="center")
+    verdict, data, started, opening = st.columns(_WIDTHS, vertical_alignment="center")
     verdict.markdown(chip(entry.state))
     data.markdown(f"audited on {plain(header.data)}")
     started.markdown(instant(header.started))
-    link.page_link(
-        run_page,
-        label="Open the run",
-        query_params={"run": entry.id},
-        icon=":material/chevron_right:",
-        icon_position="right",
-    )
+    with opening:
+        link(pages, "run", "Open the run", run=entry.id)

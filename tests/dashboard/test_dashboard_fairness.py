@@ -92,12 +92,10 @@ def run(add: AddRun, tables: dict[tuple[str, str], pl.DataFrame]) -> Run:
 
 def page(section: str = "Groups", **query: str) -> AppTest:
     def script() -> None:
-        import streamlit as st
-
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import fairness_page
+        from raiaudit.dashboard.fairness import page
 
-        fairness_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+        page.show(Home.at(), {})
 
     app = AppTest.from_function(script, default_timeout=30)
     for key, value in {"section": section, **query}.items():

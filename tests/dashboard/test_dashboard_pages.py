@@ -33,9 +33,9 @@ def overview() -> AppTest:
 def run_page(**query: str) -> AppTest:
     def script() -> None:
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import run_page
+        from raiaudit.dashboard.run import page
 
-        run_page.show(Home.at())
+        page.show(Home.at(), {})
 
     page = AppTest.from_function(script, default_timeout=30)
     for key, value in query.items():
@@ -50,19 +50,17 @@ def models_page() -> AppTest:
         from raiaudit.audit.store import Home
         from raiaudit.dashboard import models_page
 
-        models_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+        models_page.show(Home.at(), {"run": st.Page(lambda: None, title="Run", url_path="run")})
 
     return _ok(AppTest.from_function(script, default_timeout=30).run())
 
 
 def tradeoff_page() -> AppTest:
     def script() -> None:
-        import streamlit as st
-
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import tradeoff_page
+        from raiaudit.dashboard.studies import tradeoff
 
-        tradeoff_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+        tradeoff.show(Home.at(), {})
 
     return _ok(AppTest.from_function(script, default_timeout=30).run())
 

@@ -26,9 +26,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_run_page_says_that_no_model_was_seen(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def script() -> None:
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import run_page
+        from raiaudit.dashboard.run import page
 
-        run_page.show(Home.at())
+        page.show(Home.at(), {})
 
     monkeypatch.setenv("RAIAUDIT_HOME", str(home))
     page = AppTest.from_function(script, default_timeout=30).run()
@@ -46,12 +46,10 @@ def test_the_run_page_says_that_no_model_was_seen(home: Path, monkeypatch: pytes
 
 def test_predictions_are_no_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def script() -> None:
-        import streamlit as st
-
         from raiaudit.audit.store import Home
         from raiaudit.dashboard import models_page
 
-        models_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+        models_page.show(Home.at(), {})
 
     monkeypatch.setenv("RAIAUDIT_HOME", str(home))
     page = AppTest.from_function(script, default_timeout=30).run()

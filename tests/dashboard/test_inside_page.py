@@ -23,12 +23,10 @@ HOSTILE = "<b>[x](http://evil)</b>"
 
 def page() -> AppTest:
     def script() -> None:
-        import streamlit as st
-
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import inside_page
+        from raiaudit.dashboard.explanations import inside
 
-        inside_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+        inside.show(Home.at(), {})
 
     shown = AppTest.from_function(script, default_timeout=30).run()
     assert not shown.exception

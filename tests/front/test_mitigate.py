@@ -145,12 +145,10 @@ def test_the_page_shows_who_pays(made: Made, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RAIAUDIT_HOME", str(made.home.root))
 
     def script() -> None:
-        import streamlit as st
-
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import mitigation_page
+        from raiaudit.dashboard.studies import mitigation
 
-        mitigation_page.show(Home.at(), st.Page(lambda: None, title="Run", url_path="run"))
+        mitigation.show(Home.at(), {})
 
     page = AppTest.from_function(script, default_timeout=60).run()
     assert not page.exception

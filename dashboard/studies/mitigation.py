@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.mitigation.study import MITIGATIONS
-from raiaudit.dashboard.study_page import chosen, draw_blocks, draw_charts, draw_foot, draw_table
+from raiaudit.dashboard.studies.study import chosen, draw_blocks, draw_charts, draw_foot, draw_table
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.mitigation import harm_blocks, told_lines
 
 if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
-
     from raiaudit.audit.store import Home
+    from raiaudit.dashboard.pages import Pages
 
 __all__ = ["show"]
 
 
-def show(home: Home, run_page: StreamlitPage) -> None:
-    """Draw the page; `run_page` is where a variant's name leads."""
+def show(home: Home, pages: Pages) -> None:
+    """Draw the page."""
     from raiaudit.reports.mitigation import mitigation_charts
 
     st.title("Mitigation")
@@ -39,4 +38,4 @@ def show(home: Home, run_page: StreamlitPage) -> None:
     draw_table(study)
     st.subheader("By group")
     draw_blocks(harm_blocks(study), alt="Rates of each group by variant, with differences")
-    draw_foot(study, run_page)
+    draw_foot(study, pages)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard import figures
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.remarks import remarks
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from streamlit.navigation.page import StreamlitPage
 
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import CheckOutcome, Results
@@ -33,24 +32,17 @@ def pillar_of(check: str) -> str:
     return check.split(".")[0]
 
 
-def show(run: Run, results: Results, fairness: StreamlitPage | None = None) -> None:
-    """Draw the tabs; only the open one is computed. The address remembers which (`?pillar=`).
-
-    `fairness` is the page where the fairness of a run is explored.
-    """
+def show(run: Run, results: Results, pages: Pages) -> None:
+    """Draw the tabs; only the open one is computed. The address remembers which (`?pillar=`)."""
     others = {pillar_of(check.check) for check in results.checks} - set(PILLARS)
     names = [*PILLARS, *sorted(others)]
     tabs = st.tabs([plain(name.capitalize()) for name in names], key="pillar", bind="query-params")
     for name, tab in zip(names, tabs, strict=True):
         if tab.open:
             with tab:
-                if name == "fairness" and fairness is not None and _asked(results, name):
-                    st.page_link(
-                        fairness,
-                        label="Explore groups, subgroups, thresholds and rules",
-                        icon=":material/groups:",
-                        query_params={"run": run.id},
-                    )
+                if name == "fairness" and _asked(results, name):
+                    label = "Explore groups, subgroups, thresholds and rules"
+                    link(pages, "fairness", label, icon="groups", run=run.id)
                 _pillar(run, results, name)
 
 

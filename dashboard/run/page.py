@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.dashboard import pillars, provenance, run_states
 from raiaudit.dashboard.choosing import choose_run
+from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
+from raiaudit.dashboard.run import pillars, provenance, states
 from raiaudit.dashboard.wording import chip, duration, instant, plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
 
 if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
-
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Home
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(home: Home, fairness: StreamlitPage | None = None) -> None:
-    """Draw the run that `?run=` names, the newest without it; `fairness` is the page to explore it on."""
+def show(home: Home, pages: Pages) -> None:
+    """Draw the run that `?run=` names, the newest without it."""
     entries = list_runs(home)
     if not entries:
         st.title("Run")
@@ -33,20 +32,20 @@ def show(home: Home, fairness: StreamlitPage | None = None) -> None:
     entry = choose_run(entries)
     if entry.header is None:
         st.title(plain(entry.id), anchor=False)
-        run_states.damaged(entry.problem or "")
+        states.damaged(entry.problem or "")
         return
     _headline(entry)
     if entry.state == "running":
-        run_states.running(entry.run)
+        states.running(entry.run)
     elif entry.state in ("failed", "interrupted"):
-        run_states.stopped(entry.run, entry.header)
+        states.stopped(entry.run, entry.header)
     else:
         try:
             results = results_of(entry.run)
         except StorageError as error:
-            run_states.damaged(str(error))
+            states.damaged(str(error))
             return
-        _finished(entry, results, fairness)
+        _finished(entry, results, pages)
 
 
 def _headline(entry: RunEntry) -> None:
@@ -63,7 +62,7 @@ def _headline(entry: RunEntry) -> None:
         st.markdown(plain(header.purpose))
 
 
-def _finished(entry: RunEntry, results: Results, fairness: StreamlitPage | None) -> None:
+def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
     _downloads(entry)
     scope, untested = st.columns(2, gap="large")
     with scope:
@@ -73,7 +72,7 @@ def _finished(entry: RunEntry, results: Results, fairness: StreamlitPage | None)
     st.header("Gates")
     _gates(results)
     st.header("Evidence")
-    pillars.show(entry.run, results, fairness)
+    pillars.show(entry.run, results, pages)
     st.header("Provenance")
     provenance.show(entry, results)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.studies import cell_lines, study_blocks, study_notes
@@ -14,8 +15,6 @@ from raiaudit.reports.studies import cell_lines, study_blocks, study_notes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    from streamlit.navigation.page import StreamlitPage
 
     from raiaudit.audit.store import Home
     from raiaudit.audit.studies.study import Shelf, Study
@@ -83,14 +82,14 @@ def draw_charts(study: Study, charts: Sequence[Chart]) -> None:
                 st.caption(plain(caption))
 
 
-def draw_foot(study: Study, run_page: StreamlitPage) -> None:
-    """Its notes, and the audits behind it; `run_page` is where a variant's name leads."""
+def draw_foot(study: Study, pages: Pages) -> None:
+    """Its notes, and the audits behind it."""
     for note in study_notes(study):
         st.caption(plain(note))
     st.subheader("The audits behind it")
     with st.container(horizontal=True):
         for row in study.rows:
-            st.page_link(run_page, label=plain(row.variant), query_params={"run": row.run})
+            link(pages, "run", plain(row.variant), run=row.run)
 
 
 def _read(shelf: Shelf[_Kind], path: Path) -> _Kind | None:

@@ -12,13 +12,12 @@ import streamlit as st
 from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.fairness import counterfactual, groups, rules, subgroups, thresholds, together
 from raiaudit.dashboard.fairness.source import GROUPS, PROFILES, Source
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import chip, instant, plain
 from raiaudit.errors import StorageError
 
 if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
-
     from raiaudit.audit.store import Home
     from raiaudit.dashboard.reading import RunEntry
 
@@ -34,7 +33,7 @@ _SECTIONS = (
 )
 
 
-def show(home: Home, run_page: StreamlitPage) -> None:
+def show(home: Home, pages: Pages) -> None:
     """Draw the run that `?run=` names, the newest with tables of fairness without it."""
     st.title("Fairness")
     asked = st.query_params.get("run")
@@ -49,14 +48,14 @@ def show(home: Home, run_page: StreamlitPage) -> None:
     entry = choose_run(entries)
     if entry.header is None or entry.header.status != "finished":
         st.info("This run has not finished, so there is nothing to explore yet.", icon=":material/hourglass:")
-        st.page_link(run_page, label="See how far it is", query_params={"run": entry.id})
+        link(pages, "run", "See how far it is", run=entry.id)
         return
     try:
         source = Source(entry.run, results_of(entry.run))
     except StorageError as error:
         st.error(f"This run cannot be shown. {plain(error)}", icon=":material/broken_image:")
         return
-    _headline(entry, run_page)
+    _headline(entry, pages)
     attribute = _attribute(source)
     names = list(_SECTIONS)
     tabs = st.tabs(names, key="section", bind="query-params")
@@ -85,15 +84,13 @@ def _has_tables(entry: RunEntry) -> bool:
     return entry.header is not None and entry.header.status == "finished" and any(folder.glob("fairness.*"))
 
 
-def _headline(entry: RunEntry, run_page: StreamlitPage) -> None:
+def _headline(entry: RunEntry, pages: Pages) -> None:
     header = entry.header
     assert header is not None
     with st.container(horizontal=True, vertical_alignment="center"):
         about = f"{chip(entry.state)} **{plain(header.model)}** on {plain(header.data)}"
         st.markdown(f"{about} :gray[· {instant(header.started)}]", width="content")
-        st.page_link(
-            run_page, label="The whole run: gates, other pillars, PDF", query_params={"run": entry.id}
-        )
+        link(pages, "run", "The whole run: gates, other pillars, PDF", run=entry.id)
 
 
 def _attribute(source: Source) -> str | None:

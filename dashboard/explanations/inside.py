@@ -11,6 +11,7 @@ import polars as pl
 import streamlit as st
 
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.reports.charts.inside import atlas_map, head_importance
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from streamlit.navigation.page import StreamlitPage
-
     from raiaudit.audit.store import Home
 
 __all__ = ["show"]
@@ -34,15 +33,15 @@ _COLUMNS = 4
 _WORDS = 40
 
 
-def show(home: Home, run_page: StreamlitPage) -> None:
-    """Draw the page; `run_page` is where the run's name leads."""
+def show(home: Home, pages: Pages) -> None:
+    """Draw the page."""
     st.title("Inside the model")
     entries = [entry for entry in list_runs(home) if (entry.run.folder / "evidence" / _CHECK).is_dir()]
     if not entries:
         st.info(f"No run looked inside a model yet. Add the check {_CHECK} to a spec.")
         return
     entry = _chosen(entries)
-    st.page_link(run_page, label="The whole audit", query_params={"run": entry.id})
+    link(pages, "run", "The whole audit", run=entry.id)
     tables: dict[str, pl.DataFrame] = {}
     for name in ("channels", "atlas", "atlas_examples", "heads", "attention"):
         try:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import comparison
+from raiaudit.dashboard.audits import side_by_side
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import chip, duration, instant, plain, run_command, word
-
-if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
 
 __all__ = ["show"]
 
@@ -23,8 +20,8 @@ _WIDTHS = [1.7, 2.6, 1.6, 2.0, 1.1, 2.4]
 _HEADINGS = ["Verdict", "Model", "Data", "Started", "Time", "Gates"]
 
 
-def show(home: Home, run_page: StreamlitPage) -> None:
-    """Draw the page; `run_page` is where a run's name leads."""
+def show(home: Home, pages: Pages) -> None:
+    """Draw the page."""
     st.title("Audits")
     entries = list_runs(home)
     if not entries:
@@ -33,9 +30,9 @@ def show(home: Home, run_page: StreamlitPage) -> None:
     running = [entry for entry in entries if entry.state == "running"]
     if running:
         _refresh_while_running(home, _fingerprint(entries))
-    comparison.show(entries)
+    side_by_side.show(entries)
     st.header("All runs")
-    _suites(_filtered(entries), run_page)
+    _suites(_filtered(entries), pages)
 
 
 def _empty(home: Home) -> None:
@@ -83,7 +80,7 @@ def _filtered(entries: list[RunEntry]) -> list[RunEntry]:
     ]
 
 
-def _suites(entries: Sequence[RunEntry], run_page: StreamlitPage) -> None:
+def _suites(entries: Sequence[RunEntry], pages: Pages) -> None:
     if not entries:
         st.info("No run fits these filters.")
         return
@@ -98,18 +95,18 @@ def _suites(entries: Sequence[RunEntry], run_page: StreamlitPage) -> None:
     )
     suites = [list(group) for _, group in groupby(by_suite, key=lambda e: e.header.suite if e.header else "")]
     for suite in suites[:_SUITES_SHOWN]:
-        _suite(suite, run_page)
+        _suite(suite, pages)
     older = suites[_SUITES_SHOWN:]
     if older and st.toggle(f"Show {len(older)} older"):
         for suite in older:
-            _suite(suite, run_page)
+            _suite(suite, pages)
     for entry in damaged:
         st.warning(
             f"**{plain(entry.id)}** cannot be listed. {plain(entry.problem)}", icon=":material/warning:"
         )
 
 
-def _suite(entries: Sequence[RunEntry], run_page: StreamlitPage) -> None:
+def _suite(entries: Sequence[RunEntry], pages: Pages) -> None:
     first = entries[0].header
     assert first is not None
     with st.container(border=True, gap="xsmall"):
@@ -118,21 +115,16 @@ def _suite(entries: Sequence[RunEntry], run_page: StreamlitPage) -> None:
         for column, heading in zip(st.columns(_WIDTHS), _HEADINGS, strict=True):
             column.caption(heading)
         for entry in entries:
-            _row(entry, run_page)
+            _row(entry, pages)
 
 
-def _row(entry: RunEntry, run_page: StreamlitPage) -> None:
+def _row(entry: RunEntry, pages: Pages) -> None:
     header = entry.header
     assert header is not None
     verdict, model, data, started, time, gates = st.columns(_WIDTHS, vertical_alignment="center")
     verdict.markdown(chip(entry.state) + (" :gray-badge[partial]" if header.partial else ""))
-    model.page_link(
-        run_page,
-        label=plain(header.model),
-        query_params={"run": entry.id},
-        icon=":material/chevron_right:",
-        icon_position="right",
-    )
+    with model:
+        link(pages, "run", plain(header.model), run=entry.id)
     data.markdown(plain(header.data))
     started.markdown(instant(header.started))
     time.markdown(duration(header.seconds))

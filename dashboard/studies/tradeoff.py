@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.tradeoff.study import TRADEOFFS
-from raiaudit.dashboard.study_page import chosen, draw_charts, draw_foot, draw_table
+from raiaudit.dashboard.studies.study import chosen, draw_charts, draw_foot, draw_table
 
 if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
-
     from raiaudit.audit.store import Home
+    from raiaudit.dashboard.pages import Pages
 
 __all__ = ["show"]
 
 
-def show(home: Home, run_page: StreamlitPage) -> None:
-    """Draw the page; `run_page` is where a variant's name leads."""
+def show(home: Home, pages: Pages) -> None:
+    """Draw the page."""
     from raiaudit.reports.tradeoff import tradeoff_charts
 
     st.title("Trade-offs")
@@ -32,4 +31,4 @@ def show(home: Home, run_page: StreamlitPage) -> None:
         return
     draw_table(study)
     draw_charts(study, list(tradeoff_charts(study)))
-    draw_foot(study, run_page)
+    draw_foot(study, pages)

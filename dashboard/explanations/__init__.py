@@ -1,0 +1,1 @@
+"""Explanations to look into: the inside of a model."""

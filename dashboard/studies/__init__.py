@@ -1,0 +1,1 @@
+"""Studies of several trainings: trade-offs and mitigation."""
