@@ -46,7 +46,7 @@ def show(run: Run, results: Results, check: str) -> None:
                 with st.container(width="content", gap="xsmall"):
                     _draw(figure)
     if check == "explanations.attribution":
-        for words in word_maps(evidence):
+        for words in word_maps(evidence, results):
             _words(words)
     # The page lists every group and pair of levels below.
     for sheet in sheets(check, evidence, results) if check not in group_sheets.SHEETS else []:
