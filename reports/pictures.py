@@ -48,7 +48,7 @@ def map_pair(row: Mapping[str, Any]) -> bytes | None:
 
 
 def blended(row: Mapping[str, Any], opacity: float) -> bytes | None:
-    """The input as it is, under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white)."""
+    """The input under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white)."""
     image, weights = _pixels(row["input"], row["shape"]), plane(row["map"], row["shape"])
     if image is None or weights is None:
         return None

@@ -44,14 +44,12 @@ def _doubted_maps(results: Results, check: str) -> list[str]:
     """The methods of attribution whose maps do not beat their controls."""
     if check != "explanations.attribution":
         return []
-    methods = next(
-        (outcome.config.get("methods") for outcome in results.checks if outcome.check == check), None
-    )
-    verdicts = {method: map_verdict(results, method) for method in methods or ("integrated_gradients",)}
+    own = (m for m in results.measurements if m.check == check and m.metric == "deletion_gain")
+    methods = dict.fromkeys(str(m.where.get("method", "integrated_gradients")) for m in own)
     return [
         f"{method_words(method)}: {verdict.text}"
-        for method, verdict in verdicts.items()
-        if verdict is not None and verdict.mark
+        for method in methods
+        if (verdict := map_verdict(results, method)) is not None and verdict.mark
     ]
 
 

@@ -40,8 +40,7 @@ def signed_bars(weights: Sequence[tuple[str, float]]) -> AnyChart:
         color=alt.condition("datum.weight >= 0", alt.value(SERIES[1]), alt.value(SERIES[0])),
         tooltip=tooltips("feature:N", "weight:Q"),
     )
-    numbers = [
-        base.transform_filter(test).mark_text(align=align, dx=dx, color=INK).encode(x=x, text="said:N")
-        for test, align, dx in (("datum.weight >= 0", "left", 4), ("datum.weight < 0", "right", -4))
-    ]
+    right = base.transform_filter("datum.weight >= 0").mark_text(align="left", dx=4, color=INK)
+    left = base.transform_filter("datum.weight < 0").mark_text(align="right", dx=-4, color=INK)
+    numbers = [mark.encode(x=x, text="said:N") for mark in (right, left)]
     return styled(alt.layer(bar, *numbers), height=60 + 20 * len(rows))

@@ -136,7 +136,8 @@ def _words(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import words_by_class
 
     for (method, label), rows in table.group_by("method", "class", maintain_order=True):
-        caption = f"Words that speak most for “{label}” by {method_words(str(method))}, over the texts so predicted."
+        by = method_words(str(method))
+        caption = f"Words that speak most for “{label}” by {by}, over the texts so predicted."
         chart = words_by_class(rows, order=rows["word"].to_list())
         points = "; ".join(f"{row['word']} {row['mean']:.3f}" for row in rows.iter_rows(named=True))
         yield chart_figure(caption, chart, points)
