@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from raiaudit.reports.theme import VERDICTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,6 +23,11 @@ __all__ = ["BestMethod", "MapVerdict", "best_method", "map_verdict", "method_wor
 
 _FAITHFULNESS = ("explanations.faithfulness", "faithfulness_gain", "maps that know nothing of the model")
 _DELETION = ("explanations.attribution", "deletion_gain", "random rankings")
+_SHORT = {
+    "pass": "beats its controls",
+    "inconclusive": "not shown to beat its controls",
+    "fail": "no better than its controls",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +38,14 @@ class MapVerdict:
     text: str
 
     @property
+    def short(self) -> str:
+        """The verdict in four words."""
+        return _SHORT[self.status]
+
+    @property
     def mark(self) -> str:
         """What must stand beside every map: empty only where such maps beat their controls."""
-        return {"pass": "", "inconclusive": "(◐ not shown to beat its controls)"}.get(
-            self.status, "(✗ no better than its controls)"
-        )
+        return "" if self.status == "pass" else f"({VERDICTS[self.status].symbol} {self.short})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ def map_in_words(row: Mapping[str, Any]) -> str:
             shares[place] = float(part.sum()) / total
     most = sorted(shares, key=lambda place: -shares[place])[:_NAMED]
     where = ", ".join(f"{shares[place]:.0%} in the {place}" for place in most)
+    if weights.min() >= 0:
+        return f"Of the relevance {where}; this map says where, not which way."
     speaks_for = float(weights[weights > 0].sum()) / total
     return f"Of the relevance {where}; {speaks_for:.0%} of it speaks for the prediction."
 

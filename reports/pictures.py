@@ -24,6 +24,7 @@ __all__ = ["adversarial_picture", "beside", "blended", "map_pair", "picture", "p
 
 _MAGNIFIED = 10.0
 _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
+_LARGE = 224  # where there is room for one
 _FOR = np.array([0.835, 0.369, 0.0])  # vermillion: evidence for the prediction
 _AGAINST = np.array([0.0, 0.447, 0.698])  # blue: evidence against it
 
@@ -54,13 +55,13 @@ def blended(row: Mapping[str, Any], opacity: float) -> bytes | None:
         return None
     strength, colour = _ink(weights)
     over = 1 - strength + colour * strength
-    return _png(image * (1 - opacity) + over * opacity)
+    return _png(image * (1 - opacity) + over * opacity, _LARGE)
 
 
 def picture(values: Any, shape: Any) -> bytes | None:
     """An image alone."""
     image = _pixels(values, shape)
-    return None if image is None else _png(image)
+    return None if image is None else _png(image, _LARGE)
 
 
 def _overlay(values: Any, relevance: Any, shape: Any) -> Pixels | None:
@@ -140,11 +141,11 @@ def _image(values: Any, shape: Any) -> NDArray[np.float64] | None:
     return image if shape[2] in (1, 3) else None
 
 
-def _png(pixels: NDArray[np.float64]) -> bytes:
+def _png(pixels: NDArray[np.float64], side: int = _SIDE) -> bytes:
     from PIL import Image
 
     image = Image.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
-    factor = max(1, _SIDE // image.height)
+    factor = max(1, side // image.height)
     enlarged = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     enlarged.save(buffer, format="PNG", optimize=False)

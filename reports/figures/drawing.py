@@ -48,7 +48,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """An explained text: its words with weights in [-1, 1] (share of the largest), in numbers and in words."""
+    """An explained text: its words with weights in [-1, 1] (share of the largest) and those in words."""
 
     caption: str
     words: tuple[tuple[str, float, str], ...]
