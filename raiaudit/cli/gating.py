@@ -1,4 +1,4 @@
-"""`raiaudit gate` for CI pipelines, and `raiaudit compare` for two runs."""
+"""`raiaudit gate` for CI pipelines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from raiaudit.cli.options import HomeOption, RunName, exit_code
 
-__all__ = ["compare", "gate"]
+__all__ = ["gate"]
 
 
 def gate(
@@ -57,38 +57,3 @@ def gate(
         with summary.open("a", encoding="utf-8") as file:
             file.write(to_markdown(finished))
     raise typer.Exit(exit_code([str(verdict) for verdict in verdicts]))
-
-
-def compare(
-    ours: Annotated[str, typer.Argument(help="The run to judge.", metavar="RUN")],
-    baseline: Annotated[str, typer.Argument(help="The run to hold it against.", metavar="BASELINE")],
-    home: HomeOption = None,
-) -> None:
-    """Paired differences between two runs on the same examples, with intervals.
-
-    Says first in what the runs differ; refuses runs on different data.
-
-    Example: `raiaudit compare digits-digits-cnn-adversarial digits-digits-cnn-1f`
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from raiaudit.audit.comparison import compare_runs
-    from raiaudit.audit.store import Home
-
-    store = Home.at(home)
-    comparison = compare_runs(store.run(ours), store.run(baseline))
-    console = Console()
-    for line in comparison.differences:
-        console.print(f"differs: {line}", markup=False, highlight=False)
-    table = Table("measure", "examples", "run", "baseline", "change", "95 % interval", box=None)
-    for change in comparison.changes:
-        table.add_row(
-            change.name,
-            str(change.n),
-            f"{change.ours:.1%}",
-            f"{change.baseline:.1%}",
-            f"{change.difference:+.1%}",
-            f"[{change.low:+.1%}, {change.high:+.1%}]".replace("[", "\\["),
-        )
-    console.print(table)
