@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Changed, Comparison, Delta, Difference, Outcome
 
 __all__ = [
+    "ASIDE",
+    "EXAMPLES",
     "OUTCOMES",
     "TOPICS",
     "comparison_tables",
@@ -47,6 +49,9 @@ TOPICS = {
     "checks": "Checks and gates",
     "spec": "Elsewhere in the spec",
 }
+UNPAIRED, CELLS, EXAMPLES = "Unpaired", "Single cells", "Which examples changed"
+ASIDE = frozenset({UNPAIRED, CELLS})
+"""Tables that are long, and looked up rather than read."""
 _ACROSS = 3  # runs beside the reference
 _LONGEST = 160
 _IDS = 24
@@ -192,7 +197,7 @@ def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
             comparison.paired,
         ),
         (
-            "Unpaired",
+            UNPAIRED,
             "Estimates subtracted as if they were independent: intervals and tests are too cautious where "
             "both saw the same examples.",
             comparison.unpaired,
@@ -211,7 +216,7 @@ def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
         )
         yield TableOf("Single cells", f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
     if any(each.fixed or each.broken for each in comparison.changed):
-        yield TableOf("Which examples changed", "", (_changed_block(comparison),))
+        yield TableOf(EXAMPLES, "", (_changed_block(comparison),))
 
 
 def _holm(deltas: Sequence[Delta]) -> str:
@@ -315,17 +320,17 @@ def reading_notes(comparison: Comparison) -> Iterator[str]:
     """How to read it, and what it does not say."""
     reference, level = comparison.runs[0].name, 1 - comparison.confidence
     yield (
-        f"Δ: the run minus {reference}, the reference; shares in percentage points. Better and worse are said "
-        f"where the corrected p-value is at most {level:.2g}; intervals are not corrected. No clear change does "
-        "not mean no change."
+        f"Δ: the run minus {reference}, the reference; shares in percentage points. Better and worse are "
+        f"said where the corrected p-value is at most {level:.2g}; intervals are not corrected."
     )
+    yield "No clear change does not mean no change."
     yield (
         "Yes/no quantities: Bonett and Price's interval, exact McNemar test. Other means: bootstrap of the "
         "examples' differences, sign-flip test. AUCs: DeLong. Unpaired: MOVER."
     )
     yield (
-        "One training run each: the intervals are over examples. Another seed gives another model; to compare "
-        "recipes, train several seeds: raiaudit models compare."
+        "One training run each: the intervals are over examples. Another seed gives another model; to "
+        "compare recipes, train several seeds: raiaudit models compare."
     )
 
 

@@ -32,6 +32,7 @@ _TOLD_ELSEWHERE = ("model.name", "model.recipe", "resolved.model_identity", "res
 
 
 _LABELS = ("use", "metric")
+_VERSION = "version of "
 
 
 def refuse_incomparable(ours: tuple[Run, Results], reference: tuple[Run, Results]) -> None:
@@ -65,7 +66,8 @@ def differences(runs: Sequence[tuple[Run, Results]]) -> tuple[Difference, ...]:
     found = [
         Difference(topic=topic, key=key, values=values)
         for (topic, key), values in unequal
-        if len(set(values)) > 1
+        # A check that one run lacks is a difference of the spec.
+        if len(set(values)) > 1 and not (key.startswith(_VERSION) and None in values)
     ]
     return tuple(sorted(found, key=lambda each: _TOPICS.index(each.topic)))
 
@@ -101,7 +103,7 @@ def _spec_facts(run: Run) -> Iterator[tuple[tuple[Topic, str], str]]:
         if key == "run.seed":
             topic = "seed"
         elif key.startswith("resolved.check_versions."):
-            topic, key = "code", f"version of {key.removeprefix('resolved.check_versions.')}"
+            topic, key = "code", f"{_VERSION}{key.removeprefix('resolved.check_versions.')}"
         yield (topic, key), value
 
 
