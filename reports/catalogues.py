@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["limits", "mapping", "not_tested"]
+__all__ = ["Evidence", "Relevance", "catalogue_version", "limits", "mapping", "not_tested", "relevance"]
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -44,6 +45,42 @@ def mapping(ran: frozenset[str]) -> dict[str, Any]:
         "rows": rows,
         "references": [[key, text] for key, text in catalogue["references"].items() if key in used],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """One duty, measure or technique of a framework, and the kinds of evidence relevant to it."""
+
+    reference: str
+    text: str
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A kind of evidence: yielded by any of `checks`, by every run (`always`), or by no check here."""
+
+    name: str
+    checks: tuple[str, ...]
+    always: bool
+
+
+def relevance(framework: str) -> list[Relevance]:
+    """The catalogue from the side of the rules: each reference of a framework (by its key), in its order."""
+    catalogue = _read("mapping.yaml")
+    found: dict[str, list[Evidence]] = {}
+    for row in catalogue["rows"]:
+        evidence = Evidence(row["evidence"], tuple(row.get("checks", ())), bool(row.get("always")))
+        for reference in row.get(framework, ()):
+            found.setdefault(reference, []).append(evidence)
+    texts: dict[str, str] = catalogue["references"]
+    return [Relevance(key, text, tuple(found[key])) for key, text in texts.items() if key in found]
+
+
+def catalogue_version() -> str:
+    """ "version 1, as of 2026-11-20" of the mapping."""
+    catalogue = _read("mapping.yaml")
+    return f"version {catalogue['version']}, as of {catalogue['as_of']}"
 
 
 def not_tested(asked: frozenset[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import figures
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import chip, plain
@@ -15,11 +16,12 @@ from raiaudit.reports.wording import check_title, interval, metric_title, slice_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from raiaudit.audit.gates import Status
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
 
-__all__ = ["PILLARS", "pillar_of", "show"]
+__all__ = ["PILLARS", "pillar_of", "show", "worst_of"]
 
 PILLARS = ("performance", "robustness", "privacy", "fairness", "explanations", "reliability")
 _TALL = 16  # rows a table may have before it scrolls
@@ -30,6 +32,12 @@ _BETTER = {"higher": "↑\u00a0higher", "lower": "↓\u00a0lower", "neither": ""
 def pillar_of(check: str) -> str:
     """`robustness.evasion` → "robustness"."""
     return check.split(".")[0]
+
+
+def worst_of(results: Results, check: str) -> Status | None:
+    """The worst verdict of the gates on one check; None where it has none."""
+    found = [verdict.status for verdict in results.verdicts if verdict.check == check]
+    return max(found, key=SEVERITY.__getitem__, default=None)
 
 
 def show(run: Run, results: Results, pages: Pages) -> None:
