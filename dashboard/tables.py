@@ -8,11 +8,13 @@ cleans the result once more. Colours come from the classes of `style.STYLE`.
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, NewType
 from urllib.parse import urlencode
 
 import streamlit as st
 
+from raiaudit.dashboard.wording import unbroken
 from raiaudit.reports.theme import VERDICTS
 
 if TYPE_CHECKING:
@@ -36,12 +38,14 @@ __all__ = [
 
 Html = NewType("Html", str)
 
+_SPACE = re.compile(r"[ \t\r\n\v\f\u2028\u2029]+")  # but no space that is there to keep words together
+_TALL = 24  # rows a table may have before it scrolls
 _LONGEST = 300  # characters of a name or reason that a cell holds
 
 
 def text(words: object) -> Html:
     """Exactly these characters, on one line, a very long text cut with an ellipsis."""
-    flat = " ".join(str(words).split())
+    flat = _SPACE.sub(" ", str(words)).strip(" ")
     return Html(html.escape(flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…"))
 
 
@@ -51,8 +55,8 @@ def less(words: object) -> Html:
 
 
 def strong(words: object) -> Html:
-    """Set in bold; unbroken at its spaces."""
-    return Html(f"<strong>{text(words).replace(' ', chr(160))}</strong>")
+    """Set in bold, unbroken."""
+    return Html(f"<strong>{text(unbroken(str(words)))}</strong>")
 
 
 def unseen(words: object) -> Html:
@@ -93,11 +97,16 @@ def draw(caption: str, head: Sequence[Html], rows: Sequence[tuple[Html, Sequence
 def draw_groups(
     caption: str, head: Sequence[Html], groups: Sequence[tuple[Html, Sequence[Sequence[Html]]]]
 ) -> None:
-    """A table of groups of rows: the heading of a group stands once, left of all its rows."""
+    """A table of groups of rows: the heading of a group stands once, left of all its rows.
+
+    A long one scrolls in its place, by keyboard too.
+    """
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(_group(heading, rows) for heading, rows in groups)
+    long = sum(len(rows) for _, rows in groups) > _TALL
+    frame = f' ra-tall" tabindex="0" role="region" aria-label="{text(caption)}' if long else ""
     st.html(
-        f'<div class="ra-scroll"><table class="ra-table"><caption>{text(caption)}</caption>'
+        f'<div class="ra-scroll{frame}"><table class="ra-table"><caption>{text(caption)}</caption>'
         f"<thead><tr>{top}</tr></thead>{body}</table></div>"
     )
 

@@ -9,6 +9,7 @@ from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.run.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.tables import Html
+from raiaudit.dashboard.wording import unbroken
 from raiaudit.reports.headline import headlines
 from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import Results
 
 __all__ = ["Answer", "answer", "draw"]
-
-_SPACE = "\u00a0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def answer(results: Results, pillar: str) -> Answer:
     found = _headline(results, pillar)
     if found is None:
         return Answer(None, "", ("measured, no gate",))
-    return Answer(None, _value(found), (interval(found), metric_title(found.metric), "no gate"))
+    return Answer(None, _value(found), (unbroken(interval(found)), metric_title(found.metric), "no gate"))
 
 
 def draw(caption: str, results: Sequence[Results]) -> None:
@@ -93,10 +92,10 @@ def _judged(verdict: Verdict) -> tuple[str, ...]:
     gate, measured = verdict.gate, verdict.measurement
     if gate is None:
         return "", verdict.explanation
-    asked = f"{metric_title(gate.metric)}, asked{_SPACE}{threshold(gate, measured).replace(' ', _SPACE)}"
+    asked = f"{metric_title(gate.metric)}, asked\u00a0{unbroken(threshold(gate, measured))}"
     if measured is None:
         return "", asked, slice_text(gate.where)
-    return _value(measured), interval(measured), asked, slice_text(gate.where)
+    return _value(measured), unbroken(interval(measured)), asked, slice_text(gate.where)
 
 
 def _share(verdicts: Sequence[Verdict], status: Status) -> str:

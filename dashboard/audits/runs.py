@@ -9,7 +9,7 @@ import streamlit as st
 
 from raiaudit.dashboard.audits.suites import by_suite
 from raiaudit.dashboard.pages import Pages, link
-from raiaudit.dashboard.wording import chip, duration, instant, plain, word
+from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain, word
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import RunHeader
@@ -93,11 +93,4 @@ def _row(entry: RunEntry, header: RunHeader, pages: Pages) -> None:
     data.markdown(plain(header.data))
     started.markdown(instant(header.started))
     time.markdown(duration(header.seconds))
-    gates.markdown(_gate_counts(header.gates))
-
-
-def _gate_counts(gates: dict[str, int]) -> str:
-    """`5 pass · 1 fail`, worst last; a dash where no gate was decided."""
-    order = ("pass", "not_run", "inconclusive", "error", "fail")
-    parts = [f"{gates[status]} {status.replace('_', ' ')}" for status in order if gates.get(status)]
-    return " · ".join(parts) or "—"
+    gates.markdown(gate_counts(header.gates))

@@ -17,13 +17,14 @@ from raiaudit.dashboard.run.pillars import pillar_of, worst_of
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import chip, instant, plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.catalogues import catalogue_version, mapping, relevance
+from raiaudit.reports.catalogues import mapping
+from raiaudit.reports.relevance import relevance
 from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Home
-    from raiaudit.reports.catalogues import Evidence, Relevance
+    from raiaudit.reports.relevance import Evidence, Relevance
 
 __all__ = ["show"]
 
@@ -65,8 +66,8 @@ def _frameworks(results: Results) -> None:
     st.subheader("Also in view")
     st.markdown("\n".join(f"- {plain(name)}" for name in catalogue["also"]))
     st.caption(
-        f"Catalogue: {plain(catalogue_version())}. Dates in it have moved before; check the source before "
-        "relying on one."
+        f"Catalogue: version {catalogue['version']}, as of {catalogue['as_of']}. Dates in it have moved "
+        "before; check the source before relying on one."
     )
 
 
