@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.audit.gating import day_of
 from raiaudit.models.names import PREDICTIONS
 from raiaudit.models.recipe import SETTINGS
 from raiaudit.reports.catalogues import mapping, not_tested
@@ -61,13 +62,13 @@ def report_content(run: Run) -> dict[str, Any]:
         "scope": _scope(results, header),
         "not_tested": _gaps(results),
         "hashes": _hashes(run, results),
-        "gates": gate_rows(results.verdicts),
+        "gates": gate_rows(results.verdicts, day_of(header)),
         "system": _system(results.subject),
         "privacy": _privacy(results.subject.record.privacy),
         "data": _data(results.data),
         "groups": [row for column, levels in results.data.groups.items() for row in _levels(column, levels)],
         "environment": [("Machine", header.machine or "not recorded"), *sorted(header.versions.items())],
-        "sections": sections(results, methods, owner=header.owner, tabled=_tabled(run)),
+        "sections": sections(results, methods, owner=header.owner, day=day_of(header), tabled=_tabled(run)),
         "mapping": mapping(ran),
         "bibliography": [[method, BIBLIOGRAPHY.get(method, "")] for method in methods],
         "commands": [

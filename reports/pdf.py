@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raiaudit.audit.files import write_atomically
 from raiaudit.reports.content import report_content
 from raiaudit.reports.figures import Evidence, figures, read_evidence, sheets, word_maps
+from raiaudit.reports.figures.explanations import spokesman
 from raiaudit.reports.printable import Printable
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _WIDE = frozenset(
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
-    "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
+    "explanations.attribution": "Vermillion (+) speaks for the prediction, blue (−) against it.",
     "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
     "the input above, its map below.",
     "explanations.inside": "Of a channel: an image made to excite it, then the real images that do most.",
@@ -83,10 +84,11 @@ def _illustrate(
         name = f"{prefix}-{i}.{figure.kind}"
         (folder / name).write_bytes(figure.content)
         place = "charts" if figure.kind == "svg" else "pictures"
-        section[place].append({"path": name, "caption": figure.caption, "alt": figure.alt})
+        look = {"broad": figure.broad, "row": figure.row}
+        section[place].append({"path": name, "caption": figure.caption, "alt": figure.alt, **look})
     section["sheets"] = [asdict(sheet) for sheet in sheets(check, evidence, results)]
     if check == "explanations.attribution":
-        section["words"] = [{"caption": item.caption, "words": item.words} for item in word_maps(evidence)]
+        section["words"] = [asdict(item) for item in word_maps(evidence, results)]
     ids = [
         example
         for (owner, _), table in evidence.items()
@@ -95,6 +97,8 @@ def _illustrate(
     ]
     section["examples"] = ", ".join(dict.fromkeys(ids))
     section["legend"] = _LEGENDS.get(check, "")
+    if check == "explanations.attribution":
+        section["legend"] = f"{section['legend']} {spokesman(evidence, results)}".rstrip()
 
 
 def compile_pdf(template: Path, content: dict[str, Any], at: int) -> bytes:

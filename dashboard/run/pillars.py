@@ -8,6 +8,7 @@ import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import figures
+from raiaudit.dashboard.explanations import maps
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.run import numbers
 from raiaudit.dashboard.wording import chip, plain
@@ -77,5 +78,7 @@ def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None
     for remark in remarks(results, check):
         st.markdown(f"{chip('inconclusive')} {plain(remark)}")
     if any(outcome.status == "ran" for outcome in outcomes):
+        if check == maps.CHECK:
+            maps.show(run, results)
         figures.show(run, results, check)
         numbers.show([m for m in results.measurements if m.check == check], check)
