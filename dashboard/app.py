@@ -11,6 +11,7 @@ from raiaudit.dashboard import models_page
 from raiaudit.dashboard.audits import overview
 from raiaudit.dashboard.explanations import inside
 from raiaudit.dashboard.fairness import page as fairness
+from raiaudit.dashboard.new_audit import page as new_audit
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.run import page as run
 from raiaudit.dashboard.studies import mitigation, tradeoff
@@ -26,6 +27,7 @@ _PAGES: tuple[tuple[str, str, str, _Show], ...] = (
     ("Inside the model", "neurology", "inside", inside.show),
     ("Trade-offs", "balance", "tradeoffs", tradeoff.show),
     ("Mitigation", "diversity_3", "mitigation", mitigation.show),
+    ("New audit", "add_task", "new", new_audit.show),
 )
 
 
