@@ -1,7 +1,7 @@
 """How far a job came, from the events it told: pure functions over them.
 
-What is left is foretold by what such units took so far, within the phase that runs (epochs of a training, tasks
-of an audit). Cheap tasks come first, so that for an audit it is a lower bound; the phases to come are not in it.
+What is left is foretold by what such units took so far, within the phase that runs (epochs of a training,
+tasks of an audit). Cheap tasks come first: of an audit it is a lower bound. Phases to come are not in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`models`: those begun, in order; `done` of `total` units of `phase`; `left` in seconds, if it can be told."""
+    """`models`: those begun, in order; `done` of `total` units of `phase`; `left`: seconds, or None."""
 
     phase: str = "starting"
     models: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ def sentence(event: Event) -> str | None:
     try:
         return " ".join(templates[kind].format(**event).split()) if kind in templates else None
     except (KeyError, ValueError, TypeError):
-        return kind
+        return str(kind)
 
 
 def _left(units: Sequence[Event], remaining: int) -> float | None:

@@ -1,14 +1,15 @@
 """Starting, stopping and taking up again: the only writing the dashboard does.
 
-Architecture has it that the dashboard reads and that whoever writes goes through a service with a login. There
-is no such service on a laptop, and somebody who may open this page on 127.0.0.1 may run `raiaudit` there
-anyway. So the page may do what that person could type, and no more: it writes one spec under `HOME/specs/`
-(never over another), and starts `raiaudit` on it as a child process, never with `--unsafe-load`. The audit
-itself is written by that process. Whether a page may do even this is `raiaudit.dashboard.new_audit.local`'s.
+Architecture has it that the dashboard reads and that whoever writes goes through a service with a login.
+There is no such service on a laptop, and somebody who may open this page on 127.0.0.1 may run `raiaudit`
+there anyway. So the page may do what that person could type, and no more: it writes one spec under
+`HOME/specs/` (never over another), and starts `raiaudit` on it as a child process, never with `--unsafe-
+load`. The audit itself is written by that process. Whether a page may do even this is
+`raiaudit.dashboard.new_audit.local`'s.
 
-The audit outlives this server: a stopped dashboard costs nobody hours of training, and any later dashboard on
-the same home shows it and can stop it. One job runs at a time in a home: two would train more slowly than one
-after the other.
+The audit outlives this server: a stopped dashboard costs nobody hours of training, and any later dashboard
+on the same home shows it and can stop it. One job runs at a time in a home: two would train more slowly
+than one after the other.
 """
 
 from __future__ import annotations
@@ -42,10 +43,34 @@ __all__ = ["cancel", "command_of", "job_environment", "resume", "spec_path", "st
 
 # What a child process needs of the environment; what else is in it is none of its business.
 _PASSED = frozenset(
-    "PATH HOME USER LANG LANGUAGE TZ TMPDIR PYTHONPATH PYTHONUTF8 VIRTUAL_ENV LD_LIBRARY_PATH "
-    "DYLD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CUDA_VISIBLE_DEVICES "
-    "CUBLAS_WORKSPACE_CONFIG XDG_CACHE_HOME CC CXX "
-    "HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy".split()
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "PYTHONPATH",
+        "PYTHONUTF8",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "DYLD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CUDA_VISIBLE_DEVICES",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "XDG_CACHE_HOME",
+        "CC",
+        "CXX",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    }
 )
 _PASSED_PREFIXES = ("RAIAUDIT_", "MLFLOW_", "LC_", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "NUMBA_", "POLARS_")
 

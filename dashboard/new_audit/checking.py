@@ -22,7 +22,7 @@ __all__ = ["Problem", "check"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`key` is the dotted path that the validator names, `line` the line of the text; either may be unknown."""
+    """`key`: the dotted path that the validator names; `line` of the text. Either may be unknown."""
 
     text: str
     remedy: str = ""

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 __all__ = ["Field", "Kind", "fields_of"]
 
-Kind = Literal["integer", "number", "boolean", "choice", "choices", "text", "texts", "numbers", "group", "yaml"]
+Kind = Literal[
+    "integer", "number", "boolean", "choice", "choices", "text", "texts", "numbers", "group", "yaml"
+]
 Schema = Mapping[str, Any]
 
 _BOUNDS = {

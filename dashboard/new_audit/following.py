@@ -1,29 +1,32 @@
-"""A job on screen: its progress while it runs, its end, and what can be done next. Any session can show it."""
+"""A job on screen: its progress while it runs, its end, what can be done next. Any session can show it."""
 
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from raiaudit.audit.spec import load_spec
-from raiaudit.audit.store import Run
-from raiaudit.dashboard.jobs.job import Job, list_jobs
+from raiaudit.dashboard.jobs.job import Job
 from raiaudit.dashboard.jobs.progress import Progress, progress_of, sentence
-from raiaudit.dashboard.jobs.starting import cancel, command_of, resume
+from raiaudit.dashboard.jobs.starting import cancel, resume
+from raiaudit.dashboard.new_audit.actions import PROBLEM
+from raiaudit.dashboard.new_audit.endings import LOG_LINES, show_end
+from raiaudit.dashboard.new_audit.local import obstacle_here
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import chip, duration, instant, plain
-from raiaudit.errors import RaiauditError, StorageError
+from raiaudit.errors import RaiauditError
 
 if TYPE_CHECKING:
     from raiaudit.audit.store import Home
 
-__all__ = ["recent", "show_job", "state_chip"]
+__all__ = ["jobs_so_far", "show_job"]
 
-_ENDED = ("cancelled", "failed", "finished", "orphaned")
 _LOOKS = {
     "running": ":blue-badge[▶ Running]",
     "cancelling": ":gray-badge[‖ Stopping]",
@@ -32,143 +35,103 @@ _LOOKS = {
     "finished": ":green-badge[✓ Finished]",
     "orphaned": ":violet-badge[▲ Ended without a word]",
 }
-_LOG_LINES = 12
-_SLOW_STOP = 15.0
+_JOBS_SHOWN = 5
+_SLOW_TO_STOP = 15.0
 
 
 def show_job(home: Home, pages: Pages, job: Job, obstacle: str | None) -> None:
     """Draw one job. `obstacle`: why this session may not stop or resume it."""
-    what = "audit" if job.record.kind == "audit" else "training"
-    st.markdown(f"### {plain(job.record.title)} :gray[{what}, started {instant(job.record.created)}]")
-    if job.state in _ENDED:
-        _ended(home, pages, job, obstacle)
-    else:
-        _running(job, obstacle)
-
-
-def recent(home: Home, pages: Pages, shown: int = 5) -> None:
-    """The newest jobs, one a line."""
-    jobs = list_jobs(home)
-    if not jobs:
+    st.title(plain(job.record.title), anchor=False)
+    st.caption(f"{job.record.kind.capitalize()} started from the dashboard on {instant(job.record.created)}")
+    if job.state in ("running", "cancelling"):
+        _follow(job, obstacle)
         return
-    st.subheader("Started from here", anchor=False)
-    for job in jobs[:shown]:
-        state, started, title = st.columns([1.4, 1.6, 3], vertical_alignment="center")
-        state.markdown(state_chip(job))
-        started.markdown(f":gray[{instant(job.record.created)}]")
-        with title:
-            link(pages, "new", plain(job.record.title), job=job.id)
-
-
-def state_chip(job: Job) -> str:
-    """Its state as a badge; of a finished audit the verdict."""
-    last = job.conclusion
-    if job.state == "finished" and last is not None and "verdict" in last:
-        return chip(str(last["verdict"]))
-    return _LOOKS[job.state]
-
-
-@st.fragment(run_every=1)
-def _running(job: Job, obstacle: str | None) -> None:
-    state = job.state
-    if state in _ENDED:
-        st.rerun()
-    progress = progress_of(job.events)
-    st.markdown(f"{_LOOKS[state]} {_doing(job, progress)}")
-    st.progress(progress.share, text=_counts(progress))
-    elapsed = datetime.now(UTC).timestamp() - _since(job.record.created)
-    left = f" · about {duration(progress.left)} left in this phase" if progress.left is not None else ""
-    st.caption(f"{duration(elapsed)} so far{left}. It goes on if you close this page or stop the dashboard.")
-    if obstacle is None:
-        with st.container(horizontal=True):
-            if st.button("Cancel", icon=":material/stop_circle:", disabled=state == "cancelling"):
-                cancel(job)
-                st.rerun(scope="fragment")
-            if state == "cancelling" and _asked_long_ago(job):
-                if st.button("End it at once", icon=":material/dangerous:"):
-                    cancel(job, at_once=True)
-                    st.rerun(scope="fragment")
-    _lines(job)
-
-
-def _ended(home: Home, pages: Pages, job: Job, obstacle: str | None) -> None:
-    state = job.state
-    last = job.conclusion or {}
-    if state == "finished":
-        _finished(home, pages, job)
-    elif state == "failed":
-        st.error(_failure(job), icon=":material/error:")
-    elif state == "cancelled":
-        st.warning("Cancelled. What was finished is kept; resuming does only the rest.", icon=":material/pause_circle:")
-    else:
-        st.error(_silence(job), icon=":material/error:")
-    for run in last.get("runs") or progress_of(job.events).runs if state != "finished" else ():
-        link(pages, "run", plain(run), run=str(run))
-    with st.container(horizontal=True):
-        if state != "finished" and obstacle is None:
+    st.markdown(_chip(job))
+    show_end(home, pages, job)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.state != "finished" and obstacle is None:
             st.button(
-                "Resume" if state in ("cancelled", "orphaned") else "Try again",
+                "Try again" if job.state == "failed" else "Resume",
                 type="primary",
                 icon=":material/play_arrow:",
                 on_click=_resume,
                 args=(home, job),
             )
         link(pages, "new", "New audit", icon="add")
-    if (problem := st.session_state.pop("new_audit.problem", None)) is not None:
+    if (problem := st.session_state.pop(PROBLEM, None)) is not None:
         st.error(plain(problem), icon=":material/error:")
-    if state != "finished":
-        st.caption("The same by hand:")
+    if job.state != "finished":
+        st.caption("By hand:")
         st.code(shlex.join(["raiaudit", *job.record.command[4:]]), language="bash", wrap_lines=True)
-    _lines(job)
+    _told(job)
+
+
+def jobs_so_far(pages: Pages, jobs: Sequence[Job]) -> None:
+    """The newest jobs, one a line."""
+    if not jobs:
+        return
+    st.subheader("Started from here", anchor=False)
+    for job in jobs[:_JOBS_SHOWN]:
+        state, started, title = st.columns([1.4, 1.6, 3], vertical_alignment="center")
+        state.markdown(_chip(job))
+        started.markdown(f":gray[{instant(job.record.created)}]")
+        with title:
+            link(pages, "new", plain(job.record.title), job=job.id)
+    if len(jobs) > _JOBS_SHOWN:
+        st.caption(f"and {len(jobs) - _JOBS_SHOWN} older ones")
+
+
+def _chip(job: Job) -> str:
+    """Its state as a badge; of a finished audit the verdict."""
+    last = job.conclusion
+    verdict = last.get("verdict") if job.state == "finished" and last is not None else None
+    return (
+        chip(verdict)
+        if verdict in ("pass", "fail", "inconclusive", "not_run", "error")
+        else _LOOKS[job.state]
+    )
+
+
+@st.fragment(run_every=1)
+def _follow(job: Job, obstacle: str | None) -> None:
+    state = job.state
+    if state not in ("running", "cancelling"):
+        st.rerun()
+    progress = progress_of(job.events)
+    st.markdown(f"{_LOOKS[state]} {_doing(job, progress)}")
+    st.progress(progress.share, text=_counts(progress))
+    st.caption(
+        f"{duration(_seconds_since(job.record.created))} so far{_left(progress)}. "
+        "It goes on if you close this page or stop the dashboard."
+    )
+    if obstacle is None:
+        with st.container(horizontal=True):
+            stopping = state == "cancelling"
+            st.button(
+                "Cancel",
+                icon=":material/stop_circle:",
+                help="Stops it as Ctrl-C does. What is finished is kept, and it can be resumed.",
+                disabled=stopping,
+                on_click=_cancel,
+                args=(job,),
+            )
+            if stopping and _asked_seconds_ago(job) > _SLOW_TO_STOP:
+                st.button("End it at once", icon=":material/dangerous:", on_click=_cancel, args=(job, True))
+    _told(job)
+
+
+def _cancel(job: Job, at_once: bool = False) -> None:
+    if obstacle_here() is None:
+        cancel(job, at_once=at_once)
 
 
 def _resume(home: Home, job: Job) -> None:
+    if obstacle_here() is not None:
+        return
     try:
-        again = resume(home, job, load_spec(Path(job.record.spec)))
+        st.query_params["job"] = resume(home, job, load_spec(Path(job.record.spec))).id
     except RaiauditError as error:
-        st.session_state["new_audit.problem"] = str(error)
-        return
-    st.query_params["job"] = again.id
-
-
-def _finished(home: Home, pages: Pages, job: Job) -> None:
-    last = job.conclusion or {}
-    if job.record.kind == "training":
-        st.success("Trained and registered.", icon=":material/check_circle:")
-        for model in last.get("models", []):
-            accuracy = model.get("metrics", {}).get("validation_accuracy")
-            said = f", validation accuracy {100 * accuracy:.1f} %" if isinstance(accuracy, float) else ""
-            st.markdown(f"**{plain(model.get('name'))}** version {plain(model.get('version'))}{said}")
-        return
-    st.markdown(f"#### {chip(str(last.get('verdict', 'inconclusive')))}")
-    for run_id in last.get("runs", []):
-        run = Run(home.runs_folder / Path(str(run_id)).name)
-        try:
-            header = run.header
-        except StorageError as error:
-            st.warning(plain(error), icon=":material/warning:")
-            continue
-        verdict, opening = st.columns([1, 4], vertical_alignment="center")
-        verdict.markdown(chip(header.verdict or header.status))
-        with opening:
-            link(pages, "run", f"Open the run of {plain(header.model)}", run=run.id)
-
-
-def _failure(job: Job) -> str:
-    last = job.conclusion
-    text = str(last["error"]) if last is not None and "error" in last else job.log(_LOG_LINES)
-    problem, _, remedy = text.partition("\n→ ")
-    code = f"exit code {last['exit_code']}" if last is not None and "exit_code" in last else f"exit code {job.exit_code}"
-    return f"**{plain(problem) or 'It failed'}** :gray[({code})]" + (f"  \n→ {plain(remedy)}" if remedy else "")
-
-
-def _silence(job: Job) -> str:
-    code = job.exit_code
-    how = f"signal {-code} ended it" if code is not None and code < 0 else "its process is gone"
-    return (
-        f"It ended without a word: {how}. Perhaps it was killed, or the machine ran out of memory or was switched "
-        "off. What was finished is kept; resuming does only the rest."
-    )
+        st.session_state[PROBLEM] = str(error)
 
 
 def _doing(job: Job, progress: Progress) -> str:
@@ -180,31 +143,38 @@ def _doing(job: Job, progress: Progress) -> str:
 
 def _counts(progress: Progress) -> str:
     if not progress.total:
-        return "Preparing: libraries and data are loaded"
+        return "No count yet: libraries, data and the registry are opened first"
     unit = "epochs" if progress.phase == "training" else "tasks"
     failed = f", {progress.failures} failed" if progress.failures else ""
     return f"{progress.done} of {progress.total} {unit}{failed}"
 
 
-def _lines(job: Job) -> None:
+def _left(progress: Progress) -> str:
+    if progress.left is None:
+        return ""
+    what = "of training" if progress.phase == "training" else "of tasks, or more: quick ones come first"
+    return f", about {duration(progress.left)} left {what}"
+
+
+def _told(job: Job) -> None:
+    """The last of what it said, for people; its log, if there is one."""
     told = [text for event in job.events if (text := sentence(event))]
-    log = job.log(_LOG_LINES)
     if told:
-        st.code("\n".join(told[-_LOG_LINES:]), language=None, wrap_lines=True)
-    if log:
-        with st.expander("What it wrote to its log", expanded=job.state in ("failed", "orphaned")):
+        st.code("\n".join(told[-LOG_LINES:]), language=None, wrap_lines=True)
+    if log := job.log(LOG_LINES):
+        with st.expander("The last lines of its log", expanded=job.state in ("failed", "orphaned")):
             st.code(log, language=None, wrap_lines=True)
 
 
-def _asked_long_ago(job: Job) -> bool:
+def _asked_seconds_ago(job: Job) -> float:
     try:
-        return datetime.now(UTC).timestamp() - (job.folder / "cancelled").stat().st_mtime > _SLOW_STOP
+        return time.time() - (job.folder / "cancelled").stat().st_mtime
     except OSError:
-        return False
+        return 0.0
 
 
-def _since(iso: str) -> float:
+def _seconds_since(iso: str) -> float:
     try:
-        return datetime.fromisoformat(iso).timestamp()
+        return max(0.0, time.time() - datetime.fromisoformat(iso).timestamp())
     except ValueError:
-        return datetime.now(UTC).timestamp()
+        return 0.0

@@ -1,8 +1,8 @@
 """Between what stands in a widget and what stands in a spec.
 
 `written` makes a spec's value from a widget's, or None where the widget says nothing: then the key is left
-out. `entered` is the way back; it raises `ValueError` for what the widget cannot show. What is no number or no
-YAML is passed on as it was written, so that the validator can say what is wrong with it.
+out. `entered` is the way back; it raises `ValueError` for what the widget cannot show. What is no number, or
+no YAML, is passed on as it was written, so that the validator can say what is wrong with it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def entered(field: Field, value: Any) -> Any:
         case "numbers":
             listed = value if isinstance(value, list) else [value]
             whole = (isinstance(value, list) and len(value) > (1 if field.single else 0)) or field.single
-            return _only(", ".join(map(_plain, listed)), whole and bool(listed) and all(map(_is_number, listed)))
+            return _only(
+                ", ".join(map(_plain, listed)), whole and bool(listed) and all(map(_is_number, listed))
+            )
         case "texts" | "choices":
             known = isinstance(value, list) and all(isinstance(item, str) for item in value)
             within = field.kind == "texts" or (known and set(value) <= set(field.choices))

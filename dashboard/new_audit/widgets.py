@@ -6,7 +6,7 @@ afterwards, and what it says is put beside the field it names. Values outlive a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -53,8 +53,8 @@ class Form:
         """The session's name for a widget."""
         return f"{self.prefix}/{at}/{what}"
 
-    def draw(self, fields: Sequence[Field], at: str, *, place: str = "") -> dict[str, Any]:
-        """Every field, two in a row; what was written, by key. `place`: the dotted key in the spec, if not `at`."""
+    def draw(self, fields: Sequence[Field], at: str, *, place: str | None = None) -> dict[str, Any]:
+        """Every field, two in a row; what was written, by key. `place`: the key in the spec, if not `at`."""
         found: dict[str, Any] = {}
         row: list[DeltaGenerator] = []
         for each in fields:
@@ -68,9 +68,10 @@ class Form:
                 found[each.key] = value
         return found
 
-    def one(self, each: Field, at: str, *, place: str = "", label: str = "") -> Any:
+    def one(self, each: Field, at: str, *, place: str | None = None, label: str = "") -> Any:
         """One field; what was written, or None where the key is left out."""
-        here, there = f"{at}.{each.key}", f"{place or at}.{each.key}"
+        place = at if place is None else place
+        here, there = f"{at}.{each.key}", ".".join(part for part in (place, each.key) if part)
         if each.kind == "group":
             return self._group(each, here, there)
         value = written(each, self._widget(each, here, label or each.label))
@@ -93,7 +94,10 @@ class Form:
     def _group(self, each: Field, here: str, there: str) -> dict[str, Any] | None:
         if each.optional or not each.required:
             on = st.checkbox(
-                each.label, key=self._remembered(here, "on", False), help=each.help or None, persist_state="session"
+                each.label,
+                key=self._remembered(here, "on", False),
+                help=each.help or None,
+                persist_state="session",
             )
             self.room(there)
             if not on:
@@ -174,8 +178,3 @@ class Form:
         if key not in st.session_state:
             st.session_state[key] = first
         return key
-
-
-def suggesting(each: Field, names: Sequence[str]) -> Field:
-    """A text field that offers names."""
-    return replace(each, choices=tuple(names))

@@ -1,7 +1,7 @@
 """A spec as YAML for people: in the order of the schema, with the schema's words as comments.
 
-Values are written by PyYAML, so that whatever a field holds (line breaks, `#`, `!!tag`, `yes`) is read back as
-the same value; what a person could not see (controls, marks that turn the direction of writing) is escaped.
+Values are written by PyYAML, so that whatever a field holds (line breaks, `#`, `!!tag`, `yes`) is read back
+as the same value; what a person could not see (controls, marks that turn the direction of text) is escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commented", "flow"]
 
-_HEAD = "# An audit spec, written on the dashboard. `raiaudit run FILE` carries it out, `raiaudit validate` checks it."
+_HEAD = "# `raiaudit validate FILE` checks this spec, `raiaudit run FILE` carries it out."
 _WIDTH = 108
 
 
@@ -52,7 +52,7 @@ def flow(value: Any) -> str:
 
 
 def commented(spec: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequence[Field]]]) -> str:
-    """The file's text. `questions`: check → what it asks, and its options. Every key must be of the schema."""
+    """The file's text; all keys must be the schema's. `questions`: check → what it asks, and its options."""
     from raiaudit.audit.spec import Spec
 
     lines = [_HEAD]
@@ -66,9 +66,7 @@ def commented(spec: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequen
     return "\n".join(lines) + "\n"
 
 
-def _check(
-    check: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequence[Field]]]
-) -> Iterator[str]:
+def _check(check: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequence[Field]]]) -> Iterator[str]:
     question, options = questions.get(check["use"], ("", ()))
     if question:
         yield f"  # {_one_line(question)}"
