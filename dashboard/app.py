@@ -12,6 +12,7 @@ from raiaudit.dashboard.audits import overview
 from raiaudit.dashboard.compare import page as compare
 from raiaudit.dashboard.explanations import inside
 from raiaudit.dashboard.fairness import page as fairness
+from raiaudit.dashboard.new_audit import page as new_audit
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.regulation import page as regulation
 from raiaudit.dashboard.run import page as run
@@ -26,6 +27,7 @@ _SECTIONS: dict[str, tuple[tuple[str, str, str, _Show], ...]] = {
     "": (
         ("Overview", "fact_check", "audits", overview.show),
         ("Models", "deployed_code", "models", models_page.show),
+        ("New audit", "add_task", "new", new_audit.show),
     ),
     "One run": (
         ("Run", "assignment", "run", run.show),
