@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.content import report_content
 from raiaudit.reports.figures import figures, read_evidence, sheets, word_maps
+from raiaudit.reports.figures.explanations import spokesman
 from raiaudit.reports.glyphs import lacking
 from raiaudit.reports.printable import Printable
 
@@ -32,7 +33,7 @@ _WIDE = frozenset(
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
-    "explanations.attribution": "Vermillion speaks for the prediction, blue against it.",
+    "explanations.attribution": "Vermillion (+) speaks for the prediction, blue (−) against it.",
     "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
     "the input above, its map below.",
     "explanations.inside": "Of a channel: an image made to excite it, then the real images that do most.",
@@ -41,12 +42,17 @@ _LEGENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure as a file (`kind` "svg" or "png"), with its caption and the words that stand for it."""
+    """A figure as a file (`kind` "svg" or "png"), with its caption and the words that stand for it.
+
+    `broad` and `row` as in `raiaudit.reports.figures.Figure`.
+    """
 
     kind: str
     content: bytes
     caption: str
     alt: str
+    broad: bool = False
+    row: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,13 @@ class Illustrated:
             if owner == check and "example_id" in table.columns
             for example in table["example_id"].head(_IDS_SHOWN).to_list()
         ]
-        words = word_maps(evidence) if check == "explanations.attribution" else []
+        words = word_maps(evidence, self.results) if check == "explanations.attribution" else []
+        legend = _LEGENDS.get(check, "")
+        if check == "explanations.attribution":
+            legend = f"{legend} {spokesman(evidence, self.results)}".rstrip()
         return {
             "wide": check in _WIDE,
-            "legend": _LEGENDS.get(check, ""),
+            "legend": legend,
             "sheets": [asdict(sheet) for sheet in sheets(check, evidence, self.results)],
             "words": [asdict(item) for item in words],
             "examples": ", ".join(dict.fromkeys(ids)),
@@ -99,9 +108,11 @@ def illustrated(run: Run) -> Illustrated:
     drawn: dict[str, list[Drawn]] = {}
     left_out: dict[str, list[str]] = {}
     for section in content["sections"]:
-        check = section["check"]
-        found, left_out[check] = figures(check, printed, results) if section["rows"] else ([], [])
-        drawn[check] = [Drawn(each.kind, each.content, each.caption, each.alt) for each in found]
+        check, measured = section["check"], section["rows"] or section["undefined"]
+        found, left_out[check] = figures(check, printed, results) if measured else ([], [])
+        drawn[check] = [
+            Drawn(each.kind, each.content, each.caption, each.alt, each.broad, each.row) for each in found
+        ]
     return Illustrated(results, run.header.started, content, evidence, drawn, left_out, spelling)
 
 

@@ -49,7 +49,8 @@ def _with_figures(report: Illustrated, folder: Path) -> dict[str, Any]:
             name = f"s{number}-{i}.{figure.kind}"
             (folder / name).write_bytes(figure.content)
             place = "charts" if figure.kind == "svg" else "pictures"
-            section[place].append({"path": name, "caption": figure.caption, "alt": figure.alt})
+            look = {"broad": figure.broad, "row": figure.row}
+            section[place].append({"path": name, "caption": figure.caption, "alt": figure.alt, **look})
     return content
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from raiaudit.reports.catalogues import limits
 from raiaudit.reports.citations import short_citation
 from raiaudit.reports.remarks import remarks
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import date
 
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
@@ -22,8 +24,8 @@ _ROWS_SHOWN = 60
 _ROW_BY_ROW = frozenset({"group", "from"})
 
 
-def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Every gate with what it asked, what was measured, and what that allows to say."""
+def gate_rows(verdicts: Sequence[Verdict], day: date) -> list[dict[str, Any]]:
+    """Every gate: what it asked, what was measured, what that allows to say, and who has waived it."""
     return [
         {
             "check": check_title(verdict.check),
@@ -33,24 +35,26 @@ def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
             "interval": "" if verdict.measurement is None else interval(verdict.measurement),
             "status": verdict.status,
             "explanation": verdict.explanation,
+            "waiver": waiver_note(verdict, day),
         }
         for verdict in verdicts
     ]
 
 
 def sections(
-    results: Results, methods: Sequence[str], *, owner: str, tabled: Collection[str] = ()
+    results: Results, methods: Sequence[str], *, owner: str, day: date, tabled: Collection[str] = ()
 ) -> list[dict[str, Any]]:
     """One a check id, in the order of the spec; a check that the spec uses twice has one section.
 
     Of the checks `tabled`, sheets show row by row what is said of single groups: it is not said twice.
+    Waivers count if they do on `day`.
     """
     number = {method: i for i, method in enumerate(methods, start=1)}
     outcomes: dict[str, list[CheckOutcome]] = {}
     for outcome in results.checks:
         outcomes.setdefault(outcome.check, []).append(outcome)
     return [
-        _section(results, check, found, number, owner, tabled=check in tabled)
+        _section(results, check, found, number, owner, day, tabled=check in tabled)
         for check, found in outcomes.items()
     ]
 
@@ -61,6 +65,7 @@ def _section(
     outcomes: list[CheckOutcome],
     number: dict[str, int],
     owner: str,
+    day: date,
     *,
     tabled: bool,
 ) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def _section(
             ("Examples", _sizes(measured)),
             ("Intervals", _levels(measured)),
         ],
-        "gates": gate_rows(verdicts),
+        "gates": gate_rows(verdicts, day),
         "rows": [
             {
                 "metric": metric_title(m.metric),

@@ -1,8 +1,8 @@
 """Every measurement of a run as one table, a row each: `measurements.csv` and `measurements.parquet`.
 
 The CSV is for spreadsheets: a text that one would take for a formula (OWASP, CSV injection: it begins with
-`=`, `+`, `-`, `@`, a tab or a line break, spaces before it or not) gets an apostrophe before it, and characters
-that cannot be printed are spelt out; numbers stay numbers. The Parquet file holds every text as it is.
+`=`, `+`, `-`, `@`, a tab or a line break, spaces before it or not) gets an apostrophe before it, and what
+cannot be printed is spelt out; numbers stay numbers. The Parquet file holds every text as it is.
 """
 
 from __future__ import annotations

@@ -52,7 +52,13 @@ def to_html(report: Illustrated) -> str:
                 section["charts"].append(drawn | {"caption": figure.caption, "alt": figure.alt})
             else:
                 section["pictures"].append(
-                    {"source": data_uri(figure), "caption": figure.caption, "alt": figure.alt}
+                    {
+                        "source": data_uri(figure),
+                        "caption": figure.caption,
+                        "alt": figure.alt,
+                        "broad": figure.broad,
+                        "row": figure.row,
+                    }
                 )
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     page: dict[str, Any] = {"d": content, "style": style, "style_digest": _digest(style)}

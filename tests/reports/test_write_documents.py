@@ -16,6 +16,7 @@ def test_a_run_directory_gets_its_documents(finished_run: Run) -> None:
         "measurements.parquet",
         "model_card.md",
         "junit.xml",
+        "results.sarif",
         "summary.md",
     ]
     assert all(path.parent == finished_run.folder and path.stat().st_size > 500 for path in written)
@@ -34,7 +35,7 @@ def test_importing_the_reports_loads_nothing_heavy() -> None:
     code = (
         "import sys, raiaudit.reports, raiaudit.reports.pdf, raiaudit.reports.terminal, "
         "raiaudit.reports.junit, raiaudit.reports.markdown, raiaudit.reports.html, raiaudit.reports.tables, "
-        "raiaudit.reports.model_card\n"
+        "raiaudit.reports.model_card, raiaudit.reports.sarif\n"
         "heavy = {'torch', 'sklearn', 'scipy', 'altair', 'vl_convert', 'typst', 'mlflow', 'PIL', 'jinja2'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
