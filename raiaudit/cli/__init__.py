@@ -21,6 +21,7 @@ from raiaudit.cli import (
     running,
     starting,
     tradeoff,
+    validating,
     viewing,
 )
 
@@ -55,7 +56,7 @@ def _options(
 
 
 app.command("init")(starting.init)
-app.command("validate")(starting.validate)
+app.command("validate")(validating.validate)
 app.command("run")(running.run)
 app.command("gate")(gating.gate)
 app.command("report")(documents.report)
