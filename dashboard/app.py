@@ -9,6 +9,7 @@ import streamlit as st
 from raiaudit.audit.store import Home
 from raiaudit.dashboard import models_page
 from raiaudit.dashboard.audits import overview
+from raiaudit.dashboard.examples import page as examples
 from raiaudit.dashboard.explanations import inside
 from raiaudit.dashboard.fairness import page as fairness
 from raiaudit.dashboard.pages import Pages
@@ -23,6 +24,7 @@ _PAGES: tuple[tuple[str, str, str, _Show], ...] = (
     ("Run", "assignment", "run", run.show),
     ("Models", "deployed_code", "models", models_page.show),
     ("Fairness", "groups", "fairness", fairness.show),
+    ("Example", "search", "example", examples.show),
     ("Inside the model", "neurology", "inside", inside.show),
     ("Trade-offs", "balance", "tradeoffs", tradeoff.show),
     ("Mitigation", "diversity_3", "mitigation", mitigation.show),

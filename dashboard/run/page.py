@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.choosing import choose_run
+from raiaudit.dashboard.examples.links import gate_links
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
 from raiaudit.dashboard.run import pillars, provenance, states
@@ -71,6 +72,7 @@ def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
         _not_tested(results)
     st.header("Gates")
     _gates(results)
+    gate_links(entry.run, results, pages)
     st.header("Evidence")
     pillars.show(entry.run, results, pages)
     st.header("Provenance")
