@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ask"]
 
 _ANSWERS = {"": "Right or wrong", "right": "Right", "wrong": "Wrong"}
-_BOUND: Literal["query-params"] = "query-params"
+_DOWN = "yes"
 
 
 def ask(rows: ExampleRows, results: Results) -> Filter:
@@ -44,8 +44,14 @@ def ask(rows: ExampleRows, results: Results) -> Filter:
     with second[2]:
         sort = _one("sort", "Sort by", ["", *sortable(rows)], words={"": "id"}, column=True)
     with second[3]:
-        search = st.text_input("Part of the id", key="find", bind=_BOUND, placeholder="any")
-    down = bool(sort) and st.toggle("Largest first", key="down", bind=_BOUND)
+        _remember("find", st.query_params.get("find", ""))
+        search = st.text_input("Part of the id", key="find", placeholder="any").strip()
+        _tell("find", search)
+    down = False
+    if sort:
+        _remember("down", st.query_params.get("down") == _DOWN)
+        down = st.toggle("Largest first", key="down")
+    _tell("down", _DOWN if down else "")
     return Filter(
         answer=cast('Literal["", "right", "wrong"]', answer),
         broken=broken,
@@ -53,7 +59,7 @@ def ask(rows: ExampleRows, results: Results) -> Filter:
         predicted=predicted,
         group=group,
         level=level,
-        find=search.strip(),
+        find=search,
         sort=sort,
         down=down,
     )
@@ -74,5 +80,24 @@ def _one(
             return f"{meaning.title} ({option})"
         return variant_words(option) if key == "broken" else option
 
-    chosen = st.selectbox(title, options, format_func=shown, key=key, bind=_BOUND, disabled=len(options) < 2)
-    return chosen or ""
+    named = st.query_params.get(key, "")
+    _remember(key, named if named in options else "")
+    if st.session_state[key] not in options:  # those of another run
+        st.session_state[key] = ""
+    chosen: str = st.selectbox(title, options, format_func=shown, key=key, disabled=len(options) < 2)
+    _tell(key, chosen)
+    return chosen
+
+
+def _remember(key: str, value: str | bool) -> None:
+    """What the address says, when the page is opened; from then on what is chosen."""
+    if key not in st.session_state:
+        st.session_state[key] = value
+
+
+def _tell(key: str, value: str) -> None:
+    """Into the address: Streamlit's own binding would write what people read instead of what is chosen."""
+    if value:
+        st.query_params[key] = value
+    elif key in st.query_params:
+        del st.query_params[key]

@@ -14,7 +14,7 @@ from raiaudit.reports.wording import metric_title
 
 __all__ = ["Kind", "Meaning", "is_personal", "meaning_of"]
 
-Kind = Literal["class", "yes", "number", "share"]
+Kind = Literal["class", "yes", "number", "share", "place"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ _MEANINGS: dict[str, tuple[str, str, Kind]] = {
     "evasion.forwards": ("Questions asked", "how often the attack asked the model", "number"),
     "evasion.backwards": ("Gradients taken", "how often the attack took a gradient", "number"),
     "evasion.forwards_to_break": ("Questions until broken", "asked before the first wrong answer", "number"),
-    "evasion.found_try": ("Restart that broke it", "counted from 0; −1: none did", "number"),
-    "evasion.found_step": ("Step that broke it", "counted from 0; −1: none did", "number"),
+    "evasion.found_try": ("Restart that broke it", "counted from 0", "place"),
+    "evasion.found_step": ("Step that broke it", "counted from 0", "place"),
     "evasion.dead_gradients": ("Steps without gradient", "many hint at a hidden gradient", "number"),
     "evasion.certified": ("Proved", "whether the attack proved that nothing is to be found", "yes"),
     "evasion.margin": ("Lowest margin", "label's logit less the best other's: below 0 is wrong", "number"),
@@ -76,7 +76,7 @@ _MEANINGS: dict[str, tuple[str, str, Kind]] = {
     "evasion.mean_similarity": ("Mean similarity", "mean cosine over the changes", "number"),
     "evasion.satisfied": ("Within its constraints", "whether the changed text keeps the rules", "yes"),
     "corruption.clean.correct": ("Right without corruption", _RIGHT, "yes"),
-    "certified.predicted": ("Certified answer", "−1: the model abstained", "class"),
+    "certified.predicted": ("Certified answer", "none: the model abstained", "class"),
     "certified.correct": ("Right", _RIGHT, "yes"),
     "certified.radius": ("Certified radius", "no change up to this size turns the answer", "number"),
     "character_noise.correct": ("Right though misspelt", _RIGHT, "yes"),
@@ -129,6 +129,9 @@ _MEANINGS: dict[str, tuple[str, str, Kind]] = {
     "influence.train_predicted": ("Answer in training", _CLASS, "class"),
     "inside.predicted": ("Answer", _CLASS, "class"),
     "inside.error": ("Wrong", "whether the answer is not the label", "yes"),
+    "inside.x": ("Place across", "in the picture of the layer: what lies near is taken for alike", "number"),
+    "inside.y": ("Place down", "in the picture of the layer: what lies near is taken for alike", "number"),
+    "inside.off_centre": ("Off its cell's middle", "distance from the middle of its cell", "number"),
     "inside.column": ("Column in the atlas", "counted from 0, from the left", "number"),
     "inside.row": ("Row in the atlas", "counted from 0, from the top", "number"),
     "inside.trust": ("Trustworthiness here", "whether its neighbours in the picture are its own", "share"),

@@ -38,8 +38,7 @@ _WHY = (
 
 def show(rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequence[str]) -> None:
     """What the spec disclosed, then the switch."""
-    disclosed = kept.of("exposed")
-    for row in disclosed:
+    for row in kept.of("exposed"):
         fpr = "unknown" if row["fpr"] is None else f"{percent(row['fpr'])} %"
         st.markdown(
             f":orange-badge[◐ disclosed by the spec] among the members an attacker would name first: rank "
@@ -47,8 +46,6 @@ def show(rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequen
         )
     personal = [value for value in values if is_personal(value.column)]
     if not personal:
-        if not disclosed:
-            st.markdown("No attack on privacy was tried on this example\\.")
         return
     asked = st.toggle("Show what attacks on privacy make out about this example", key="personal")
     st.caption(_WHY)

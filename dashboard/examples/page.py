@@ -11,7 +11,7 @@ from raiaudit.dashboard.examples import asking, attacked, facts, membership, tra
 from raiaudit.dashboard.examples.facts import said
 from raiaudit.dashboard.examples.finding import find, group_columns
 from raiaudit.dashboard.examples.kept import kept_of, own_features, own_picture, own_text
-from raiaudit.dashboard.examples.meanings import meaning_of
+from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
 from raiaudit.dashboard.examples.picking import pick
 from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.explanations import maps
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _SIDE = 224
-_NOT_KEPT = ":gray[This run kept no {}\\.]"
 _NOTE = (
     "Rows of a data set can be about people. This page shows what this run kept of one example, and nothing "
     "that it did not keep: it reads no data set and asks no model."
@@ -61,10 +60,10 @@ def show(home: Home, pages: Pages) -> None:
         st.error("This run cannot be shown; the others are not affected.", icon=":material/broken_image:")
         st.code(str(error), language=None, wrap_lines=True)
         return
-    _examples(entry.run, results, pages)
+    _examples(entry.run, results)
 
 
-def _examples(run: Run, results: Results, pages: Pages) -> None:
+def _examples(run: Run, results: Results) -> None:
     rows = open_rows(run)
     if rows.damaged:
         named = ", ".join(plain(name) for name in rows.damaged)
@@ -86,10 +85,10 @@ def _examples(run: Run, results: Results, pages: Pages) -> None:
     if example is None:
         st.info("No example matches. Ask for less.")
         return
-    _one(run, results, pages, rows, example)
+    _one(run, results, rows, example)
 
 
-def _one(run: Run, results: Results, pages: Pages, rows: ExampleRows, example: str) -> None:
+def _one(run: Run, results: Results, rows: ExampleRows, example: str) -> None:
     values, kept = rows.of(example), kept_of(run, example)
     for problem in kept.problems:
         st.warning(f"Evidence cannot be read: {plain(problem)}", icon=":material/warning:")
@@ -99,23 +98,27 @@ def _one(run: Run, results: Results, pages: Pages, rows: ExampleRows, example: s
         _input(kept, results, example)
     with answer:
         _answer(rows, values, classes, example)
-    st.header("Attribution maps", anchor=False)
-    if kept.maps is None:
-        st.markdown(_NOT_KEPT.format("maps of it"))
-    else:
+    lacking = []
+    if kept.maps is not None:
+        st.header("Attribution maps", anchor=False)
         maps.show_example(kept.maps, results)
-    st.header("Under attack", anchor=False)
+    else:
+        lacking.append("attribution maps")
     if kept.of("attacks") or kept.of("pairs"):
+        st.header("Under attack", anchor=False)
         attacked.show(kept)
     else:
-        st.markdown(_NOT_KEPT.format("adversarial input of it"))
-    st.header("Training examples behind it", anchor=False)
+        lacking.append("adversarial input")
     if kept.of("training") or kept.of("suspects") or kept.behind:
-        training.show(kept, run.id, pages)
+        st.header("Training examples", anchor=False)
+        training.show(kept)
     else:
-        st.markdown("No check traced its training examples \\(explanations\\.influence does\\)\\.")
-    st.header("Privacy", anchor=False)
-    membership.show(rows, values, kept, classes)
+        lacking.append("training examples behind it")
+    if lacking:
+        st.caption(f"This run kept of this example no {', no '.join(lacking)}.")
+    if kept.of("exposed") or any(is_personal(value.column) for value in values):
+        st.header("Privacy", anchor=False)
+        membership.show(rows, values, kept, classes)
     st.header("Everything the ledger says", anchor=False)
     facts.show(values, classes)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raiaudit.dashboard.examples.finding import Filter
     from raiaudit.dashboard.examples.rows import ExampleRows
 
-__all__ = ["pick"]
+__all__ = ["go", "pick"]
 
 _KEY, _SHOWN, _FILTER, _LIST = "example", "example-shown", "example-filter", "example-list"
 _BEFORE, _AFTER = 100, 400  # of those that match around the one shown, in the list to choose from
@@ -89,12 +89,13 @@ def _step(label: str, icon: str, example: str | None) -> None:
         icon=f":material/{icon}:",
         width="stretch",
         disabled=example is None,
-        on_click=_go,
+        on_click=go,
         args=(example,),
     )
 
 
-def _go(example: str) -> None:
+def go(example: str) -> None:
+    """Show this one from the next run of the page on, as a button's callback."""
     st.session_state[_KEY] = example
 
 
@@ -133,4 +134,4 @@ def _table(found: pl.DataFrame) -> None:
 def _go_to_row(ids: Sequence[str]) -> None:
     rows = st.session_state[_LIST]["selection"]["rows"]
     if rows:
-        _go(ids[rows[0]])
+        go(ids[rows[0]])

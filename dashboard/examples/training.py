@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from raiaudit.dashboard.pages import Pages, link
+from raiaudit.dashboard.examples.picking import go
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.pictures import beside
 from raiaudit.reports.wording import decimal, percent
@@ -26,8 +26,8 @@ _RELATIONS = {
 _BEHIND = 12
 
 
-def show(kept: Kept, run: str, pages: Pages) -> None:
-    """Three lists with links, the pictures a spec asked for, and the other way round."""
+def show(kept: Kept) -> None:
+    """Three lists to go on from, the pictures a spec asked for, and the other way round."""
     for row in kept.of("kin"):
         if (picture := beside(row)) is not None:
             named = ", ".join(
@@ -42,7 +42,7 @@ def show(kept: Kept, run: str, pages: Pages) -> None:
         if found:
             with place:
                 st.markdown(f"**{title}**  \n:gray[{plain(how)}]")
-                _listed(found, "train_id", "train_label", run, pages)
+                _listed(found, "train_id", "train_label")
     for row in kept.of("suspects"):
         agree = "unknown" if row["neighbours_agree"] is None else f"{percent(row['neighbours_agree'])} %"
         st.markdown(
@@ -52,11 +52,13 @@ def show(kept: Kept, run: str, pages: Pages) -> None:
         )
     if kept.behind:
         st.markdown(f"**A training example that stands behind {len(kept.behind)} audited predictions**")
-        _listed(kept.behind[:_BEHIND], "example_id", "predicted", run, pages)
+        _listed(kept.behind[:_BEHIND], "example_id", "predicted")
 
 
-def _listed(rows: Sequence[dict[str, Any]], id_: str, label: str, run: str, pages: Pages) -> None:
-    for row in rows:
-        score = "" if row["score"] is None else f" :gray[{plain(decimal(row['score']))}]"
-        said = f"{plain(row[id_])}: {plain(row[label] or 'not known')}{score}"
-        link(pages, "example", said, run=run, example=row[id_])
+def _listed(rows: Sequence[dict[str, Any]], id_: str, label: str) -> None:
+    with st.container(gap=None):
+        for row in rows:
+            score = "" if row["score"] is None else f" :gray[{plain(decimal(row['score']))}]"
+            said = f":blue[{plain(row[id_])}] {plain(row[label] or 'not known')}{score}"
+            key = f"go-{row['relation']}-{row['rank']}-{row['example_id']}"
+            st.button(said, key=key, type="tertiary", on_click=go, args=(row[id_],))
