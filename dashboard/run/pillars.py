@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard import figures
+from raiaudit.dashboard.explanations import maps
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.remarks import remarks
@@ -72,6 +73,8 @@ def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None
     for remark in remarks(results, check):
         st.markdown(f"{chip('inconclusive')} {plain(remark)}")
     if any(outcome.status == "ran" for outcome in outcomes):
+        if check == maps.CHECK:
+            maps.show(run, results)
         figures.show(run, results, check)
         _numbers([m for m in results.measurements if m.check == check], check)
 

@@ -19,6 +19,7 @@ from raiaudit.cli import (
     mitigate,
     models,
     running,
+    signing,
     starting,
     tradeoff,
     viewing,
@@ -64,6 +65,7 @@ app.command("compare")(gating.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
 app.command("mitigate")(mitigate.mitigate)
 app.command("view")(viewing.view)
+app.command("sign")(signing.sign)
 app.command("verify")(documents.verify)
 app.add_typer(models.app, name="models")
 app.add_typer(catalogues.attacks, name="attacks")
