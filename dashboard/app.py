@@ -9,6 +9,7 @@ import streamlit as st
 from raiaudit.audit.store import Home
 from raiaudit.dashboard import models_page
 from raiaudit.dashboard.audits import overview
+from raiaudit.dashboard.compare import page as compare
 from raiaudit.dashboard.explanations import inside
 from raiaudit.dashboard.fairness import page as fairness
 from raiaudit.dashboard.pages import Pages
@@ -21,6 +22,7 @@ _Show = Callable[[Home, Pages], None]
 _PAGES: tuple[tuple[str, str, str, _Show], ...] = (
     ("Audits", "fact_check", "audits", overview.show),
     ("Run", "assignment", "run", run.show),
+    ("Compare", "compare_arrows", "compare", compare.show),
     ("Models", "deployed_code", "models", models_page.show),
     ("Fairness", "groups", "fairness", fairness.show),
     ("Inside the model", "neurology", "inside", inside.show),
