@@ -23,6 +23,7 @@ from raiaudit.cli import (
     signing,
     starting,
     tradeoff,
+    validating,
     viewing,
 )
 
@@ -57,7 +58,7 @@ def _options(
 
 
 app.command("init")(starting.init)
-app.command("validate")(starting.validate)
+app.command("validate")(validating.validate)
 app.command("run")(running.run)
 app.command("gate")(gating.gate)
 app.command("report")(documents.report)
