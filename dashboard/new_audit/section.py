@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,11 @@ class Known:
 
 def choosable_fields(model: type[BaseModel]) -> list[Field]:
     """The fields of a part of the spec; a key that admits one value needs no widget."""
+    return list(_choosable(model))
+
+
+@cache
+def _choosable(model: type[BaseModel]) -> list[Field]:
     return [each for each in fields_of(model.model_json_schema(by_alias=True)) if len(each.choices) != 1]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["entered", "written"]
 
 _INTEGER = re.compile(r"[-+]?\d{1,18}")
-_REAL = re.compile(r"[-+]?(\d{1,18}\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
+_REAL = re.compile(r"[-+]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})([eE][-+]?\d{1,2})?")
 
 
 def written(field: Field, value: Any) -> Any:
