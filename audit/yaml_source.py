@@ -16,7 +16,7 @@ from raiaudit.errors import SpecError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["YamlSource", "read_yaml"]
+__all__ = ["Location", "YamlSource", "read_yaml"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
@@ -67,7 +67,8 @@ def read_yaml(
         _refuse_tricks(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
-            raise SpecError("the file is empty", where=str(path), remedy="start from `raiaudit init`")
+            remedy = "start from `raiaudit init`" if root is dict else "write [] for an empty list"
+            raise SpecError("the file is empty", where=str(path), remedy=remedy)
         lines: dict[Location, int] = {}
         _index(node, (), lines, path)
         data = yaml.SafeLoader(text).construct_document(node)
