@@ -66,7 +66,7 @@ def draw(form: Form, known: Known, data: str, *, audits: bool) -> dict[str, Any]
         usual = "behind-the-address"
     else:
         found = form.draw([_offering(fields[key], known) for key in _KEYS[source]], "model")
-        found |= {"path": absolute(found["path"])} if "path" in found else {}
+        found |= {"path": absolute(found["path"])} if "path" in found and known.local else {}
     name = form.one(replace(fields["name"], default=usual), "model", label="Name of the model") or usual
     form.room("model")
     return {key: value for key, value in {"name": name, **found}.items() if value not in (None, {})}

@@ -22,12 +22,16 @@ __all__ = ["Known", "absolute", "choosable_fields", "choose_source", "mapping", 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Names to offer: registered models, metrics by check, the data's columns; and the data's kind."""
+    """Names to offer: registered models, metrics by check, the data's columns; and the data's kind.
+
+    `local`: for somebody who sits at this machine, so that files may be looked for.
+    """
 
     models: Sequence[str] = ()
     metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modality: str | None = None
     columns: Sequence[str] = ()
+    local: bool = False
 
 
 def choosable_fields(model: type[BaseModel]) -> list[Field]:
