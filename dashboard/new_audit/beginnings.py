@@ -72,12 +72,9 @@ def drafted(chosen: Mapping[str, str]) -> dict[str, Any]:
     target = Path.cwd() / "spec.yaml"
     spec: dict[str, Any] = yaml.safe_load(draft(data, target=target, said=said).text)
     spec.pop("context", None)
-    files = {
-        key: target.parent / spec["data"][key]
-        for key in ("path", "train", "validation", "test")
-        if key in spec["data"]
-    }
-    spec["data"] |= {key: str(path.resolve()) for key, path in files.items()}
+    for key in ("path", "train", "validation", "test"):
+        if key in spec["data"]:
+            spec["data"][key] = str((target.parent / spec["data"][key]).resolve())
     return spec
 
 

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-# A constant. What the spec comes to stays in sight beside a long form.
+# A constant. What the spec comes to stays in sight beside a long form, or stands below it on a narrow screen.
 _STYLE = """<style>
-@media (min-width: 640px) {
+@media (max-width: 1050px) {
+  .st-key-new_audit > div > .stHorizontalBlock > .stColumn {flex: 1 1 100%; min-width: 100%}
+}
+@media (min-width: 1051px) {
   .st-key-new_audit > div > .stHorizontalBlock > .stColumn:last-child > .stVerticalBlock
     {position: sticky; top: 4.5rem; max-height: calc(100vh - 6rem); overflow-y: auto}
 }
@@ -68,6 +71,7 @@ def _write(home: Home, state: State, obstacle: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         in_form = state.choose_mode()
         state.offer_beginnings(drafts=obstacle is None)
+    state.say_unfit()
     with st.container(key="new_audit"):
         written, beside = st.columns([3, 2], gap="medium")
     with written:

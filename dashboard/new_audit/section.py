@@ -71,7 +71,7 @@ def choose_source(form: Form, what: str, choices: Mapping[str, str], first: str)
 def mapping(value: Any) -> dict[str, Any]:
     """`value`, if it is one. Raises `ValueError`."""
     if not isinstance(value, dict):
-        raise ValueError("the form has no widget for this value")
+        raise ValueError("the form expects a mapping of keys to values here")
     return value
 
 

@@ -78,7 +78,6 @@ class State:
                     icon=":material/wand_stars:",
                     help="Looks at the data chosen below and fills in columns, model, checks and gates.",
                 )
-        self._say_unfit()
 
     def keep(self, text: str) -> None:
         """Where the YAML begins, should it be asked for."""
@@ -132,6 +131,7 @@ class State:
         except (ValueError, RaiauditError, OSError) as error:
             st.session_state[self.key("unfit")] = str(error)
 
-    def _say_unfit(self) -> None:
+    def say_unfit(self) -> None:
+        """Why the last button that was to fill the form could not."""
         if (problem := st.session_state.pop(self.key("unfit"), None)) is not None:
             st.info(plain(problem), icon=":material/info:")
