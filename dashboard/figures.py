@@ -5,35 +5,37 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import altair as alt
 import streamlit as st
 
+from raiaudit.dashboard.night import at_night
 from raiaudit.dashboard.reading import evidence_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.figures import figures, group_sheets, sheets, word_maps
+from raiaudit.reports.figures import figures, group_sheets, sheets
+from raiaudit.reports.figures.explanations import spokesman
 from raiaudit.reports.theme import FONT
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
     from raiaudit.reports.charts.style import AnyChart
-    from raiaudit.reports.figures import Figure, Sheet, Words
+    from raiaudit.reports.figures import Figure, Sheet
 
 __all__ = ["draw_chart", "draw_sheet", "show"]
 
+_EXPLORED = {"explanations.attribution": ("maps",)}  # what `dashboard.explanations.maps` shows
 _WIDEST = 340  # pixels: three pictures a row
 _PAGE_FONT = "Source Sans, Source Sans Pro, sans-serif"
 
 
 def show(run: Run, results: Results, check: str) -> None:
-    """Draw charts two beside each other, pictures in rows, explained words below."""
+    """Draw charts two beside each other, pictures in rows."""
     try:
         evidence = evidence_of(run, check)
     except StorageError as error:
         st.warning(f"The figures are missing. {plain(error)}", icon=":material/warning:")
         return
-    drawn, left_out = figures(check, evidence, results)
+    drawn, left_out = figures(check, evidence, results, without=_EXPLORED.get(check, ()))
     pictures = [figure for figure in drawn if isinstance(figure.drawing, bytes)]
     charts = [figure for figure in drawn if not isinstance(figure.drawing, bytes)]
     for start in range(0, len(charts), 2):
@@ -43,11 +45,10 @@ def show(run: Run, results: Results, check: str) -> None:
     if pictures:
         with st.container(horizontal=True, gap="medium"):
             for figure in pictures:
-                with st.container(width="content", gap="xsmall"):
+                with st.container(width=_place(figure), gap="xsmall"):
                     _draw(figure)
-    if check == "explanations.attribution":
-        for words in word_maps(evidence):
-            _words(words)
+    if note := spokesman(evidence, results) if check == "explanations.attribution" else "":
+        st.caption(plain(note))
     # The page lists every group and pair of levels below.
     for sheet in sheets(check, evidence, results) if check not in group_sheets.SHEETS else []:
         draw_sheet(sheet)
@@ -57,10 +58,16 @@ def show(run: Run, results: Results, check: str) -> None:
 
 def _draw(figure: Figure) -> None:
     if isinstance(figure.drawing, bytes):
-        st.image(figure.drawing, width=min(_WIDEST, _width(figure.drawing)), alt=figure.alt)
+        st.image(figure.drawing, width=_place(figure), alt=figure.alt)
     else:
         draw_chart(figure.drawing, figure.alt)
     st.caption(plain(figure.caption))
+
+
+def _place(figure: Figure) -> int:
+    """The width of a picture, and of the place for it and its caption, in pixels."""
+    assert isinstance(figure.drawing, bytes)
+    return min(_WIDEST * (2 if figure.broad else 1), _width(figure.drawing))
 
 
 def draw_sheet(sheet: Sheet) -> None:
@@ -73,15 +80,13 @@ def draw_sheet(sheet: Sheet) -> None:
 
 
 def draw_chart(chart: AnyChart, alt_text: str) -> None:
-    """One of the report's charts, live and as wide as its place."""
-    st.altair_chart(_for_page(chart), width="stretch", theme=None, alt=alt_text)
-
-
-def _for_page(chart: AnyChart) -> AnyChart:
-    """The same chart in the page's typeface."""
-    config = json.loads(json.dumps(chart.config.to_dict()).replace(FONT, _PAGE_FONT))
-    config.get("legend", {}).pop("columns", None)  # a page is wide enough for one row
-    return chart.properties(config=alt.Config.from_dict(config))
+    """One of the report's charts, live, as wide as its place and in the theme the browser shows."""
+    spec = chart.to_dict(validate=False)
+    spec["config"] = json.loads(json.dumps(spec["config"]).replace(FONT, _PAGE_FONT))
+    spec["config"].get("legend", {}).pop("columns", None)  # a page is wide enough for one row
+    if st.context.theme.type == "dark":
+        spec = at_night(spec)
+    st.vega_lite_chart(spec, width="stretch", theme=None, alt=alt_text)
 
 
 def _width(png: bytes) -> int:
@@ -90,9 +95,3 @@ def _width(png: bytes) -> int:
     from PIL import Image
 
     return Image.open(BytesIO(png)).width
-
-
-def _words(words: Words) -> None:
-    """Weights as signed percentages of the largest: text that needs no colour."""
-    st.caption(plain(words.caption))
-    st.markdown(" ".join(f"{plain(word)} :gray[{weight:+.0%}]" for word, weight in words.words))

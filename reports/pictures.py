@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.float64]  # [H, W, 3], in [0, 1]
 
-__all__ = ["adversarial_picture", "beside", "map_pair", "saliency_overlay"]
+__all__ = ["adversarial_picture", "beside", "blended", "map_pair", "picture", "plane", "saliency_overlay"]
 
 _MAGNIFIED = 10.0
 _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
+_LARGE = 224  # where there is room for one
 _FOR = np.array([0.835, 0.369, 0.0])  # vermillion: evidence for the prediction
 _AGAINST = np.array([0.0, 0.447, 0.698])  # blue: evidence against it
 
@@ -38,25 +39,46 @@ def map_pair(row: Mapping[str, Any]) -> bytes | None:
     """Two columns, before and after an attack on the map: the input, and below it the map over it."""
     columns = []
     for values, weights in ((row["input"], row["map"]), (row["attacked"], row["attacked_map"])):
-        picture, overlay = _pixels(values, row["shape"]), _overlay(values, weights, row["shape"])
-        if picture is None or overlay is None:
+        image, overlay = _pixels(values, row["shape"]), _overlay(values, weights, row["shape"])
+        if image is None or overlay is None:
             return None
-        gap = np.ones((max(1, picture.shape[0] // 14), *picture.shape[1:]))
-        columns.append(np.concatenate([picture, gap, overlay]))
+        gap = np.ones((max(1, image.shape[0] // 14), *image.shape[1:]))
+        columns.append(np.concatenate([image, gap, overlay]))
     between = np.ones((columns[0].shape[0], max(1, columns[0].shape[1] // 14), 3))
     return _png(np.concatenate([columns[0], between, columns[1]], axis=1))
 
 
-def _overlay(values: Any, relevance: Any, shape: Any) -> Pixels | None:
-    picture, weights = _pixels(values, shape), _plane(relevance, shape)
-    if picture is None or weights is None:
+def blended(row: Mapping[str, Any], opacity: float) -> bytes | None:
+    """The input under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white)."""
+    image, weights = _pixels(row["input"], row["shape"]), plane(row["map"], row["shape"])
+    if image is None or weights is None:
         return None
-    peak = np.quantile(np.abs(weights), 0.995) or np.abs(weights).max() or 1.0
-    strength = 0.85 * np.clip(np.abs(weights) / peak, 0, 1)[..., None]
-    grey = 0.35 + 0.65 * (1 - picture.mean(axis=2, keepdims=True))
-    colour = np.where(weights[..., None] >= 0, _FOR, _AGAINST)
-    mixed: Pixels = grey * (1 - strength) + colour * strength
+    strength, colour = _ink(weights)
+    over = 1 - strength + colour * strength
+    return _png(image * (1 - opacity) + over * opacity, _LARGE)
+
+
+def picture(values: Any, shape: Any) -> bytes | None:
+    """An image alone."""
+    image = _pixels(values, shape)
+    return None if image is None else _png(image, _LARGE)
+
+
+def _overlay(values: Any, relevance: Any, shape: Any) -> Pixels | None:
+    image, weights = _pixels(values, shape), plane(relevance, shape)
+    if image is None or weights is None:
+        return None
+    strength, colour = _ink(weights)
+    grey = 0.35 + 0.65 * (1 - image.mean(axis=2, keepdims=True))
+    mixed: Pixels = grey * (1 - 0.85 * strength) + colour * 0.85 * strength
     return mixed
+
+
+def _ink(weights: NDArray[np.float64]) -> tuple[Pixels, Pixels]:
+    """How strongly each pixel is coloured, [H, W, 1] in [0, 1], and in which of the two colours."""
+    peak = np.quantile(np.abs(weights), 0.995) or np.abs(weights).max() or 1.0
+    colour = np.where(weights[..., None] >= 0, _FOR, _AGAINST)
+    return np.clip(np.abs(weights) / peak, 0, 1)[..., None], colour
 
 
 def adversarial_picture(row: Mapping[str, Any]) -> tuple[bytes, float] | None:
@@ -96,7 +118,7 @@ def _pixels(values: Any, shape: Any) -> Pixels | None:
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
-def _plane(values: Any, shape: Any) -> NDArray[np.float64] | None:
+def plane(values: Any, shape: Any) -> NDArray[np.float64] | None:
     """A map over pixels: channels are summed; a map of H·W values has no channels to sum."""
     size = len(values) if values is not None else 0
     if len(shape) == 3 and size != int(np.prod(shape)):
@@ -119,11 +141,11 @@ def _image(values: Any, shape: Any) -> NDArray[np.float64] | None:
     return image if shape[2] in (1, 3) else None
 
 
-def _png(pixels: NDArray[np.float64]) -> bytes:
+def _png(pixels: NDArray[np.float64], side: int = _SIDE) -> bytes:
     from PIL import Image
 
     image = Image.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
-    factor = max(1, _SIDE // image.height)
+    factor = max(1, side // image.height)
     enlarged = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     enlarged.save(buffer, format="PNG", optimize=False)

@@ -2,13 +2,14 @@
 
 `robustness.reliability` doubts robust accuracies, `privacy.canaries` an ε that they refute. What an attack
 below its full budget left, a refuted claim, and the ε of a tuning run say so in the reason of a measurement
-that has a value.
+that has a value. Beside maps stands which methods' maps are not to be relied on.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raiaudit.reports.map_verdicts import map_verdict, method_words
 from raiaudit.reports.wording import check_title, quantity
 
 if TYPE_CHECKING:
@@ -36,7 +37,20 @@ def remarks(results: Results, check: str) -> list[str]:
         if m.metric == "robust_accuracy" and m.value is not None and m.reason and "attack" in m.where
     ]
     privacy = [m.reason for m in own if m.metric in _PRIVACY and m.value is not None and m.reason]
-    return list(dict.fromkeys([*doubts, *limits, *privacy, *_stronger(own)]))
+    return list(dict.fromkeys([*doubts, *limits, *privacy, *_stronger(own), *_doubted_maps(results, check)]))
+
+
+def _doubted_maps(results: Results, check: str) -> list[str]:
+    """The methods of attribution whose maps do not beat their controls."""
+    if check != "explanations.attribution":
+        return []
+    own = (m for m in results.measurements if m.check == check and m.metric == "deletion_gain")
+    methods = dict.fromkeys(str(m.where.get("method", "integrated_gradients")) for m in own)
+    return [
+        f"{method_words(method)}: {verdict.text}"
+        for method in methods
+        if (verdict := map_verdict(results, method)) is not None and verdict.mark
+    ]
 
 
 def _stronger(own: Sequence[Measurement]) -> list[str]:

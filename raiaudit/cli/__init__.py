@@ -13,6 +13,7 @@ import typer
 
 from raiaudit.cli import (
     catalogues,
+    comparing,
     documents,
     fairness,
     gating,
@@ -62,7 +63,7 @@ app.command("run")(running.run)
 app.command("gate")(gating.gate)
 app.command("report")(documents.report)
 app.command("fairness")(fairness.fairness)
-app.command("compare")(gating.compare)
+app.command("compare")(comparing.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
 app.command("mitigate")(mitigate.mitigate)
 app.command("view")(viewing.view)

@@ -26,6 +26,7 @@ from raiaudit.reports.charts.robustness import (
     accuracy_against_queries,
     certified_accuracy_against_radius,
 )
+from raiaudit.reports.charts.signed_bars import signed_bars
 from raiaudit.reports.charts.stability import overlap_against_eps
 from raiaudit.reports.charts.style import to_svg
 from raiaudit.reports.charts.subgroups import subgroup_gaps
@@ -71,6 +72,7 @@ __all__ = [
     "risk_by_group",
     "score_histogram",
     "shares_by_variant",
+    "signed_bars",
     "subgroup_gaps",
     "to_svg",
     "trace_curves",

@@ -6,7 +6,7 @@ report never fails for want of a picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures import (
@@ -27,6 +27,7 @@ from raiaudit.reports.figures import (
 )
 from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.sheet import Sheet
+from raiaudit.reports.map_words import signed, weights_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -86,11 +87,15 @@ def sheets(check: str, evidence: Evidence, results: Results) -> list[Sheet]:
     ]
 
 
-def figures(check: str, evidence: Evidence, results: Results) -> tuple[list[Figure], list[str]]:
-    """The figures of one check, and a line for each that had to be left out."""
+def figures(
+    check: str, evidence: Evidence, results: Results, *, without: Collection[str] = ()
+) -> tuple[list[Figure], list[str]]:
+    """The figures of one check but of the tables `without`, and a line for each that had to be left out."""
     drawn: list[Figure] = []
     left_out: list[str] = []
     for drawing in _FIGURES.get(check, ()):
+        if drawing.table in without:
+            continue
         table = evidence.get((check, drawing.table))
         if (table is None or table.is_empty()) and drawing.optional:
             continue
@@ -103,16 +108,17 @@ def figures(check: str, evidence: Evidence, results: Results) -> tuple[list[Figu
     return drawn, left_out
 
 
-def word_maps(evidence: Evidence) -> list[Words]:
-    """Explained texts and table rows, which have names for their features where images have pixels."""
+def word_maps(evidence: Evidence, results: Results) -> list[Words]:
+    """Explained texts: their words have names where images have pixels. A table's rows are drawn as bars."""
     table = evidence.get(("explanations.attribution", "maps"))
-    if table is None or "features" not in table.columns:
+    if table is None or "features" not in table.columns or results.data.modality == "tabular":
         return []
-    shown = []
     named = table.drop_nulls("features")
-    for row in explanations.first_maps(named):
-        peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
-        pairs = zip(row["features"], row["map"], strict=False)
-        title = explanations.map_title(row, "method" in row and named["method"].n_unique() > 1)
-        shown.append(Words(title, tuple((word, weight / peak) for word, weight in pairs)))
-    return shown
+    several = "method" in table.columns and named["method"].n_unique() > 1
+    return [
+        Words(
+            explanations.map_title(row, several, results),
+            tuple((word, weight, signed(weight)) for word, weight in weights_of(row)),
+        )
+        for row in explanations.first_maps(named)
+    ]

@@ -19,11 +19,17 @@ PICTURES = 6
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart, or a picture as PNG, with its caption. `alt` says in words what it shows."""
+    """A chart, or a picture as PNG, with its caption. `alt` says in words what it shows.
+
+    `broad`: a picture of many parts, which needs the whole width of a page; `row`: pictures of one row are
+    seen together, apart from others.
+    """
 
     caption: str
     alt: str
     drawing: AnyChart | bytes
+    broad: bool = False
+    row: str = ""
 
     @property
     def kind(self) -> str:
@@ -42,10 +48,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """An explained text or table row: its features with weights in [-1, 1] (share of the largest)."""
+    """An explained text: its words with weights in [-1, 1] (share of the largest) and those in words."""
 
     caption: str
-    words: tuple[tuple[str, float], ...]
+    words: tuple[tuple[str, float, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

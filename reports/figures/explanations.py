@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, example_title
-from raiaudit.reports.figures.quality import faithfulness_verdict
+from raiaudit.reports.map_verdicts import best_method, map_verdict, method_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.results import Results
 
-__all__ = ["FIGURES", "first_maps", "map_title"]
+__all__ = ["FIGURES", "first_maps", "map_title", "of_best_method", "spokesman"]
 
+_CHECK = "explanations.attribution"
 _COLUMNS_BY_GROUP = 8
 _LEVELS = 6
+_ROWS = 4  # rows of a table shown as bars
+_FIRST = "integrated_gradients"  # the method of runs that name none
 
 
 def first_maps(table: pl.DataFrame) -> list[dict[str, Any]]:
@@ -32,17 +35,17 @@ def first_maps(table: pl.DataFrame) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: order[row["example_id"]])
 
 
-def map_title(row: Mapping[str, Any], several: bool) -> str:
-    """Which example, by which method where there are several, and whether such maps are to be believed."""
+def map_title(row: Mapping[str, Any], several: bool, results: Results) -> str:
+    """Which example, by which method where there are several, and a mark where it is not to be relied on."""
     title = example_title(row)
     if several:
-        title = f"{_plain(row['method'])}, {title}"
-    verdict = row.get("verdict")
-    return title if verdict in (None, "beats random rankings") else f"{title} ({verdict})"
+        title = f"{method_words(row['method'])}, {title}"
+    verdict = map_verdict(results, _method(row))
+    return title if verdict is None or not verdict.mark else f"{title} {verdict.mark}"
 
 
-def _plain(method: str) -> str:
-    return method.replace("_", " ")
+def _method(row: Mapping[str, Any]) -> str:
+    return str(row.get("method", _FIRST))
 
 
 def _several(table: pl.DataFrame) -> bool:
@@ -59,24 +62,53 @@ def _deletion(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    """Of images as overlays, of table rows as bars; texts are words (`word_maps`)."""
+    from raiaudit.reports.map_words import map_in_words
     from raiaudit.reports.pictures import saliency_overlay
 
+    if results.data.modality == "tabular":
+        yield from _bars(table, results)
+        return
     for row in first_maps(table):
         if (picture := saliency_overlay(row)) is not None:
-            verdict = faithfulness_verdict(results, str(row.get("method", "integrated_gradients")))
-            title = "; ".join(text for text in (map_title(row, _several(table)), verdict) if text)
-            yield Figure(title, f"Attribution map over the input. {title}", picture)
+            title = map_title(row, _several(table), results)
+            alt = f"Attribution map over the input. {title}. {map_in_words(row)}"
+            yield Figure(title, alt, picture, row=row["example_id"] if _several(table) else "maps")
+
+
+def _bars(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    from raiaudit.reports.charts import signed_bars
+    from raiaudit.reports.map_words import weights_in_words, weights_of
+
+    if "features" not in table.columns:
+        return
+    rows, why = of_best_method(table, results)
+    for row in rows.drop_nulls("features").head(_ROWS).to_dicts():
+        weights = weights_of(row)
+        title = f"{map_title(row, _several(table), results)}: what speaks for the prediction"
+        caption = f"{title} ({why})." if why else f"{title}."
+        yield chart_figure(caption, signed_bars(weights), weights_in_words(weights))
+
+
+def of_best_method(table: pl.DataFrame, results: Results) -> tuple[pl.DataFrame, str]:
+    """The rows of the method that speaks for all, and why it does: empty where there is one alone."""
+    if not _several(table):
+        return table, ""
+    best = best_method(results, table["method"].to_list())
+    return table.filter(pl.col("method") == best.name), best.why
 
 
 def _shares(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import attribution_by_level, attribution_shares
 
+    # By group the best method speaks for all: the table of evidence has the others.
+    best = best_method(results, table["method"].to_list())
     for (method,), rows in table.group_by("method", maintain_order=True):
         everyone = rows.filter(pl.col("by") == "all").sort("share", descending=True)
-        caption = f"What {_plain(str(method))} lies on: the share of each column, with 95 % intervals."
+        caption = f"What {method_words(str(method))} lies on: the share of each column, with 95 % intervals."
         yield chart_figure(caption, attribution_shares(everyone), _in_words(everyone, "column"))
-        if method != table["method"][0]:
-            continue  # by group the first method speaks for all: the table of evidence has the others
+        if method != best.name:
+            continue
         top = everyone["column"].head(_COLUMNS_BY_GROUP)
         for (by,), part in rows.filter(pl.col("by") != "all").group_by("by", maintain_order=True):
             levels = part.unique("level").sort("n", descending=True)["level"].head(_LEVELS)
@@ -86,7 +118,11 @@ def _shares(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
                 pl.col("column").is_in(top.implode()) & pl.col("level").is_in(levels.implode())
             )
             named = "by predicted class" if by == "predicted" else f"by {by}"
-            caption = f"What {_plain(str(method))} lies on, {named}: the columns with the largest shares."
+            caption = (
+                f"What {method_words(str(method))} lies on, {named}: the columns with the largest shares."
+            )
+            if best.why:
+                caption += f" Shown for {best.why}."
             differing = shown.filter(pl.col("p") <= 0.05)["column"].unique(maintain_order=True).to_list()
             if differing:
                 caption += f" The groups differ (adjusted p ≤ 0.05) in {', '.join(differing)}."
@@ -100,9 +136,8 @@ def _words(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import words_by_class
 
     for (method, label), rows in table.group_by("method", "class", maintain_order=True):
-        caption = (
-            f"Words that speak most for “{label}” by {_plain(str(method))}, over the texts so predicted."
-        )
+        by = method_words(str(method))
+        caption = f"Words that speak most for “{label}” by {by}, over the texts so predicted."
         chart = words_by_class(rows, order=rows["word"].to_list())
         points = "; ".join(f"{row['word']} {row['mean']:.3f}" for row in rows.iter_rows(named=True))
         yield chart_figure(caption, chart, points)
@@ -111,13 +146,24 @@ def _words(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 def _class_maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.pictures import saliency_overlay
 
-    # The first method speaks for all: the table of evidence has the others, and every class.
-    first = table.filter(pl.col("method") == table["method"][0])
-    for row in first.head(2 * PICTURES).iter_rows(named=True):
+    # One method speaks for all: the table of evidence has the others, and every class.
+    rows, _ = of_best_method(table, results)
+    verdict = map_verdict(results, str(rows["method"][0]))
+    mark = f" {verdict.mark}" if verdict is not None and verdict.mark else ""
+    for row in rows.head(2 * PICTURES).iter_rows(named=True):
         if (picture := saliency_overlay(row)) is not None:
-            by = f"{_plain(row['method'])}, " if _several(table) else ""
-            title = f"{by}mean of {row['n']} predicted “{row['class']}”"
-            yield Figure(title, f"Mean attribution map over the mean image. {title}", picture)
+            by = f"{method_words(row['method'])}, " if _several(table) else ""
+            title = f"{by}mean of {row['n']} predicted “{row['class']}”{mark}"
+            yield Figure(title, f"Mean attribution map over the mean image. {title}", picture, row="means")
+
+
+def spokesman(evidence: Mapping[tuple[str, str], pl.DataFrame], results: Results) -> str:
+    """By which method mean maps are shown, and why by that one; empty where there is no choice."""
+    table = evidence.get((_CHECK, "class_maps"))
+    if table is None or table.is_empty() or not _several(table):
+        return ""
+    best = best_method(results, table["method"].to_list())
+    return f"Mean maps by class are those of {method_words(best.name)}, {best.why}."
 
 
 def _in_words(table: pl.DataFrame, line: str) -> str:
@@ -128,7 +174,7 @@ def _in_words(table: pl.DataFrame, line: str) -> str:
 
 
 FIGURES: dict[str, tuple[Drawing, ...]] = {
-    "explanations.attribution": (
+    _CHECK: (
         Drawing("curve", columns("removed"), "Deletion curve", _deletion),
         Drawing(
             "shares",

@@ -55,7 +55,7 @@ def _atlas(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     )
     fullest = table.sort("n", descending=True).head(8)
     told = "; ".join(cell_title(cell) for cell in fullest.iter_rows(named=True))
-    yield Figure(caption, f"{caption} The fullest: {told}.", picture)
+    yield Figure(caption, f"{caption} The fullest: {told}.", picture, broad=True, row="atlas")
 
 
 def _heads(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

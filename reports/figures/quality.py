@@ -1,4 +1,4 @@
-"""Figures of the checks that judge maps, and the verdict that stands beside a map."""
+"""Figures of the checks that judge maps."""
 
 from __future__ import annotations
 
@@ -13,25 +13,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.results import Results
 
-__all__ = ["FIGURES", "faithfulness_verdict"]
-
-
-def faithfulness_verdict(results: Results, method: str) -> str:
-    """What speaks against maps of this method; empty where they beat their controls or nobody asked."""
-    for m in results.measurements:
-        asked = m.check == "explanations.faithfulness" and m.metric == "faithfulness_gain"
-        if not asked or m.where != {"method": method}:
-            continue
-        if m.value is None:
-            return ""
-        if m.low is None or m.high is None:
-            return "too few examples to tell whether such maps beat their controls"
-        if m.low > 0:
-            return ""
-        if m.high <= 0:
-            return "such maps do no better than maps that know nothing of the model: do not rely on them"
-        return "such maps are not shown to beat maps that know nothing of the model"
-    return ""
+__all__ = ["FIGURES"]
 
 
 def _traces(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

@@ -8,9 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from raiaudit.audit.measurement import Measurement
 from raiaudit.reports.charts import to_svg
 from raiaudit.reports.figures import word_maps
-from raiaudit.reports.figures.explanations import FIGURES
+from raiaudit.reports.figures.explanations import FIGURES, spokesman
 
 BEATEN = "does not beat random rankings"
 
@@ -58,11 +59,28 @@ def maps() -> pl.DataFrame:
     )
 
 
-def drawn(table: str, frame: pl.DataFrame) -> list[Any]:
+def judged(check: str, metric: str, method: str, low: float, high: float) -> Measurement:
+    return Measurement(
+        check=check,
+        metric=metric,
+        value=(low + high) / 2,
+        low=low,
+        high=high,
+        n=10,
+        better="higher",
+        where={"method": method},
+        method="petsiuk2018",
+    )
+
+
+def results(*measurements: Measurement, modality: str = "image") -> Any:
+    return SimpleNamespace(measurements=measurements, data=SimpleNamespace(modality=modality))
+
+
+def drawn(table: str, frame: pl.DataFrame, found: Any = None) -> list[Any]:
     (drawing,) = [one for one in FIGURES["explanations.attribution"] if one.table == table]
     assert drawing.columns <= set(frame.columns)
-    results: Any = SimpleNamespace(measurements=[])  # nobody asked for faithfulness
-    return list(drawing.draw(frame, results))
+    return list(drawing.draw(frame, found or results()))
 
 
 def test_shares_are_said_in_words_and_drawn_by_method_and_group() -> None:
@@ -93,9 +111,48 @@ def test_words_of_each_class_have_a_chart_with_their_support() -> None:
 
 
 def test_maps_of_several_methods_show_the_same_examples_with_their_verdict() -> None:
-    figures = drawn("maps", maps())
+    beaten = judged("explanations.faithfulness", "faithfulness_gain", "grad_cam", -0.2, -0.1)
+    beats = judged("explanations.faithfulness", "faithfulness_gain", "saliency", 0.1, 0.2)
+    figures = drawn("maps", maps(), results(beaten, beats))
     assert [figure.caption.split(",")[0] for figure in figures] == ["saliency", "grad cam"] * 3
-    assert all((BEATEN in figure.alt) == ("grad cam" in figure.caption) for figure in figures)
+    assert all(("no better than" in figure.alt) == ("grad cam" in figure.caption) for figure in figures)
+
+
+def test_the_best_judged_method_speaks_for_all() -> None:
+    worse = judged("explanations.faithfulness", "faithfulness_gain", "integrated_gradients", 0.1, 0.2)
+    better = judged("explanations.faithfulness", "faithfulness_gain", "kernel_shap", 0.3, 0.4)
+    # By deletion alone, in the other check, it is the other way round.
+    deletion = judged("explanations.attribution", "deletion_gain", "integrated_gradients", 0.8, 0.9)
+    figures = drawn("shares", shares(), results(worse, better, deletion))
+    (by_sex,) = [figure for figure in figures if "by sex" in figure.caption]
+    assert "kernel shap" in by_sex.caption
+    assert "most faithful of 2 methods" in by_sex.caption
+    means = pl.concat(
+        maps()
+        .head(1)
+        .select(
+            pl.lit(name).alias("method"), "shape", "map", "input", pl.lit("3").alias("class"), n=pl.lit(12)
+        )
+        for name in ("integrated_gradients", "kernel_shap")
+    )
+    (figure,) = drawn("class_maps", means, results(worse, better, deletion))
+    assert figure.caption.startswith("kernel shap")
+    evidence = {("explanations.attribution", "class_maps"): means}
+    assert "kernel shap, the most faithful of 2" in spokesman(evidence, results(worse, better))
+    assert "integrated gradients, the best by deletion of 2" in spokesman(evidence, results(deletion))
+
+
+def test_rows_of_a_table_are_bars_with_signed_numbers_of_the_best_method() -> None:
+    table = maps().with_columns(pl.Series("features", [["age = 39", "sex = F", "hours = 4", "x = <b>"]] * 10))
+    better = judged("explanations.faithfulness", "faithfulness_gain", "grad_cam", 0.3, 0.4)
+    figures = drawn("maps", table, results(better, modality="tabular"))
+    assert len(figures) == 4
+    assert all(figure.caption.startswith("grad cam") for figure in figures)
+    svg = to_svg(figures[0].drawing)
+    for said in ("age = 39", "+100\u00a0%", "−100\u00a0%", "+50\u00a0%"):
+        assert said in svg
+    assert "<b>" not in svg
+    assert "sex = F −100\u00a0%" in figures[0].alt
 
 
 def test_mean_maps_name_their_class_and_count() -> None:
@@ -111,11 +168,11 @@ def test_named_features_say_which_method(several: bool, lead: str) -> None:
     table = table.with_columns(pl.Series("features", [["a", "b", "c", "d"]] * table.height))
     if not several:
         table = table.filter(pl.col("method") == "saliency")
-    words = word_maps({("explanations.attribution", "maps"): table})
+    words = word_maps({("explanations.attribution", "maps"): table}, results(modality="text"))
     assert words[0].caption.startswith(lead)
-    assert words[0].words[0] == ("a", 1.0)
+    assert words[0].words[:2] == (("a", 1.0, "+100\u00a0%"), ("b", -1.0, "−100\u00a0%"))
 
 
 def test_pixels_have_no_names() -> None:
     nameless = maps().with_columns(features=pl.lit(None, dtype=pl.List(pl.String)))
-    assert word_maps({("explanations.attribution", "maps"): nameless}) == []
+    assert word_maps({("explanations.attribution", "maps"): nameless}, results()) == []

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from raiaudit.audit.measurement import Measurement
-from raiaudit.reports.figures.quality import FIGURES, faithfulness_verdict
+from raiaudit.reports.figures.quality import FIGURES
+from raiaudit.reports.map_verdicts import map_verdict
 
 
 def gain(value: float | None, low: float | None, high: float | None, **where: str) -> Measurement:
@@ -28,22 +29,43 @@ def gain(value: float | None, low: float | None, high: float | None, **where: st
 
 
 @pytest.mark.parametrize(
-    ("limits", "words"),
+    ("limits", "status", "words"),
     [
-        ((0.2, 0.1, 0.3), ""),
-        ((0.0, -0.1, 0.1), "not shown to beat"),
-        ((-0.2, -0.3, -0.1), "do not rely on them"),
-        ((0.2, None, None), "too few examples"),
-        ((None, None, None), ""),
+        ((0.2, 0.1, 0.3), "pass", "beat maps that know nothing"),
+        ((0.0, -0.1, 0.1), "inconclusive", "not shown to beat"),
+        ((-0.2, -0.3, -0.1), "fail", "do not rely on them"),
+        ((0.2, None, None), "inconclusive", "too few examples"),
     ],
 )
-def test_a_map_that_does_not_beat_its_controls_says_so(limits: tuple[Any, Any, Any], words: str) -> None:
+def test_a_map_that_does_not_beat_its_controls_says_so(
+    limits: tuple[Any, Any, Any], status: str, words: str
+) -> None:
     over_one_control = gain(0.5, 0.4, 0.6, control="random")  # is not the verdict
     results: Any = SimpleNamespace(measurements=[over_one_control, gain(*limits)])
-    found = faithfulness_verdict(results, "saliency")
-    assert words in found
-    assert bool(words) == bool(found)
-    assert faithfulness_verdict(results, "grad_cam") == ""
+    found = map_verdict(results, "saliency")
+    assert found is not None
+    assert found.status == status
+    assert words in found.text
+    assert bool(found.mark) == (status != "pass")
+    assert map_verdict(results, "grad_cam") is None
+
+
+def test_attribution_judges_where_faithfulness_did_not() -> None:
+    deletion = gain(-0.2, -0.3, -0.1).model_copy(
+        update={"check": "explanations.attribution", "metric": "deletion_gain"}
+    )
+    alone = deletion.model_copy(update={"where": {}})  # of a spec with one method
+    elsewhere = deletion.model_copy(update={"where": {"group": "a"}})
+    for found in (deletion, alone):
+        for undefined in ([], [gain(None, None, None)]):
+            results: Any = SimpleNamespace(measurements=[elsewhere, found, *undefined])
+            verdict = map_verdict(results, "saliency")
+            assert verdict is not None
+            assert verdict.text.endswith("no better than random rankings: do not rely on them")
+    judged: Any = SimpleNamespace(measurements=[deletion, gain(0.2, 0.1, 0.3)])
+    verdict = map_verdict(judged, "saliency")
+    assert verdict is not None
+    assert verdict.status == "pass"
 
 
 def drawn(check: str, table: str, rows: pl.DataFrame) -> list[Any]:

@@ -1,0 +1,46 @@
+"""What each column of one table row says for the prediction (right) or against it (left)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import altair as alt
+
+from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled, tooltips
+from raiaudit.reports.map_words import signed
+from raiaudit.reports.theme import INK, SERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["signed_bars"]
+
+_MOST = 20
+_REACH = 1.45  # beyond the largest bar, for the number at its end
+
+
+def signed_bars(weights: Sequence[tuple[str, float]]) -> AnyChart:
+    """`weights`: feature and weight in [-1, 1]. The largest come first; each bar ends in its number."""
+    largest = sorted(weights, key=lambda pair: -abs(pair[1]))[:_MOST]
+    rows = [{"feature": name, "weight": weight, "said": signed(weight)} for name, weight in largest]
+    base = alt.Chart(inline(rows)).encode(
+        y=alt.Y(
+            "feature:N",
+            sort=[name for name, _ in largest],
+            axis=alt.Axis(title=None, labelLimit=170, ticks=False, domain=False),
+        )
+    )
+    x = alt.X(
+        "weight:Q",
+        scale=alt.Scale(domain=[-_REACH, _REACH]),
+        axis=percent_axis("Against the prediction · for it (share of the largest)", values=[-1, 0, 1]),
+    )
+    bar = base.mark_bar(height=11).encode(
+        x=x,
+        color=alt.condition("datum.weight >= 0", alt.value(SERIES[1]), alt.value(SERIES[0])),
+        tooltip=tooltips("feature:N", "weight:Q"),
+    )
+    right = base.transform_filter("datum.weight >= 0").mark_text(align="left", dx=4, color=INK)
+    left = base.transform_filter("datum.weight < 0").mark_text(align="right", dx=-4, color=INK)
+    numbers = [mark.encode(x=x, text="said:N") for mark in (right, left)]
+    return styled(alt.layer(bar, *numbers), height=60 + 20 * len(rows))
