@@ -20,8 +20,8 @@ SPREAD = 2.5
 """The range is the estimate divided and multiplied by this."""
 
 BASIS = (
-    "examples asked × time of one on one core of an AMD EPYC (Zen 3, AVX2), measured for each architecture at "
-    "its default size; a GPU is not counted on"
+    "examples asked × time of one on one core of an AMD EPYC (Zen 3, AVX2), measured for each architecture "
+    "at its default size; a GPU is not counted on"
 )
 
 Speed = tuple[float, float]
