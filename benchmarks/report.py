@@ -194,7 +194,10 @@ def evidence() -> dict[str, pl.DataFrame]:
     attacks, noises = ("pgd", "fgsm", "square"), ("blur", "noise", "snow", "fog", "contrast")
     rows: dict[str, list[dict[str, Any]]] = {
         "robustness.evasion/curve": [
-            {"eps": e / 50, "robust_accuracy": 0.9 - e / 20, "attack": a, "norm": "linf", **band(0.9 - e / 20)}
+            {
+                "eps": e / 50, "robust_accuracy": 0.9 - e / 20, **band(0.9 - e / 20), "attack": a,
+                "norm": "linf",
+            }
             for a in attacks
             for e in range(8)
         ],
