@@ -147,6 +147,17 @@ def test_a_flag_is_not_raised_for_what_a_gate_has_said(make_run: MakeRun) -> Non
     assert [(each.status, each.threshold) for each in free] == [("flagged", "flagged above 0.6")]
 
 
+def test_what_a_gate_told_of_one_slice_is_not_told_again_of_others(make_run: MakeRun) -> None:
+    gated = measured("fairness.subgroups", "confirmed_subgroups", 1.0, 1.0, where={"rate": "accuracy"})
+    other = measured("fairness.subgroups", "confirmed_subgroups", 3.0, 3.0, where={"rate": "precision"})
+    gate = Gate(metric="confirmed_subgroups", where={"rate": "accuracy"}, max=0)
+    failed, flagged = findings(results_of(make_run, (gate, gated), others=(other,)), DAY)
+    assert failed.steps
+    assert (flagged.status, flagged.steps) == ("flagged", ())
+    assert "precision" in flagged.measured
+    assert "accuracy" not in flagged.measured
+
+
 def test_a_flag_needs_the_interval_not_the_value(make_run: MakeRun) -> None:
     unsure = measured("privacy.membership", "membership_auc", 0.55, 0.75)
     assert findings(results_of(make_run, others=(unsure,)), DAY) == []
