@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from raiaudit.audit.measurement import Measurement, matches
+from raiaudit.audit.waivers import Waiver
 from raiaudit.models.numbers import Fraction, SliceValue
 
 __all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall", "selected"]
@@ -66,13 +68,21 @@ class Gate(_Frozen):
 
 
 class Verdict(_Frozen):
-    """What a gate says, about which measurement, and why in one sentence."""
+    """What a gate says, about which measurement, and why in one sentence.
+
+    A `waiver` changes none of this: whether it counts depends on the day, see `raiaudit.audit.gating`.
+    """
 
     status: Status
     check: str
     gate: Gate | None
     measurement: Measurement | None
     explanation: str
+    waiver: Waiver | None = None
+
+    def waived(self, day: date) -> bool:
+        """Whether it would count against the run, but for a waiver in force on that day."""
+        return self.status != "pass" and self.waiver is not None and self.waiver.counts(day)
 
 
 def decide(check: str, gate: Gate, measurements: Sequence[Measurement]) -> Verdict:

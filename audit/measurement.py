@@ -7,11 +7,14 @@ both are None where the quantity is deterministic (an accountant's ε) or no int
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Measurement", "Scalar", "matches"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Measurement", "Scalar", "agrees", "labelled", "matches"]
 
 Scalar = str | float | int | bool
 
@@ -59,30 +62,39 @@ class Measurement(BaseModel):
 
     def label(self) -> str:
         """For people: `robust_accuracy (eps=0.15, attack=pgd)`."""
-        if not self.where:
-            return self.metric
-        parts = ", ".join(f"{key}={_short(value)}" for key, value in self.where.items())
-        return f"{self.metric} ({parts})"
+        return labelled(self.metric, self.where)
+
+
+def labelled(metric: str, where: Mapping[str, Scalar]) -> str:
+    """A metric with its slice, numbers to four digits."""
+    parts = ", ".join(f"{key}={_short(value)}" for key, value in where.items())
+    return f"{metric} ({parts})" if parts else metric
 
 
 def _short(value: Scalar) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def matches(measurement: Measurement, metric: str, where: dict[str, Scalar]) -> bool:
-    """Whether a gate's (metric, where) selects this measurement; numbers compare as labels print
-    them, to four digits.
+def matches(measurement: Measurement, metric: str, where: Mapping[str, Scalar]) -> bool:
+    """Whether a gate's (metric, where) selects this measurement.
 
-    Keys that `where` leaves out match anything, but for what stands `beside`. `{class: 3}` finds the class
-    called "3".
+    Keys that `where` leaves out match anything, but for what stands `beside`.
     """
     if measurement.metric != metric or (measurement.beside and measurement.beside not in where):
         return False
-    for key, wanted in where.items():
-        found = measurement.where.get(key)
-        if isinstance(wanted, float | int) and isinstance(found, float | int):
-            if not math.isclose(float(wanted), float(found), rel_tol=5.1e-4, abs_tol=1e-12):
+    return agrees(measurement.where, where)
+
+
+def agrees(slice_: Mapping[str, Scalar], wanted: Mapping[str, Scalar]) -> bool:
+    """Whether a slice has every key of `wanted` with its value; keys that `wanted` leaves out match anything.
+
+    Numbers compare as labels print them, to four digits. `{class: 3}` finds the class called "3".
+    """
+    for key, value in wanted.items():
+        found = slice_.get(key)
+        if isinstance(value, float | int) and isinstance(found, float | int):
+            if not math.isclose(float(value), float(found), rel_tol=5.1e-4, abs_tol=1e-12):
                 return False
-        elif found != wanted and not (isinstance(found, str) and found == str(wanted)):
+        elif found != value and not (isinstance(found, str) and found == str(value)):
             return False
     return True

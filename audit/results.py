@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raiaudit.audit.gates import Status, Verdict
 from raiaudit.audit.measurement import Measurement
+from raiaudit.audit.waivers import Waiver
 from raiaudit.models.version import TrainingRecord
 
 __all__ = ["CheckOutcome", "DataCard", "Results", "RunHeader", "SubjectCard"]
@@ -57,7 +58,11 @@ class SubjectCard(_Frozen):
 
 
 class Results(_Frozen):
-    """`results.json`. `partial` is true when `--limit` cut the audited examples."""
+    """`results.json`. `partial` is true when `--limit` cut the audited examples.
+
+    `verdict` and the verdicts are what was measured; waivers are attached to them, and `idle_waivers` are
+    those that match no gate here, but neither changes a status (see `raiaudit.audit.gating`).
+    """
 
     schema_version: Literal[1] = 1
     run: str
@@ -70,6 +75,7 @@ class Results(_Frozen):
     checks: tuple[CheckOutcome, ...]
     measurements: tuple[Measurement, ...]
     verdicts: tuple[Verdict, ...]
+    idle_waivers: tuple[Waiver, ...] = ()
 
 
 class RunHeader(_Frozen):

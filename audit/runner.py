@@ -16,13 +16,20 @@ import polars as pl
 
 from raiaudit.audit.files import storage_error
 from raiaudit.audit.gates import overall
+from raiaudit.audit.gating import attach
 from raiaudit.audit.journal import now
 from raiaudit.audit.judgement import judge
 from raiaudit.audit.lock import run_lock
 from raiaudit.audit.plan import PlannedCheck, make_plan, run_identity
 from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
-from raiaudit.audit.run_writing import is_complete, surroundings, write_evidence, write_run
+from raiaudit.audit.run_writing import (
+    is_complete,
+    rewrite_results,
+    surroundings,
+    write_evidence,
+    write_run,
+)
 from raiaudit.audit.spec import load_data
 from raiaudit.audit.store import Run
 from raiaudit.audit.task_runner import TaskRunner, message_of, told
@@ -69,7 +76,9 @@ def run_suite(
         run = Run(home.runs_folder / run_id)
         runs.append(run)
         if is_complete(run):
-            listener({"event": "run_unchanged", "run": run_id, "model": model.title})
+            changed = _waive(run, loaded, model, documents)
+            event = "waivers_changed" if changed else "run_unchanged"
+            listener({"event": event, "run": run_id, "model": model.title})
             continue
         try:
             with run_lock(run.folder):
@@ -82,6 +91,17 @@ def run_suite(
     if failures:
         raise failures[0]
     return runs
+
+
+def _waive(run: Run, loaded: LoadedSpec, model: ModelSpec, documents: Documents) -> bool:
+    """Bring a complete run's waivers up to date with the spec's file; whether there was anything to do."""
+    results = run.results
+    renewed = attach(results, loaded.waivers, model=model.title)
+    if renewed == results:
+        return False
+    with run_lock(run.folder):
+        rewrite_results(run, renewed, documents=documents)
+    return True
 
 
 @dataclass
@@ -114,7 +134,7 @@ class _RunInProgress:
         verdicts = judge(
             plan, measurements, errors, spec.policy, self.run, data_digest=subject.dataset.digest
         )
-        return Results(
+        results = Results(
             run=self.run.id,
             verdict=overall(verdicts),
             partial=spec.run.limit is not None,
@@ -126,6 +146,7 @@ class _RunInProgress:
             measurements=tuple(measurements),
             verdicts=tuple(verdicts),
         )
+        return attach(results, self.loaded.waivers, model=self.model.title)
 
     def _summarise(
         self, plan: list[PlannedCheck], subject: Subject, errors: dict[str, str], events: Listener

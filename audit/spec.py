@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -25,6 +25,8 @@ from pydantic import (
 from raiaudit.audit.check import CheckConfig
 from raiaudit.audit.gates import Gate
 from raiaudit.audit.model_spec import ModelSpec, as_name, check_architectures
+from raiaudit.audit.spec_errors import explained
+from raiaudit.audit.waivers import Waiver, load_waivers
 from raiaudit.audit.yaml_source import YamlSource, read_yaml
 from raiaudit.errors import SpecError, UnknownNameError
 from raiaudit.models.data.user import UserData
@@ -63,7 +65,7 @@ def _data_kind(value: Any) -> str:
     return "files" if isinstance(value, dict) and not value.keys() <= {"name"} else "named"
 
 
-_DATA_KINDS: dict[str, type[BaseModel]] = {"named": NamedData, "files": UserData}
+_UNIONS: dict[str, dict[str, type[BaseModel]]] = {"data": {"named": NamedData, "files": UserData}}
 DataSpec = Annotated[
     Annotated[NamedData, Tag("named")] | Annotated[UserData, Tag("files")], Discriminator(_data_kind)
 ]
@@ -105,10 +107,11 @@ class CheckSpec(_Frozen):
 
 
 class Policy(_Frozen):
-    """What a gate without an answer counts as."""
+    """What a gate without an answer counts as, and the file of gates that may fail for a while."""
 
     not_run: Literal["fail", "inconclusive"] = "inconclusive"
     error: Literal["fail", "inconclusive"] = "inconclusive"
+    waivers: str | None = Field(default=None, description="YAML file of waivers, relative to the spec")
 
 
 class Spec(_Frozen):
@@ -149,10 +152,17 @@ class Spec(_Frozen):
 class LoadedSpec:
     """A valid spec, where it came from, and each check's options as that check understands them."""
 
-    def __init__(self, spec: Spec, source: YamlSource, configs: tuple[CheckConfig, ...]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        source: YamlSource,
+        configs: tuple[CheckConfig, ...],
+        waivers: tuple[Waiver, ...] = (),
+    ) -> None:
         self.spec = spec
         self.source = source
         self.configs = configs
+        self.waivers = waivers
 
     @property
     def name(self) -> str:
@@ -170,8 +180,12 @@ class LoadedSpec:
         return [(check, config) for check, config in pairs if check.applies_to(model.title)]
 
     def lock(self, model: ModelSpec) -> dict[str, Any]:
-        """The spec for one model with every default written out: what a run id is computed from."""
-        body = self.spec.model_dump(mode="json", by_alias=True, exclude={"model", "models", "checks"})
+        """The spec for one model with every default written out: what a run id is computed from.
+
+        Waivers are left out: they change what counts, not what is audited.
+        """
+        apart: dict[str, Any] = {"model": True, "models": True, "checks": True, "policy": {"waivers"}}
+        body = self.spec.model_dump(mode="json", by_alias=True, exclude=apart)
         body["name"] = self.name
         body["model"] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
         body["checks"] = [
@@ -190,15 +204,18 @@ class LoadedSpec:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_spec(path: Path) -> LoadedSpec:
-    """Read and validate a spec. Raises `SpecError` with file, line, key and remedy."""
+def load_spec(path: Path, *, text: str | None = None) -> LoadedSpec:
+    """Read and validate a spec; `text` stands for what the file will hold, if it is not written yet.
+
+    Raises `SpecError` with file, line, key and remedy.
+    """
     from raiaudit.audit.catalogue import find_check
 
-    source = read_yaml(path)
+    source = read_yaml(path, text=text)
     try:
         spec = Spec.model_validate(source.data)
     except ValidationError as error:
-        raise _explained(error, source, Spec, ()) from None
+        raise explained(error, source, Spec, (), _UNIONS) from None
     _known_names(spec, source)
     _known_attributes(spec, source)
     check_architectures(spec.subjects, source, several=bool(spec.models))
@@ -213,8 +230,21 @@ def load_spec(path: Path) -> LoadedSpec:
         try:
             configs.append(kind.model_validate(check.with_, context={"folder": path.parent}))
         except ValidationError as error:
-            raise _explained(error, source, kind, ("checks", i, "with")) from None
-    return LoadedSpec(spec, source, tuple(configs))
+            raise explained(error, source, kind, ("checks", i, "with")) from None
+    return LoadedSpec(spec, source, tuple(configs), _waivers(spec, source))
+
+
+def _waivers(spec: Spec, source: YamlSource) -> tuple[Waiver, ...]:
+    if spec.policy.waivers is None:
+        return ()
+    path = source.path.parent / spec.policy.waivers
+    if not path.is_file():
+        raise SpecError(
+            f"there is no file {path}",
+            where=source.place(("policy", "waivers")),
+            remedy="write it, with [] for no waivers, or take the key out",
+        )
+    return load_waivers(path)
 
 
 def _known_names(spec: Spec, source: YamlSource) -> None:
@@ -248,75 +278,6 @@ def _known_attributes(spec: Spec, source: YamlSource) -> None:
             at: tuple[str | int, ...] = ("models", i) if spec.models else ("model",)
             where = source.place((*at, "recipe", "fairness", "attribute"))
             raise SpecError(error.problem, where=where, remedy=error.remedy) from None
-
-
-def _explained(
-    error: ValidationError, source: YamlSource, root: type[BaseModel], prefix: tuple[str | int, ...]
-) -> SpecError:
-    """The first problem pydantic found, in our words; the number of others is mentioned."""
-    problems = error.errors()
-    # A list also counts as too short when its items are wrong: that is a consequence, not a problem.
-    problems = [p for p in problems if not any(_inside(other["loc"], p["loc"]) for other in problems)]
-    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = tuple(first["loc"])
-    where = source.place((*prefix, *_without_data_kind(location)))
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        unknown = UnknownNameError("key", str(location[-1]), _keys_at(root, location[:-1]))
-        return SpecError(unknown.problem + more, where=where, remedy=unknown.remedy)
-    if first["type"] == "missing":
-        keys = ", ".join(_keys_at(root, location[:-1]))
-        remedy = f"the keys here are {keys}"
-        return SpecError(f"the key {location[-1]!r} is missing{more}", where=where, remedy=remedy)
-    message = _PLAIN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-    given = first.get("input")
-    shown = "" if isinstance(given, dict | list) or given is None else f", got {_short(given)}"
-    return SpecError(f"{message}{shown}{more}", where=where)
-
-
-_PLAIN_WORDS = {
-    "dict_type": "must be a mapping of keys to values",
-    "model_type": "must be a mapping of keys to values",
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-}
-
-
-def _inside(location: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
-    return len(location) > len(outer) and location[: len(outer)] == outer
-
-
-def _without_data_kind(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Pydantic puts the tag of the union behind `data`, which the file does not have."""
-    return location[:1] + location[2:] if location[:1] == ("data",) else location
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _keys_at(root: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    """The valid keys of the model that `location` leads to."""
-    model = root
-    for i, part in enumerate(location):
-        if i == 1 and location[0] == "data":
-            model = _DATA_KINDS[str(part)]
-        elif isinstance(part, str) and (field := _field(model, part)) is not None:
-            found = _model_in(field.annotation)
-            if found is not None:
-                model = found
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _field(model: type[BaseModel], key: str) -> Any:
-    return next((info for name, info in model.model_fields.items() if key in (name, info.alias)), None)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def load_data(loaded: LoadedSpec) -> Dataset:

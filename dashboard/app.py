@@ -9,43 +9,67 @@ import streamlit as st
 from raiaudit.audit.store import Home
 from raiaudit.dashboard import models_page
 from raiaudit.dashboard.audits import overview
+from raiaudit.dashboard.compare import page as compare
 from raiaudit.dashboard.examples import page as examples
 from raiaudit.dashboard.explanations import inside
 from raiaudit.dashboard.fairness import page as fairness
+from raiaudit.dashboard.new_audit import page as new_audit
 from raiaudit.dashboard.pages import Pages
+from raiaudit.dashboard.regulation import page as regulation
 from raiaudit.dashboard.run import page as run
 from raiaudit.dashboard.studies import mitigation, tradeoff
-from raiaudit.dashboard.theme import STYLE, icon
+from raiaudit.dashboard.style import STYLE
+from raiaudit.dashboard.theme import icon
 
 _Show = Callable[[Home, Pages], None]
-# Title, Material symbol, address, what draws it; the first is where the dashboard opens.
-_PAGES: tuple[tuple[str, str, str, _Show], ...] = (
-    ("Audits", "fact_check", "audits", overview.show),
-    ("Run", "assignment", "run", run.show),
-    ("Models", "deployed_code", "models", models_page.show),
-    ("Fairness", "groups", "fairness", fairness.show),
-    ("Example", "search", "example", examples.show),
-    ("Inside the model", "neurology", "inside", inside.show),
-    ("Trade-offs", "balance", "tradeoffs", tradeoff.show),
-    ("Mitigation", "diversity_3", "mitigation", mitigation.show),
-)
+_SIDEBAR = 232  # pixels
+# Heading in the navigation; then title, Material symbol, address, what draws it. The first opens.
+_SECTIONS: dict[str, tuple[tuple[str, str, str, _Show], ...]] = {
+    "": (
+        ("Overview", "fact_check", "audits", overview.show),
+        ("Models", "deployed_code", "models", models_page.show),
+        ("New audit", "add_task", "new", new_audit.show),
+    ),
+    "One run": (
+        ("Run", "assignment", "run", run.show),
+        ("Fairness", "groups", "fairness", fairness.show),
+        ("Example", "search", "example", examples.show),
+        ("Inside the model", "neurology", "inside", inside.show),
+        ("Evidence map", "gavel", "evidence", regulation.show),
+    ),
+    "Several runs": (
+        ("Compare", "compare_arrows", "compare", compare.show),
+        ("Trade-offs", "balance", "tradeoffs", tradeoff.show),
+        ("Mitigation", "diversity_3", "mitigation", mitigation.show),
+    ),
+}
 
 
 def main() -> None:
     """Draw the page the address names."""
-    st.set_page_config(page_title="raiaudit", page_icon=icon(), layout="wide")
+    # The menu that offers the themes is hidden where it has nothing else to offer.
+    st.set_page_config(
+        page_title="raiaudit",
+        page_icon=icon(),
+        layout="wide",
+        initial_sidebar_state=_SIDEBAR,
+        menu_items={"About": "raiaudit: audits of models, read from their run directories on this machine."},
+    )
     st.html(STYLE)
     home = Home.at()
     pages: dict[str, st.Page] = {}
-    for title, symbol, path, show in _PAGES:
-        pages[path] = st.Page(
-            _bound(show, home, pages),
-            title=title,
-            icon=f":material/{symbol}:",
-            url_path=path,
-            default=not pages,
-        )
-    st.navigation(list(pages.values()), position="top").run()
+    sections: dict[str, list[st.Page]] = {}
+    for heading, entries in _SECTIONS.items():
+        for title, symbol, path, show in entries:
+            pages[path] = st.Page(
+                _bound(show, home, pages),
+                title=title,
+                icon=f":material/{symbol}:",
+                url_path=path,
+                default=not pages,
+            )
+            sections.setdefault(heading, []).append(pages[path])
+    st.navigation(sections, position="sidebar", expanded=True).run()
 
 
 def _bound(show: _Show, home: Home, pages: Pages) -> Callable[[], None]:

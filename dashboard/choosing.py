@@ -9,27 +9,39 @@ import streamlit as st
 from raiaudit.dashboard.wording import instant, plain, word
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from raiaudit.dashboard.reading import RunEntry
 
-__all__ = ["choose_run"]
+__all__ = ["choose", "choose_run"]
+
+_LOOKED_AT = "run-looked-at"
 
 
 def choose_run(entries: list[RunEntry]) -> RunEntry:
-    """Of one or more, newest first."""
+    """Of one or more, newest first. Without an address, the run looked at last, so that pages keep to it."""
     by_id = {entry.id: entry for entry in entries}
-    asked = st.query_params.get("run")
-    if asked is not None and asked not in by_id:
-        st.warning(f"There is no run {plain(asked)} here; this is the newest one.", icon=":material/warning:")
-    ids = list(by_id)
+    if "run" not in st.query_params and (last := st.session_state.get(_LOOKED_AT)) in by_id:
+        st.query_params["run"] = last
+    chosen = choose("run", "Run", list(by_id), lambda id_: _title(by_id[id_]))
+    st.session_state[_LOOKED_AT] = chosen
+    return by_id[chosen]
+
+
+def choose(key: str, label: str, options: Sequence[str], title: Callable[[str], str]) -> str:
+    """One of `options`, kept in the address as `key`; without it, or where it is unknown, the first."""
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in options:
+        st.warning(
+            f"There is no {label.lower()} {plain(asked)} here; this is the newest one.",
+            icon=":material/warning:",
+        )
     chosen = st.selectbox(
-        "Run",
-        ids,
-        index=ids.index(asked) if asked in by_id else 0,
-        format_func=lambda id_: _title(by_id[id_]),
+        label, options, index=options.index(asked) if asked in options else 0, format_func=title
     )
     if chosen != asked:
-        st.query_params["run"] = chosen
-    return by_id[chosen]
+        st.query_params[key] = chosen
+    return chosen
 
 
 def _title(entry: RunEntry) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import altair as alt
 import streamlit as st
 
+from raiaudit.dashboard.night import at_night
 from raiaudit.dashboard.reading import evidence_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
@@ -80,15 +80,13 @@ def draw_sheet(sheet: Sheet) -> None:
 
 
 def draw_chart(chart: AnyChart, alt_text: str) -> None:
-    """One of the report's charts, live and as wide as its place."""
-    st.altair_chart(_for_page(chart), width="stretch", theme=None, alt=alt_text)
-
-
-def _for_page(chart: AnyChart) -> AnyChart:
-    """The same chart in the page's typeface."""
-    config = json.loads(json.dumps(chart.config.to_dict()).replace(FONT, _PAGE_FONT))
-    config.get("legend", {}).pop("columns", None)  # a page is wide enough for one row
-    return chart.properties(config=alt.Config.from_dict(config))
+    """One of the report's charts, live, as wide as its place and in the theme the browser shows."""
+    spec = chart.to_dict(validate=False)
+    spec["config"] = json.loads(json.dumps(spec["config"]).replace(FONT, _PAGE_FONT))
+    spec["config"].get("legend", {}).pop("columns", None)  # a page is wide enough for one row
+    if st.context.theme.type == "dark":
+        spec = at_night(spec)
+    st.vega_lite_chart(spec, width="stretch", theme=None, alt=alt_text)
 
 
 def _width(png: bytes) -> int:

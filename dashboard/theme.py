@@ -1,12 +1,13 @@
-"""How the dashboard looks: one quiet palette, set by Streamlit flags so that no config file is needed.
+"""How the dashboard looks: one quiet palette in light and dark, set by Streamlit flags alone.
 
-Colours never carry meaning alone: every verdict is a word with a symbol, coloured (see `wording`).
-The verdicts' colours are those of the PDF.
+The browser's preference chooses; the menu at the top right overrules it. Colours never carry meaning alone:
+every verdict is a word with a symbol, coloured (see `wording`). In light they are the colours of the PDF.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from raiaudit.reports.theme import INK, SERIES, VERDICTS
 
@@ -15,27 +16,62 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.gates import Status
 
-__all__ = ["BADGES", "STYLE", "icon", "streamlit_flags"]
+__all__ = ["BADGES", "DARK", "LIGHT", "Palette", "Scheme", "Swatch", "icon", "streamlit_flags"]
 
-_INACTIVE = "#f5f6f8"
+Scheme = Literal["light", "dark"]
 
-_THEME = {
-    "base": "light",
-    "primaryColor": SERIES[0],
-    "backgroundColor": "#ffffff",
-    "secondaryBackgroundColor": _INACTIVE,
-    "textColor": INK,
-    "linkColor": SERIES[0],
-    "linkUnderline": "false",
-    "borderColor": "#dfe3e8",
-    "codeTextColor": INK,
-    "codeBackgroundColor": _INACTIVE,
-    "blueTextColor": "#0a5587",
-    "blueBackgroundColor": "#e4f0f8",
-    "baseFontSize": "15",
-    "baseRadius": "6px",
-    "metricValueFontSize": "1.5rem",
-}
+
+@dataclass(frozen=True, slots=True)
+class Swatch:
+    """A verdict's badge: `text` on `tint`, both `#rrggbb`; a contrast of at least 4.5 in either theme."""
+
+    text: str
+    tint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of a theme: `page` lies under everything, `raised` under the sidebar, fields and code."""
+
+    page: str
+    raised: str
+    ink: str
+    muted: str
+    line: str
+    link: str
+    button: str
+    note: Swatch
+    verdicts: dict[Status, Swatch]
+
+
+LIGHT = Palette(
+    page="#ffffff",
+    raised="#f5f6f8",
+    ink=INK,
+    muted="#57606a",
+    line="#dfe3e8",
+    link="#0067a0",
+    button=SERIES[0],
+    note=Swatch("#0a5587", "#e4f0f8"),
+    verdicts={status: Swatch(look.colour, look.tint) for status, look in VERDICTS.items()},
+)
+DARK = Palette(
+    page="#12161c",
+    raised="#1b2129",
+    ink="#e6e9ee",
+    muted="#a6b0bb",
+    line="#343c47",
+    link="#7cc4f5",
+    button="#1b78b0",
+    note=Swatch("#9cd2f7", "#173247"),
+    verdicts={
+        "pass": Swatch("#84e0a9", "#14351f"),
+        "fail": Swatch("#ffaaa2", "#481c1c"),
+        "inconclusive": Swatch("#f3ca6b", "#3d2e0c"),
+        "not_run": Swatch("#bcc5d0", "#2b323c"),
+        "error": Swatch("#d7b8fb", "#37234f"),
+    },
+)
 
 # The colour names of Streamlit's Markdown that stand for verdicts.
 BADGES: dict[Status, str] = {
@@ -44,6 +80,13 @@ BADGES: dict[Status, str] = {
     "inconclusive": "orange",
     "not_run": "gray",
     "error": "violet",
+}
+
+_SHAPE = {
+    "linkUnderline": "false",
+    "baseFontSize": "15",
+    "baseRadius": "6px",
+    "metricValueFontSize": "1.5rem",
 }
 
 _SERVER = {
@@ -55,20 +98,6 @@ _SERVER = {
     "client.showErrorLinks": "false",
     "logger.level": "warning",
 }
-
-# A constant: nothing read from a run is ever put into it.
-STYLE = """<style>
-.stMainBlockContainer {max-width: 76rem; padding-top: 4.5rem; padding-bottom: 5rem}
-h1 {font-size: 1.75rem !important; letter-spacing: -0.01em}
-h2 {font-size: 1.25rem !important; padding-top: 1.25rem !important}
-h3 {font-size: 1.05rem !important; padding-top: 0.9rem !important}
-.stTable td, .stTable th {font-variant-numeric: tabular-nums}
-.stPageLink a p {color: #0067a0; font-size: 1rem}
-.stPageLink a {padding-left: 0}
-.stTable th {color: #57606a; font-weight: 600}
-[class*="st-key-facts"] td:first-child {white-space: nowrap; color: #57606a; width: 8.5rem}
-[class*="st-key-facts"] code {font-size: 0.7rem; overflow-wrap: anywhere}
-</style>"""
 
 
 def icon() -> Image:
@@ -82,22 +111,37 @@ def icon() -> Image:
     return image
 
 
-def _colours() -> dict[str, str]:
-    found = dict(_THEME)
-    for status, name in BADGES.items():
-        look = VERDICTS[status]
+def _options(palette: Palette) -> dict[str, str]:
+    found = {
+        "primaryColor": palette.button,
+        "backgroundColor": palette.page,
+        "secondaryBackgroundColor": palette.raised,
+        "textColor": palette.ink,
+        "linkColor": palette.link,
+        "borderColor": palette.line,
+        "dataframeBorderColor": palette.line,
+        "codeTextColor": palette.ink,
+        "codeBackgroundColor": palette.raised,
+        "sidebar.backgroundColor": palette.raised,
+        "sidebar.secondaryBackgroundColor": palette.page,
+    }
+    swatches = {"blue": palette.note} | {name: palette.verdicts[status] for status, name in BADGES.items()}
+    for name, swatch in swatches.items():
         found |= {
-            f"{name}TextColor": look.colour,
-            f"{name}Color": look.colour,
-            f"{name}BackgroundColor": look.tint,
+            f"{name}TextColor": swatch.text,
+            f"{name}Color": swatch.text,
+            f"{name}BackgroundColor": swatch.tint,
         }
-    return found
+    # Streamlit's grey is also the colour of lesser text.
+    return found | {"grayTextColor": palette.muted}
 
 
 def streamlit_flags(port: int) -> list[str]:
-    """Command-line flags of `streamlit run`: loopback only, no telemetry, our colours."""
+    """Command-line flags of `streamlit run`: loopback only, no telemetry, our colours in light and dark."""
     settings = {**_SERVER, "server.port": str(port)}
-    settings |= {f"theme.{key}": value for key, value in _colours().items()}
+    settings |= {f"theme.{key}": value for key, value in _SHAPE.items()}
+    for scheme, palette in (("light", LIGHT), ("dark", DARK)):
+        settings |= {f"theme.{scheme}.{key}": value for key, value in _options(palette).items()}
     # Names under which a browser may reach the server: stops DNS rebinding from a hostile page.
     hosts = [f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")]
     return [f"--{key}={value}" for key, value in settings.items()] + hosts

@@ -20,7 +20,7 @@ from raiaudit.reports.theme import VERDICTS
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
 
-__all__ = ["chip", "duration", "instant", "plain", "run_command", "word"]
+__all__ = ["chip", "duration", "gate_counts", "instant", "plain", "run_command", "unbroken", "word"]
 
 # What a run or check can be besides a verdict: symbol, word, colour.
 _OTHER_STATES = {
@@ -53,10 +53,22 @@ def word(state: str) -> str:
     return _look(state)[1]
 
 
+def unbroken(text: str) -> str:
+    """The same words, never parted at the end of a line."""
+    return text.replace(" ", "\u00a0")
+
+
 def run_command(spec: str, home: Path) -> str:
     """What a person types to start or resume an audit into `home`."""
     where = "" if home == Path(".raiaudit").resolve() else f" --home {shlex.quote(str(home))}"
     return f"raiaudit run {shlex.quote(spec) if spec else 'SPEC'}{where}"
+
+
+def gate_counts(gates: dict[str, int]) -> str:
+    """`5 pass · 1 fail`, worst last; a dash where no gate was decided."""
+    order = ("pass", "not_run", "inconclusive", "error", "fail")
+    parts = [f"{gates[status]} {status.replace('_', ' ')}" for status in order if gates.get(status)]
+    return " · ".join(parts) or "—"
 
 
 def instant(iso: str) -> str:

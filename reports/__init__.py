@@ -1,4 +1,4 @@
-"""Documents made from a finished run: PDF, Markdown, JUnit. Never touches a model."""
+"""Documents made from a finished run: PDF, Markdown, JUnit, SARIF. Never touches a model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ __all__ = ["write_documents"]
 
 
 def write_documents(run: Run) -> list[Path]:
-    """Write `report.pdf`, `junit.xml` and `summary.md` into the directory of a finished run."""
+    """Write `report.pdf`, `junit.xml`, `results.sarif` and `summary.md` into the folder of a finished run."""
     from raiaudit.audit.files import write_atomically
     from raiaudit.reports.junit import to_junit
     from raiaudit.reports.markdown import to_markdown
     from raiaudit.reports.pdf import write_pdf
+    from raiaudit.reports.sarif import to_sarif
 
-    junit, summary = run.folder / "junit.xml", run.folder / "summary.md"
-    write_atomically(junit, to_junit([run]))
-    write_atomically(summary, to_markdown([run]))
-    return [write_pdf(run), junit, summary]
+    texts = {
+        "junit.xml": to_junit([run]),
+        "results.sarif": to_sarif([run]),
+        "summary.md": to_markdown([run]),
+    }
+    for name, text in texts.items():
+        write_atomically(run.folder / name, text)
+    return [write_pdf(run), *(run.folder / name for name in texts)]

@@ -8,25 +8,26 @@ from typing import Any
 
 import yaml
 
-__all__ = ["limits", "mapping", "not_tested"]
+__all__ = ["limits", "mapping", "not_tested", "read_catalogue"]
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 @cache
-def _read(name: str) -> Any:
+def read_catalogue(name: str) -> Any:
+    """A YAML file of `templates/`, read once."""
     return yaml.safe_load((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def limits(check: str) -> list[str]:
     """What the numbers of a check do not say."""
-    known: dict[str, list[str]] = _read("limits.yaml")
+    known: dict[str, list[str]] = read_catalogue("limits.yaml")
     return known.get(check, [])
 
 
 def mapping(ran: frozenset[str]) -> dict[str, Any]:
     """The mapping's frameworks and rows. A row is `present` if this run holds such evidence."""
-    catalogue = _read("mapping.yaml")
+    catalogue = read_catalogue("mapping.yaml")
     keys = [framework["key"] for framework in catalogue["frameworks"]]
     rows = [
         {
@@ -38,6 +39,7 @@ def mapping(ran: frozenset[str]) -> dict[str, Any]:
     ]
     used = {cell for row in rows for cells in row["cells"] for cell in cells}
     return {
+        "version": catalogue["version"],
         "as_of": str(catalogue["as_of"]),
         "frameworks": catalogue["frameworks"],
         "also": catalogue["also"],
@@ -48,7 +50,7 @@ def mapping(ran: frozenset[str]) -> dict[str, Any]:
 
 def not_tested(asked: frozenset[str]) -> list[str]:
     """Kinds of evidence that none of the checks asked for would give."""
-    return [row["evidence"] for row in _read("mapping.yaml")["rows"] if not _held(row, asked)]
+    return [row["evidence"] for row in read_catalogue("mapping.yaml")["rows"] if not _held(row, asked)]
 
 
 def _held(row: dict[str, Any], ran: frozenset[str]) -> bool:

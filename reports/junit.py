@@ -1,8 +1,10 @@
 """JUnit XML for continuous integration: a suite a run, a case a gate.
 
 fail → `failure`; error and inconclusive → `error` (neither may look green); not run → `skipped`. A check
-without a gate is `skipped` too: it was measured, not judged. `time` is seconds from the journal, given to
-the first case of a check. Characters that XML 1.0 cannot hold are written as `[U+0007]`.
+without a gate is `skipped` too: it was measured, not judged. So is a waived gate, whatever it measured: CI
+shows it apart from what passed, with who waived it until when, and lets the build go on. `time` is seconds
+from the journal, given to the first case of a check. Characters that XML 1.0 cannot hold are written as
+`[U+0007]`. Elements and attributes are those that Jenkins' schema (xunit-plugin, junit-10.xsd) knows.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.gating import day_of
+from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import slice_text
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
@@ -35,21 +42,24 @@ class _Case:
     message: str
 
 
-def to_junit(runs: Sequence[Run]) -> str:
-    """The document for one run or the runs of a suite; a run that has not finished is an error."""
+def to_junit(runs: Sequence[Run], day: date | None = None) -> str:
+    """The document for one run or the runs of a suite; a run that has not finished is an error.
+
+    Waivers count if they do on `day`, by default that of the run.
+    """
     root = ET.Element("testsuites", name="raiaudit")
     for run in runs:
-        _add_suite(root, run)
-    for count in ("tests", "failures", "errors", "skipped"):
+        _add_suite(root, run, day or day_of(run.header))
+    for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
     root.set("time", _seconds(sum(float(suite.get("time", "0")) for suite in root)))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _add_suite(root: ET.Element, run: Run) -> None:
+def _add_suite(root: ET.Element, run: Run, day: date) -> None:
     header = run.header
-    cases = _cases(run.results) if run.finished else [_unfinished(run)]
+    cases = _cases(run.results, day) if run.finished else [_unfinished(run)]
     seconds = _seconds_by_check(run)
     suite = ET.SubElement(root, "testsuite")
     suite.set("name", _legal(header.model + (" PARTIAL" if header.partial else "")))
@@ -75,8 +85,8 @@ def _add_suite(root: ET.Element, run: Run) -> None:
                 outcome.set("type", case.status)
 
 
-def _cases(results: Results) -> list[_Case]:
-    cases = [_Case(v.check, _gate_name(v), v.status, v.explanation) for v in results.verdicts]
+def _cases(results: Results, day: date) -> list[_Case]:
+    cases = [_gate_case(verdict, day) for verdict in results.verdicts]
     judged = {verdict.check for verdict in results.verdicts}
     for outcome in results.checks:
         if outcome.check not in judged:
@@ -85,6 +95,15 @@ def _cases(results: Results) -> list[_Case]:
     if not results.verdicts:
         cases.append(_Case("raiaudit", "verdict", "inconclusive", "no gate was set, so nothing was decided"))
     return cases
+
+
+def _gate_case(verdict: Verdict, day: date) -> _Case:
+    note = waiver_note(verdict, day)
+    if verdict.waived(day):
+        message = f"{note} — {VERDICTS[verdict.status].word.lower()}: {verdict.explanation}"
+        return _Case(verdict.check, _gate_name(verdict), "not_run", message)
+    message = f"{verdict.explanation} — {note}" if note else verdict.explanation
+    return _Case(verdict.check, _gate_name(verdict), verdict.status, message)
 
 
 def _gate_name(verdict: Verdict) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.catalogues import limits
+from raiaudit.reports.citations import short_citation
 from raiaudit.reports.remarks import remarks
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import date
 
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
@@ -21,8 +24,8 @@ _ROWS_SHOWN = 60
 _ROW_BY_ROW = frozenset({"group", "from"})
 
 
-def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Every gate with what it asked, what was measured, and what that allows to say."""
+def gate_rows(verdicts: Sequence[Verdict], day: date) -> list[dict[str, Any]]:
+    """Every gate: what it asked, what was measured, what that allows to say, and who has waived it."""
     return [
         {
             "check": check_title(verdict.check),
@@ -32,24 +35,26 @@ def gate_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
             "interval": "" if verdict.measurement is None else interval(verdict.measurement),
             "status": verdict.status,
             "explanation": verdict.explanation,
+            "waiver": waiver_note(verdict, day),
         }
         for verdict in verdicts
     ]
 
 
 def sections(
-    results: Results, methods: Sequence[str], *, owner: str, tabled: Collection[str] = ()
+    results: Results, methods: Sequence[str], *, owner: str, day: date, tabled: Collection[str] = ()
 ) -> list[dict[str, Any]]:
     """One a check id, in the order of the spec; a check that the spec uses twice has one section.
 
     Of the checks `tabled`, sheets show row by row what is said of single groups: it is not said twice.
+    Waivers count if they do on `day`.
     """
     number = {method: i for i, method in enumerate(methods, start=1)}
     outcomes: dict[str, list[CheckOutcome]] = {}
     for outcome in results.checks:
         outcomes.setdefault(outcome.check, []).append(outcome)
     return [
-        _section(results, check, found, number, owner, tabled=check in tabled)
+        _section(results, check, found, number, owner, day, tabled=check in tabled)
         for check, found in outcomes.items()
     ]
 
@@ -60,6 +65,7 @@ def _section(
     outcomes: list[CheckOutcome],
     number: dict[str, int],
     owner: str,
+    day: date,
     *,
     tabled: bool,
 ) -> dict[str, Any]:
@@ -67,7 +73,8 @@ def _section(
     shown = [m for m in measured if not _ROW_BY_ROW & set(m.where)] if tabled else measured
     listed = [m for m in shown if not _said(m, measured)]
     verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
-    used = sorted({number[m.method] for m in measured})
+    used = sorted({(number[m.method], m.method) for m in measured})
+    printed = sorted(listed, key=_weight)[:_ROWS_SHOWN]
     return {
         "check": check,
         "title": check_title(check),
@@ -76,25 +83,30 @@ def _section(
             *([outcome.status, outcome.reason or ""] for outcome in outcomes),
             *(["inconclusive", remark] for remark in remarks(results, check)),
         ],
+        "methods": [[i, short_citation(method)] for i, method in used],
         "facts": [
-            ("Method", "" if not used else " ".join(f"[{i}]" for i in used)),
             ("Settings", "; ".join(dict.fromkeys(_settings(outcome) for outcome in outcomes))),
             ("Threshold set by", _author(verdicts, owner)),
             ("Examples", _sizes(measured)),
             ("Intervals", _levels(measured)),
         ],
-        "gates": gate_rows(verdicts),
+        "gates": gate_rows(verdicts, day),
         "rows": [
             {
                 "metric": metric_title(m.metric),
                 "slice": slice_text(m.where),
                 "value": value(m),
                 "interval": interval(m),
-                "defined": m.value is not None,
                 "n": f"{m.n:,}",
-                "method": f"[{number[m.method]}]",
+                "method": number[m.method],
             }
-            for m in sorted(listed, key=_weight)[:_ROWS_SHOWN]
+            for m in printed
+            if m.value is not None
+        ],
+        "undefined": [
+            {"metric": metric_title(m.metric), "slice": slice_text(m.where), "why": m.reason}
+            for m in printed
+            if m.value is None
         ],
         "omitted": len(measured) - min(len(listed), _ROWS_SHOWN),
         "limits": limits(check),

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.gating import idle, rule, today
 from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
 from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, value
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from rich.table import Table
     from rich.text import Text
 
@@ -22,11 +26,14 @@ if TYPE_CHECKING:
     from raiaudit.audit.store import Run
     from raiaudit.reports.headline import Headline
 
-__all__ = ["gate_lines", "verdict_lines", "verdict_table"]
+__all__ = ["gate_lines", "idle_lines", "verdict_lines", "verdict_table"]
 
 
-def verdict_table(runs: Sequence[Run]) -> Table:
-    """One row a finished run; a number is followed by the symbol of the gate on it, if there is one."""
+def verdict_table(runs: Sequence[Run], day: date | None = None) -> Table:
+    """One row a finished run; a number is followed by the symbol of the gate on it, if there is one.
+
+    The verdict is what the gates come to on `day` (by default today), waivers counted.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -40,29 +47,45 @@ def verdict_table(runs: Sequence[Run]) -> Table:
         table.add_column(COLUMNS[i].short, justify="right", overflow="fold")
     for result, row in zip(results, rows, strict=True):
         name = _text(result.subject.name + (" PARTIAL" if result.partial else ""))
-        table.add_row(name, _verdict(result.verdict), *(_cell(row[i]) for i in columns))
+        ruling = rule(result, day or today())
+        cell = _verdict(ruling.status)
+        if ruling.waived:
+            cell.append_text(_text(f" ({len(ruling.waived)} waived)"))
+        table.add_row(name, cell, *(_cell(row[i]) for i in columns))
     return table
 
 
-def gate_lines(run: Run) -> list[Text]:
-    """One line a gate: symbol, word, model, check, and why."""
-    return verdict_lines(run.results)
+def gate_lines(run: Run, day: date | None = None) -> list[Text]:
+    """One line a gate: symbol, word, model, check, and why; a second line if it has a waiver."""
+    return verdict_lines(run.results, day)
 
 
-def verdict_lines(results: Results) -> list[Text]:
+def verdict_lines(results: Results, day: date | None = None) -> list[Text]:
     """The same from results that are no run."""
+    day = day or today()
     lines = []
     for verdict in results.verdicts:
         line = _verdict(verdict.status, width=14)
         line.append_text(_text(f" {results.subject.name}  ", "bold"))
         line.append_text(_text(f"{check_title(verdict.check)}: {verdict.explanation}"))
         lines.append(line)
+        if note := waiver_note(verdict, day):
+            style = "bold" if verdict.waived(day) else f"bold {VERDICTS['fail'].style}"
+            lines.append(_text(f"{'':15}{note}", style))
     if not lines:
         line = _verdict("inconclusive", width=14)
         line.append_text(_text(f" {results.subject.name}  ", "bold"))
         line.append_text(_text("no gate was set, so nothing was decided"))
         lines.append(line)
     return lines
+
+
+def idle_lines(results: Sequence[Results]) -> list[Text]:
+    """One line a waiver that matches no gate of any of these runs: it was mistyped, or the gate is gone."""
+    return [
+        _text(f"a waiver of {waiver.owner} matches no gate here: {waiver.title()}", "bold yellow")
+        for waiver in idle(results)
+    ]
 
 
 def _verdict(status: Status, *, width: int = 0) -> Text:

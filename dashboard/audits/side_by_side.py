@@ -1,4 +1,4 @@
-"""The newest suite's models side by side: a row a headline number or gate, a column a model."""
+"""The models of one suite side by side: a row a headline number or gate, a column a model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from raiaudit.dashboard.figures import draw_chart
-from raiaudit.dashboard.reading import RunEntry, results_of
 from raiaudit.dashboard.wording import chip, plain
-from raiaudit.errors import StorageError
 from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
 from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
 
@@ -26,24 +24,8 @@ __all__ = ["show"]
 _EVASION = "robustness.evasion"
 
 
-def show(entries: Sequence[RunEntry]) -> None:
-    """Draw the section; nothing where no run has finished. `entries` are newest first."""
-    finished = [
-        (entry, entry.header) for entry in entries if entry.header and entry.header.status == "finished"
-    ]
-    if not finished:
-        return
-    newest = finished[0][1]
-    siblings = [(entry, header) for entry, header in finished if header.suite == newest.suite]
-    results = []
-    for entry, _ in sorted(siblings, key=lambda pair: (pair[1].started, pair[0].id)):
-        try:
-            results.append(results_of(entry.run))
-        except StorageError as error:
-            st.warning(f"**{plain(entry.id)}** is left out. {plain(error)}", icon=":material/warning:")
-    if not results:
-        return
-    st.header(f"Newest: {plain(newest.spec_path or newest.suite)}", anchor=False)
+def show(results: Sequence[Results]) -> None:
+    """Draw the table and the chart of the runs of one suite, in the order of the spec."""
     data = results[0].data
     st.caption(f"{plain(data.name)} · {data.audited:,} audited examples · intervals in brackets")
     _numbers_by_model(results)
@@ -69,7 +51,7 @@ def _numbers_by_model(results: Sequence[Results]) -> None:
         columns,
         border="horizontal",
         hide_index=True,
-        alt="Headline numbers and gates of each model of the newest suite",
+        alt="Headline numbers and gates of each model of the suite",
     )
 
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.dashboard.examples.finding import ANY_ATTACK, attacks, group_columns, sortable
-from raiaudit.dashboard.examples.rows import open_rows
-from raiaudit.dashboard.pages import Pages, link
-from raiaudit.dashboard.wording import plain
-from raiaudit.reports.wording import metric_title, slice_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Scalar
-    from raiaudit.audit.results import Results
-    from raiaudit.audit.store import Run
     from raiaudit.dashboard.examples.rows import ExampleRows
 
-__all__ = ["gate_examples", "gate_links"]
+__all__ = ["LEADING", "gate_examples"]
+
+LEADING = ("fail", "inconclusive")
+"""Verdicts whose examples are worth a look."""
 
 # Checks whose rows are sorted by a column, and whether the largest value comes first.
 _SORTED = {
@@ -30,24 +27,11 @@ _SORTED = {
 _METHOD = "integrated_gradients"
 
 
-def gate_links(run: Run, results: Results, pages: Pages) -> None:
-    """A link for every gate that did not pass and has examples to show."""
-    rows = open_rows(run)
-    if rows.audited() is None:
-        return
-    for verdict in results.verdicts:
-        if verdict.status in ("fail", "inconclusive") and verdict.gate is not None:
-            query = gate_examples(verdict, rows)
-            if query is not None:
-                where = slice_text(verdict.gate.where)
-                label = metric_title(verdict.gate.metric) + (f" ({where})" if where else "")
-                link(pages, "example", f"Examples behind {plain(label)}", run=run.id, **query)
-
-
 def gate_examples(verdict: Verdict, rows: ExampleRows) -> dict[str, str] | None:
-    """The filter that shows them; None where no row of the ledger tells one example from another."""
+    """The filter that shows them; None where there is nothing to see: the gate passed, or no row tells."""
     gate = verdict.gate
-    assert gate is not None
+    if gate is None or verdict.status not in LEADING or rows.audited() is None:
+        return None
     where = {**(verdict.measurement.where if verdict.measurement else {}), **gate.where}
     group = _group(where, rows)
     if verdict.check == "robustness.evasion":

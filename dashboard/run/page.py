@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.choosing import choose_run
-from raiaudit.dashboard.examples.links import gate_links
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
-from raiaudit.dashboard.run import pillars, provenance, states
-from raiaudit.dashboard.wording import chip, duration, instant, plain
+from raiaudit.dashboard.run import gates, pillars, provenance, states
+from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
+from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
-    from raiaudit.audit.gates import Verdict
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Home
 
@@ -57,10 +55,18 @@ def _headline(entry: RunEntry) -> None:
     if header.seconds is not None:
         facts.append(duration(header.seconds))
     facts += [plain(text) for text in (header.owner, header.risk_class) if text]
-    st.title(plain(header.model), anchor=False)
-    st.markdown(f"{chip(entry.state)}{partial} :gray[{' · '.join(facts)}]")
+    # Stays in sight while the evidence scrolls below it.
+    with st.container(key="summary", horizontal=True, vertical_alignment="center"):
+        st.title(plain(header.model), anchor=False, width="content")
+        st.markdown(f"{chip(entry.state)}{partial} {gate_counts(header.gates)}", width="content")
+    st.markdown(f":gray[{' · '.join(facts)}]")
     if header.purpose:
         st.markdown(plain(header.purpose))
+    if header.partial:
+        st.warning(
+            "Partial: \\-\\-limit cut the examples. Do not report these numbers as the audit.",
+            icon=":material/content_cut:",
+        )
 
 
 def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
@@ -71,8 +77,7 @@ def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
     with untested:
         _not_tested(results)
     st.header("Gates")
-    _gates(results)
-    gate_links(entry.run, results, pages)
+    gates.show(entry.run, results, pages)
     st.header("Evidence")
     pillars.show(entry.run, results, pages)
     st.header("Provenance")
@@ -114,10 +119,6 @@ def _scope(results: Results) -> None:
         f"{len(results.verdicts)} gates",
         f"- seed {results.seed}",
     ]
-    if results.partial:
-        lines.insert(
-            0, "- **Partial**: \\-\\-limit cut the examples; do not report these numbers as the audit"
-        )
     st.markdown("\n".join(lines))
 
 
@@ -133,28 +134,3 @@ def _not_tested(results: Results) -> None:
     if left_out:
         lines.append(f"- Not in the spec: {', '.join(left_out)}")
     st.markdown("\n".join(lines) if lines else "Everything the spec asked for was tested.")
-
-
-def _gates(results: Results) -> None:
-    if not results.verdicts:
-        st.info("The spec sets no gate, so nothing was decided: the verdict is inconclusive.")
-        return
-    rows = [_gate_row(verdict) for verdict in results.verdicts]
-    st.table(
-        rows, border="horizontal", hide_index=True, alt="The gates of this audit and why each was decided so"
-    )
-
-
-def _gate_row(verdict: Verdict) -> dict[str, str]:
-    gate = verdict.gate
-    slice_ = plain(slice_text(gate.where)) if gate else ""
-    metric = plain(metric_title(gate.metric)) if gate else "—"
-    measured = verdict.measurement
-    return {
-        "Result": chip(verdict.status),
-        "Check": plain(check_title(verdict.check)),
-        "Measure": f"{metric}  \n:gray[{slice_}]" if slice_ else metric,
-        "Measured": plain(quantity(measured)) if measured and measured.value is not None else "—",
-        "Threshold": plain(threshold(gate, measured)) if gate else "—",
-        "Why": plain(verdict.explanation),
-    }

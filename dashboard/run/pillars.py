@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import figures
 from raiaudit.dashboard.examples.finding import ANY_ATTACK
 from raiaudit.dashboard.explanations import maps
 from raiaudit.dashboard.pages import Pages, link
+from raiaudit.dashboard.run import numbers
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.remarks import remarks
-from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, value
+from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.gates import Status
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
 
-__all__ = ["PILLARS", "pillar_of", "show"]
+__all__ = ["PILLARS", "pillar_of", "show", "worst_of"]
 
 PILLARS = ("performance", "robustness", "privacy", "fairness", "explanations", "reliability")
 # What a pillar's single examples are looked at for: a link's label, and the filter it sets.
@@ -34,14 +36,17 @@ _EXAMPLES = {
         {"sort": "calibration.brier", "down": "yes"},
     ),
 }
-_TALL = 16  # rows a table may have before it scrolls
-_TABLE_HEIGHT = 600
-_BETTER = {"higher": "↑\u00a0higher", "lower": "↓\u00a0lower", "neither": ""}
 
 
 def pillar_of(check: str) -> str:
     """`robustness.evasion` → "robustness"."""
     return check.split(".")[0]
+
+
+def worst_of(results: Results, check: str) -> Status | None:
+    """The worst verdict of the gates on one check; None where it has none."""
+    found = [verdict.status for verdict in results.verdicts if verdict.check == check]
+    return max(found, key=SEVERITY.__getitem__, default=None)
 
 
 def show(run: Run, results: Results, pages: Pages) -> None:
@@ -90,83 +95,4 @@ def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome], pages: 
         if check == maps.CHECK:
             maps.show(run, results, pages)
         figures.show(run, results, check)
-        _numbers([m for m in results.measurements if m.check == check], check)
-
-
-def _numbers(measurements: Sequence[Measurement], check: str) -> None:
-    """Groups side by side, then everything else as a list."""
-    if not measurements:
-        st.markdown("This check measured nothing.")
-        return
-    by_group = [m for m in measurements if "group" in m.where and "reference" not in m.where]
-    groups: dict[str, list[Measurement]] = {}
-    for measurement in by_group:
-        groups.setdefault(str(measurement.where.get("attribute", "group")), []).append(measurement)
-    for attribute, found in groups.items():
-        _group_table(attribute, found, check)
-    rest = [m for m in measurements if m not in by_group]
-    if rest:
-        _table(rest, check)
-
-
-def _group_table(attribute: str, measurements: Sequence[Measurement], check: str) -> None:
-    """A row a quantity, a column a group: value, interval and n in each cell."""
-    levels = list(dict.fromkeys(str(m.where["group"]) for m in measurements))
-    rows: dict[str, dict[str, str]] = {}
-    for measurement in measurements:
-        rest = {key: val for key, val in measurement.where.items() if key not in ("attribute", "group")}
-        slice_ = plain(slice_text(rest))
-        title = plain(metric_title(measurement.metric)) + (f"  \n:gray[{slice_}]" if slice_ else "")
-        rows.setdefault(title, {})[str(measurement.where["group"])] = _group_cell(measurement)
-    heading = plain(attribute)
-    st.table(
-        [
-            {heading: title} | {plain(level): cells.get(level, "—") for level in levels}
-            for title, cells in rows.items()
-        ],
-        border="horizontal",
-        hide_index=True,
-        alt=f"Measurements of {check} for each group of {attribute}",
-    )
-
-
-def _group_cell(measurement: Measurement) -> str:
-    n = f":gray[n = {measurement.n:,}]"
-    if measurement.value is None:
-        return f":gray[{plain(value(measurement))}] {n}"
-    return f"**{_unbroken(value(measurement))}** {_unbroken(interval(measurement))}  \n{n}"
-
-
-def _unbroken(text: str) -> str:
-    return plain(text).replace(" ", "\u00a0")
-
-
-def _table(measurements: Sequence[Measurement], check: str) -> None:
-    levels = {m.confidence for m in measurements if m.low is not None}
-    rows = [_row(measurement, one_level=len(levels) <= 1) for measurement in measurements]
-    # A column that says nothing in any row is left out.
-    used = [name for name in rows[0] if any(row[name] for row in rows)]
-    titles = {"Interval": f"{levels.pop():.0%} interval"} if len(levels) == 1 else {}
-    st.table(
-        [{titles.get(name, name): row[name] for name in used} for row in rows],
-        border="horizontal",
-        hide_index=True,
-        height=_TABLE_HEIGHT if len(rows) > _TALL else "content",
-        alt=f"Measurements of {check}",
-    )
-
-
-def _row(measurement: Measurement, *, one_level: bool) -> dict[str, str]:
-    level = "" if one_level or measurement.low is None else f" at {measurement.confidence:.0%}"
-    defined = measurement.value is not None
-    shown = _unbroken(value(measurement)) if defined else plain(value(measurement))
-    return {
-        "Measure": plain(metric_title(measurement.metric)),
-        "Where": plain(slice_text(measurement.where)),
-        "Value": f"**{shown}**" if defined else f":gray[{shown}]",
-        "Interval": _unbroken(interval(measurement) + level),
-        "n": f"{measurement.n:,}",
-        "Better": _BETTER[measurement.better],
-        "Remark": plain(measurement.reason or "") if defined else "",
-        "Method": plain(measurement.method),
-    }
+        numbers.show([m for m in results.measurements if m.check == check], check)

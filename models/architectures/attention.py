@@ -2,9 +2,10 @@
 
 Attention is four linear maps around `scaled_dot_product_attention`, so that it equals
 `nn.MultiheadAttention` with the same weights, can show its attention map, and gives per-example
-gradients. Parameters that belong to no layer (class token, positions) live in modules of their own.
+gradients. While someone looks on (`seen_by`) the map is computed openly, and is part of the graph.
+Parameters that belong to no layer (class token, positions) live in modules of their own.
 
-Legend: B examples, L tokens, D width, H heads. A mask_BL is true where there is a token.
+Legend: B examples, L tokens, D width, H heads of width E. A mask_BL is true where there is a token.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Attention(nn.Module):
             )
         self.heads = heads
         self.dropout = dropout
+        self.seen_by: Callable[[Tensor, Tensor], Tensor] | None = None
+        """weights_BHLL, mixed_BLHE → what is handed on in place of mixed_BLHE."""
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -41,6 +44,11 @@ class Attention(nn.Module):
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Tokens mixed by attention, x_BLD."""
+        if self.seen_by is not None:
+            weights_BHLL = self.weights(x_BLD, mask_BL)
+            mixed_BLHE = (weights_BHLL @ self._split(self.value(x_BLD))).transpose(1, 2)
+            seen_BLD: Tensor = self.out(self.seen_by(weights_BHLL, mixed_BLHE).flatten(2))
+            return seen_BLD
         mixed_BHLE = functional.scaled_dot_product_attention(
             self._split(self.query(x_BLD)),
             self._split(self.key(x_BLD)),

@@ -93,6 +93,16 @@ class VisionTransformer(ImageClassifier):
         """Each block's attention map, weights_BHLL; token 0 is the class token, then patches by row."""
         return self.encoder.attention_weights(self._tokens(inputs))
 
+    def patch_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches that an image of this size is cut into."""
+        side = self.config["patch"]
+        return height // side, width // side
+
+    def onto_pixels(self, patch_BRC: Tensor, height: int, width: int) -> Tensor:
+        """Values of patches, shared out among their pixels, B×H×W."""
+        tall, wide = height // patch_BRC.shape[1], width // patch_BRC.shape[2]
+        return patch_BRC.repeat_interleave(tall, 1).repeat_interleave(wide, 2) / (tall * wide)
+
     def _tokens(self, x_BCHW: Tensor) -> Tensor:
         patches_BLP = self.unfold(self.standardize(x_BCHW)).transpose(1, 2)
         tokens_BLD: Tensor = self.positions(self.class_token(self.patches(patches_BLP)))

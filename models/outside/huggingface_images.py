@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.spaces import ImageBox
-from raiaudit.errors import ArtifactRefusedError
+from raiaudit.errors import ArtifactRefusedError, CapabilityError
 from raiaudit.models.architectures.classifier import Classifier, space_of
 from raiaudit.models.outside.huggingface import pretrained
 from raiaudit.models.outside.huggingface_files import optional_json
@@ -68,6 +68,34 @@ class PretrainedImages(Classifier):
         pixels_BCHW = (x_BCHW.expand(-1, self.channels, -1, -1) - self.mean) / self.std
         logits_BK: Tensor = self.network(pixel_values=pixels_BCHW).logits
         return logits_BK[:, self.order]
+
+    def patch_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches that an image of this size is cut into, once it is prepared.
+
+        Raises `CapabilityError` for a network that cuts no square patches.
+        """
+        settings: Any = self.network.config
+        patch = getattr(getattr(settings, "vision_config", settings), "patch_size", None)
+        if not isinstance(patch, int):
+            raise CapabilityError("the network's configuration names no size of patches")
+        prepared = self.preprocessing.geometry(torch.zeros(1, self.channels, height, width))
+        return prepared.shape[2] // patch, prepared.shape[3] // patch
+
+    def onto_pixels(self, patch_BRC: Tensor, height: int, width: int) -> Tensor:
+        """Values of patches, shared out among the image's pixels that each was prepared from, B×H×W.
+
+        By the transpose of resizing and cropping, so that what lies on the image keeps its sum.
+        """
+        rows, columns = self.patch_grid(height, width)
+        with torch.enable_grad():
+            grey = torch.full((len(patch_BRC), 1, height, width), 127.0, device=patch_BRC.device)
+            prepared = self.preprocessing.geometry(grey.requires_grad_())
+            tall, wide = prepared.shape[2] // rows, prepared.shape[3] // columns
+            shared_BHW = patch_BRC.repeat_interleave(tall, 1).repeat_interleave(wide, 2) / (tall * wide)
+            covered = prepared[:, 0, : rows * tall, : columns * wide]
+            (pixels,) = torch.autograd.grad(covered, grey, shared_BHW.to(covered.dtype))
+        # A cubic's weights are negative in places.
+        return pixels[:, 0].clamp(min=0).to(patch_BRC.dtype)
 
 
 def _preprocessing(folder: Path, settings: Any) -> tuple[Preprocessing, tuple[str, ...]]:

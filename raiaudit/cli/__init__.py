@@ -13,14 +13,17 @@ import typer
 
 from raiaudit.cli import (
     catalogues,
+    comparing,
     documents,
     fairness,
     gating,
     mitigate,
     models,
     running,
+    signing,
     starting,
     tradeoff,
+    validating,
     viewing,
 )
 
@@ -55,15 +58,16 @@ def _options(
 
 
 app.command("init")(starting.init)
-app.command("validate")(starting.validate)
+app.command("validate")(validating.validate)
 app.command("run")(running.run)
 app.command("gate")(gating.gate)
 app.command("report")(documents.report)
 app.command("fairness")(fairness.fairness)
-app.command("compare")(gating.compare)
+app.command("compare")(comparing.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
 app.command("mitigate")(mitigate.mitigate)
 app.command("view")(viewing.view)
+app.command("sign")(signing.sign)
 app.command("verify")(documents.verify)
 app.add_typer(models.app, name="models")
 app.add_typer(catalogues.attacks, name="attacks")

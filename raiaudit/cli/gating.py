@@ -1,94 +1,116 @@
-"""`raiaudit gate` for CI pipelines, and `raiaudit compare` for two runs."""
+"""`raiaudit gate` for CI pipelines."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raiaudit.cli.options import HomeOption, RunName, exit_code
+from raiaudit.cli.options import HomeOption, exit_code
 
-__all__ = ["compare", "gate"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.gating import Ruling
+    from raiaudit.audit.store import Home, Run
+
+__all__ = ["gate"]
+
+_HELP = "Run ids, or the start of one each. `latest`: every run that the newest spec started."
 
 
 def gate(
-    run: RunName = "latest",
+    names: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help=_HELP)] = None,
     home: HomeOption = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 here, for code scanning.")] = None,
     summary: Annotated[
         Path | None, typer.Option(help="Append a Markdown summary here, e.g. $GITHUB_STEP_SUMMARY.")
     ] = None,
+    waivers: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file of waivers that count instead of those the runs were sealed with."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of the table.")
+    ] = False,
 ) -> None:
-    """Print the verdicts of a finished run and exit with their code.
+    """Print the verdicts of finished runs and exit with their code.
 
-    `latest` stands for every run that the newest spec started; a run id for that run alone.
+    0: every gate passed or is waived · 1: a gate failed · 2: no such run, or a wrong waiver file ·
+    3: undecided, an error, not run, no gate at all, or a run that has not finished. Nothing is computed
+    again, and nothing in a run directory is touched. A waiver counts up to the day it names (UTC).
 
-    Example: `raiaudit gate latest --junit audit.xml`
+    Examples: `raiaudit gate` · `raiaudit gate latest --junit audit.xml --sarif audit.sarif` ·
+    `raiaudit gate latest --waivers waivers.yaml --summary "$GITHUB_STEP_SUMMARY"`
     """
-    from rich.console import Console
-
     from raiaudit.audit.files import write_atomically
+    from raiaudit.audit.gating import rule, today
     from raiaudit.audit.store import Home
-    from raiaudit.reports.terminal import gate_lines, verdict_table
 
-    store = Home.at(home)
-    runs = store.suite("latest") if run == "latest" else [store.run(run)]
-    verdicts = [found.results.verdict if found.finished else "inconclusive" for found in runs]
-    finished = [found for found in runs if found.finished]
-    console = Console()
-    for found in runs:
-        if not found.finished:
-            header = found.header
-            text = f"{found.id} is {header.status}: {header.error or 'it has not finished'}"
-            console.print(text, markup=False, highlight=False)
-    if finished:
-        console.print(verdict_table(finished))
-        for found in finished:
-            for line in gate_lines(found):
-                console.print(line)
+    day = today()
+    runs = _chosen(Home.at(home), names or ["latest"], waivers)
+    finished = [run for run in runs if run.finished]
+    rulings = [rule(run.results, day) for run in finished]
+    verdicts = [str(ruling.status) for ruling in rulings]
+    code = exit_code(verdicts + ["inconclusive"] * (len(runs) - len(finished)))
+    if as_json:
+        typer.echo(json.dumps(_told(runs, rulings, code)))
+    else:
+        _print(runs, finished)
     if junit is not None:
         from raiaudit.reports.junit import to_junit
 
-        write_atomically(junit, to_junit(runs))
+        write_atomically(junit, to_junit(runs, day))
+    if sarif is not None:
+        from raiaudit.reports.sarif import to_sarif
+
+        write_atomically(sarif, to_sarif(runs, day))
     if summary is not None:
-        from raiaudit.reports.markdown import to_markdown
+        from raiaudit.reports.markdown import LIMIT, to_markdown
 
+        there = summary.stat().st_size if summary.exists() else 0
         with summary.open("a", encoding="utf-8") as file:
-            file.write(to_markdown(finished))
-    raise typer.Exit(exit_code([str(verdict) for verdict in verdicts]))
+            file.write(to_markdown(finished, day, limit=max(0, LIMIT - there)))
+    raise typer.Exit(code)
 
 
-def compare(
-    ours: Annotated[str, typer.Argument(help="The run to judge.", metavar="RUN")],
-    baseline: Annotated[str, typer.Argument(help="The run to hold it against.", metavar="BASELINE")],
-    home: HomeOption = None,
-) -> None:
-    """Paired differences between two runs on the same examples, with intervals.
+def _chosen(home: Home, names: Sequence[str], waivers: Path | None) -> list[Run]:
+    """The runs by name, each once, under the waivers of a file if one is given."""
+    from raiaudit.audit.gating import WaivedRun
+    from raiaudit.audit.waivers import load_waivers
 
-    Says first in what the runs differ; refuses runs on different data.
+    others = None if waivers is None else load_waivers(waivers)
+    found: dict[str, Run] = {}
+    for name in names:
+        for run in home.suite("latest") if name == "latest" else [home.run(name)]:
+            found[run.id] = run
+    return [run if others is None else WaivedRun(run.folder, others) for run in found.values()]
 
-    Example: `raiaudit compare digits-digits-cnn-adversarial digits-digits-cnn-1f`
-    """
+
+def _told(runs: Sequence[Run], rulings: Sequence[Ruling], code: int) -> dict[str, object]:
+    verdict = {0: "pass", 1: "fail"}.get(code, "inconclusive")
+    waived = sum(len(ruling.waived) for ruling in rulings)
+    return {"verdict": verdict, "runs": [run.id for run in runs], "waived": waived, "exit_code": code}
+
+
+def _print(runs: Sequence[Run], finished: Sequence[Run]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from raiaudit.audit.comparison import compare_runs
-    from raiaudit.audit.store import Home
+    from raiaudit.reports.terminal import gate_lines, idle_lines, verdict_table
 
-    store = Home.at(home)
-    comparison = compare_runs(store.run(ours), store.run(baseline))
     console = Console()
-    for line in comparison.differences:
-        console.print(f"differs: {line}", markup=False, highlight=False)
-    table = Table("measure", "examples", "run", "baseline", "change", "95 % interval", box=None)
-    for change in comparison.changes:
-        table.add_row(
-            change.name,
-            str(change.n),
-            f"{change.ours:.1%}",
-            f"{change.baseline:.1%}",
-            f"{change.difference:+.1%}",
-            f"[{change.low:+.1%}, {change.high:+.1%}]".replace("[", "\\["),
-        )
-    console.print(table)
+    for run in runs:
+        if run not in finished:
+            header = run.header
+            text = f"{run.id} is {header.status}: {header.error or 'it has not finished'}"
+            console.print(text, markup=False, highlight=False)
+    if finished:
+        console.print(verdict_table(finished))
+    for run in finished:
+        for line in gate_lines(run):
+            console.print(line)
+    for line in idle_lines([run.results for run in finished]):
+        console.print(line)

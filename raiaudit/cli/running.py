@@ -60,11 +60,16 @@ def run(
             code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
             _finished(None, [], "error", code, error=str(error))
         raise
-    verdicts = [str(found.results.verdict) for found in runs]
+    from raiaudit.audit.gating import rule, today
+
+    rulings = [rule(found.results, today()) for found in runs]
+    verdicts = [str(ruling.status) for ruling in rulings]
     code = exit_code(verdicts)
     if as_json:
+        waived = sum(len(ruling.waived) for ruling in rulings)
         worst = next((v for v in ("fail", "error", "inconclusive", "not_run") if v in verdicts), "pass")
-        _finished(runs[-1].id, [found.id for found in runs], worst, code)
+        more = {"waived": waived} if waived else {}
+        _finished(runs[-1].id, [found.id for found in runs], worst, code, **more)
     else:
         _conclude(runs, spec, home)
     raise typer.Exit(code)
@@ -75,7 +80,9 @@ def limited(loaded: LoadedSpec, limit: int) -> LoadedSpec:
     from raiaudit.audit.spec import LoadedSpec
 
     options = loaded.spec.run.model_copy(update={"limit": limit})
-    return LoadedSpec(loaded.spec.model_copy(update={"run": options}), loaded.source, loaded.configs)
+    return LoadedSpec(
+        loaded.spec.model_copy(update={"run": options}), loaded.source, loaded.configs, loaded.waivers
+    )
 
 
 def write_reports(finished: Run) -> None:
@@ -94,7 +101,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     """The verdict table, where the documents are, and what to do next."""
     from rich.console import Console
 
-    from raiaudit.reports.terminal import gate_lines, verdict_table
+    from raiaudit.reports.terminal import gate_lines, idle_lines, verdict_table
 
     console = Console()
     console.print()
@@ -102,6 +109,8 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     for finished in runs:
         for line in gate_lines(finished):
             console.print(line)
+    for line in idle_lines([finished.results for finished in runs]):
+        console.print(line)
     console.print()
     for finished in runs:
         console.print(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import expit
 
 from raiaudit.attacks.inference import Signals, base, rmia
@@ -56,6 +58,23 @@ def test_sorting_counts_what_all_pairs_count(online: bool, gamma: float, a: floa
 def test_ties_with_the_population_count_as_beaten() -> None:
     ratio = np.log(np.array([0.5, 1.0, 1.0, 2.0]))
     np.testing.assert_array_equal(rmia.share_beaten(ratio, ratio, gamma=1.0), [0.25, 0.75, 0.75, 1.0])
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=40),
+)
+def test_counts_are_those_of_a_binary_search(values: list[float], others: list[float]) -> None:
+    known, asked = np.sort(values), np.array([*others, *values])
+    np.testing.assert_array_equal(rmia.at_most(known, asked), np.searchsorted(known, asked, side="right"))
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-12, 1e9])
+def test_counts_are_exact_where_most_values_share_a_cell(spread: float) -> None:
+    rng = np.random.default_rng(5)
+    known = np.sort(np.concatenate([rng.normal(size=2000) * spread, [-1e6, 1e6], np.repeat(0.25, 300)]))
+    asked = np.concatenate([known, np.nextafter(known, np.inf), np.nextafter(known, -np.inf)])
+    np.testing.assert_array_equal(rmia.at_most(known, asked), np.searchsorted(known, asked, side="right"))
 
 
 def test_rmia_is_the_formula_of_privacy_meter() -> None:

@@ -247,17 +247,24 @@ def test_rollout_is_the_product_of_the_published_formula() -> None:
 
 
 def test_seeing_attention_changes_no_answer() -> None:
-    from raiaudit.audit.explanations.methods.rollout import seen_attention
+    from raiaudit.models.attention_calls import attending
 
     torch.manual_seed(1)
     network = VisionTransformer([1, 8, 8], 3, patch=4, width=8, depth=2, heads=2).eval()
     x = torch.rand(2, 1, 8, 8)
     plain = network(x)
-    with seen_attention(network) as weights:
+    weights: list[Tensor] = []
+
+    def see(layer: int, weights_BHLL: Tensor, mixed_BLHE: Tensor) -> Tensor:
+        assert layer == len(weights)
+        weights.append(weights_BHLL)
+        return mixed_BLHE
+
+    with attending(network, see):
         torch.testing.assert_close(network(x), plain)
-    assert len(weights) == 2
+    torch.testing.assert_close(torch.stack(weights), torch.stack(network.attention_weights(x)))
     network(x)
-    assert len(weights) == 2  # the hooks are gone
+    assert len(weights) == 2  # nobody looks on any more
 
 
 # Invariances

@@ -16,7 +16,7 @@ from raiaudit.audit.explanations.inside.features import selectivity
 from raiaudit.audit.explanations.inside.findings import concentration_p_value
 from raiaudit.audit.explanations.inside.fourier import coefficient_shape, image_of, moved, moves
 from raiaudit.audit.explanations.inside.head_findings import sign_flip_p_values
-from raiaudit.audit.explanations.inside.heads import ablated, attentions, looks, mean_outputs
+from raiaudit.audit.explanations.inside.heads import ablated, head_layout, looks, mean_outputs
 from raiaudit.audit.explanations.inside.inside import Inside, InsideConfig
 from raiaudit.audit.explanations.inside.visualise import maximise, of_channels
 from raiaudit.errors import CapabilityError, UnknownNameError, UsageError
@@ -177,7 +177,7 @@ def vit(dead: int = 1, decisive: int = 2) -> VisionTransformer:
     """One block of four heads whose values are 0 in one head; the classifier reads one head alone."""
     torch.manual_seed(0)
     network = VisionTransformer([1, SIDE, SIDE], 2, patch=3, width=16, depth=1, heads=4)
-    attention = attentions(network)[0]
+    attention: Any = network.encoder.blocks[0].get_submodule("attention")
     with torch.no_grad():
         attention.value.weight[4 * dead : 4 * dead + 4] = 0
         attention.value.bias[4 * dead : 4 * dead + 4] = 0
@@ -222,8 +222,8 @@ def test_a_dead_head_is_worth_nothing_and_the_decisive_one_most(
 def test_ablation_equals_weights_without_the_head() -> None:
     """Zeros in place of a head are the same as no columns of the output map for it."""
     network, x = vit(), torch.rand(3, 1, SIDE, SIDE)
-    attention = attentions(network)[0]
-    with ablated(attention, 2, torch.zeros(4)):
+    attention: Any = network.encoder.blocks[0].get_submodule("attention")
+    with ablated(network, 0, 2, torch.zeros(4)):
         without = network(x)
     attention.out.weight.data[:, 8:12] = 0
     torch.testing.assert_close(without, network(x))
@@ -244,7 +244,7 @@ def test_looks_are_shares_and_padding_gets_none() -> None:
     network, ids_BL = text_network()
     padding_BL = ids_BL == network.padding
     assert padding_BL.any()
-    seen = looks(network, ids_BL)
+    seen = looks(network, ids_BL, head_layout(network, ids_BL))
     assert seen.received_BAHL.shape == (4, 2, 2, ids_BL.shape[1])
     torch.testing.assert_close(seen.received_BAHL.sum(-1), torch.ones(4, 2, 2))
     assert (seen.received_BAHL[padding_BL[:, None, None].expand_as(seen.received_BAHL)] == 0).all()
@@ -258,7 +258,8 @@ def test_looks_are_shares_and_padding_gets_none() -> None:
 def test_the_class_token_of_a_vit_is_the_one_that_reads() -> None:
     network, x = vit(), torch.rand(3, 1, SIDE, SIDE)
     torch.testing.assert_close(
-        looks(network, x).received_BAHL[:, 0], network.attention_weights(x)[0][:, :, 0]
+        looks(network, x, head_layout(network, x)).received_BAHL[:, 0],
+        network.attention_weights(x)[0][:, :, 0],
     )
 
 

@@ -21,7 +21,7 @@ from raiaudit.audit.explanations.attribution.aggregation import (
 from raiaudit.audit.explanations.attribution.rows import pooled
 from raiaudit.audit.explanations.attribution.tables import BEATEN
 from raiaudit.audit.subject import Subject
-from raiaudit.errors import CapabilityError, UnknownNameError
+from raiaudit.errors import CapabilityError, SubjectUnavailableError, UnknownNameError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.black_box import from_callable, version_of
 from raiaudit.models.data.dataset import Dataset, Split
@@ -235,6 +235,65 @@ def test_a_black_box_of_texts_is_explained_word_by_word(run_check: Any) -> None:
     assert words.row(0, named=True)["word"] == "splendid"
     assert words.row(0, named=True)["texts"] == 6
     assert (found["deletion_gain (method=occlusion)"].low or 0) > 0
+
+
+def shy(refuses: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """A service that fails every batch with an image it would rather not see."""
+
+    def answer(x: Any) -> Any:
+        if any(refuses(one) for one in x):
+            raise ValueError("no such picture")
+        return probabilities(8 * x[:, 0, :2, :2].mean((1, 2)) - 2)
+
+    return answer
+
+
+def test_examples_a_black_box_will_not_answer_about_are_left_out(run_check: Any) -> None:
+    """It answers no changed image with a bright last pixel; of those that have none, nothing changes."""
+    pixels = np.random.default_rng(0).random((12, 1, 6, 6)).astype(np.float32) * 0.9
+    marked = [1, 4, 5]
+    pixels[marked, 0, 5, 5] = 1
+    clean = {one.tobytes() for one in pixels}
+    split = Split(pl.Series([f"e{row:02d}" for row in range(12)]), pixels, np.ones(12, dtype=np.int64))
+    dataset = Dataset("i", "image", ("no", "yes"), ImageBox((1, 6, 6)), {"test": split}, "i" * 64)
+    options = {"methods": ["occlusion", "kernel_shap"], "min_group": 2, "shard": 4, "baseline": "zeros"}
+    subject = box(shy(lambda one: one[0, 5, 5] == 1 and one.tobytes() not in clean), dataset)
+    found, tables = audited(run_check, subject, **options)
+    usual, other = audited(run_check, box(shy(lambda one: False), dataset), **options)
+    for method in ("occlusion", "kernel_shap"):
+        gain = found[f"deletion_gain (method={method})"]
+        assert gain.n == 9
+        assert gain.reason is not None
+        assert gain.reason.startswith(
+            "3 of 12 examples are left out: the model did not answer about a changed"
+        )
+        assert gain.reason.endswith("raised ValueError: no such picture")
+        assert usual[f"deletion_gain (method={method})"].reason is None
+    left = tables["maps"].filter(pl.col("method") == "occlusion")
+    assert set(left["example_id"]) == {f"e{row:02d}" for row in range(12) if row not in marked}
+    same = other["maps"].filter(pl.col("example_id").is_in(left["example_id"].to_list()))
+    assert left["map"].to_list() == same.filter(pl.col("method") == "occlusion")["map"].to_list()
+
+    never, _ = audited(run_check, box(shy(lambda one: one.tobytes() not in clean), dataset), **options)
+    assert never["deletion_gain (method=occlusion)"].value is None
+    assert "12 of 12" in (never["deletion_gain (method=occlusion)"].reason or "")
+
+    clear, _ = audited(
+        run_check, box(shy(lambda one: one.tobytes() == pixels[2].tobytes()), dataset), **options
+    )
+    assert clear["deletion_gain (method=occlusion)"].n == 11
+    assert "about an example" in (clear["deletion_gain (method=occlusion)"].reason or "")
+
+
+def test_a_black_box_that_went_away_is_an_error(run_check: Any) -> None:
+    pixels = np.random.default_rng(0).random((12, 1, 6, 6)).astype(np.float32)
+    split = Split(pl.Series([f"e{row:02d}" for row in range(12)]), pixels, np.ones(12, dtype=np.int64))
+    dataset = Dataset("i", "image", ("no", "yes"), ImageBox((1, 6, 6)), {"test": split}, "i" * 64)
+    here = [True]
+    subject = box(shy(lambda one: not here[0]), dataset)
+    here[0] = False
+    with pytest.raises(SubjectUnavailableError):
+        audited(run_check, subject, methods=["occlusion"], baseline="zeros")
 
 
 def test_a_black_box_of_rows_is_asked_about_levels_not_means(run_check: Any) -> None:

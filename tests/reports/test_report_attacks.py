@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,8 +54,12 @@ def test_the_same_reason_is_told_once() -> None:
     found = results(
         first, auc("base", None, reason="no"), auc("rmia", None, reason="other"), auc("loss", 0.5)
     )
-    (section,) = sections(found, ["delong1988"], owner="")
-    assert [row["slice"] for row in section["rows"]] == ["attack = lira", "attack = rmia", "attack = loss"]
+    (section,) = sections(found, ["delong1988"], owner="", day=date(2026, 11, 20))
+    assert [row["slice"] for row in section["rows"]] == ["attack = loss"]
+    assert [(row["slice"], row["why"]) for row in section["undefined"]] == [
+        ("attack = lira", "no"),
+        ("attack = rmia", "other"),
+    ]
     assert section["omitted"] == 1
 
 

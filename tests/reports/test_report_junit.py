@@ -1,11 +1,15 @@
 """JUnit parsed back: the right element for every status, real seconds, names XML can hold."""
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from raiaudit.audit.gates import Gate, Verdict
+from raiaudit.audit.gating import attach
 from raiaudit.audit.store import Run
+from raiaudit.audit.waivers import Waiver
 from raiaudit.reports.junit import to_junit
 
 MakeRun = Callable[..., Run]
@@ -40,7 +44,7 @@ def test_counts_add_up(make_run: MakeRun) -> None:
     assert int(root.attrib["tests"]) == len(every) == 2 * 9
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         number = len(list(root.iter(tag)))
-        assert int(root.attrib[attribute]) == number
+        assert int(root.get(attribute, number)) == number
         assert sum(int(suite.attrib[attribute]) for suite in root) == number
 
 
@@ -89,3 +93,67 @@ def test_no_gate_at_all_is_an_error(make_run: MakeRun) -> None:
 def test_partial_is_said(make_run: MakeRun) -> None:
     root = ET.fromstring(to_junit([make_run(partial=True)]))
     assert root[0].attrib["name"].endswith("PARTIAL")
+
+
+# What Jenkins' junit-10.xsd (xunit-plugin) allows: element → (attributes, those it must have, children)
+SUREFIRE_TIME = re.compile(r"(([0-9]{0,3},)*[0-9]{3}|[0-9]{0,3})*(\.[0-9]*)?")
+COUNTS = {"name", "tests", "failures", "errors"}
+OUTCOMES = {"skipped", "error", "failure"}
+JENKINS: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": (COUNTS | {"time"}, set(), {"testsuite"}),
+    "testsuite": (
+        COUNTS | {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"},
+        COUNTS,
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "properties": (set(), set(), {"property"}),
+    "property": ({"name", "value"}, {"name", "value"}, set()),
+    "testcase": ({"name", "time", "classname", "group"}, {"name"}, OUTCOMES | {"system-out", "system-err"}),
+    **{tag: ({"type", "message"}, set(), set()) for tag in OUTCOMES},
+}
+
+
+def complaints(root: ET.Element) -> list[str]:
+    found = []
+    for element in root.iter():
+        allowed, needed, children = JENKINS[element.tag]
+        found += [f"{element.tag}@{name}" for name in set(element.attrib) - allowed]
+        found += [f"{element.tag} without {name}" for name in needed - set(element.attrib)]
+        found += [f"{child.tag} in {element.tag}" for child in element if child.tag not in children]
+        if element.tag in ("testsuite", "testsuites") and not SUREFIRE_TIME.fullmatch(element.attrib["time"]):
+            found.append(element.attrib["time"])
+    return found
+
+
+def test_jenkins_schema_holds(make_run: MakeRun) -> None:
+    unfinished = make_run(folder="c")
+    unfinished.write_header(unfinished.header.model_copy(update={"status": "failed"}))
+    root = ET.fromstring(to_junit([make_run(partial=True), make_run(folder="b", verdicts=()), unfinished]))
+    assert complaints(root) == []
+    root.set("skipped", "1")
+    assert complaints(root) == ["testsuites@skipped"]
+
+
+WAIVER = Waiver(
+    check="robustness.evasion",
+    metric="robust_accuracy",
+    owner="r.ait",
+    reason="lands in <March>",
+    expires=date(2026, 11, 20),
+)
+
+
+def test_a_waived_gate_is_skipped_with_its_terms_until_they_end(make_run: MakeRun) -> None:
+    verdicts = attach(make_run(folder="a").results, [WAIVER], model="digits-cnn").verdicts
+    run = make_run(verdicts=verdicts)
+    root = ET.fromstring(to_junit([run]))
+    case = cases(root)["robustness.evasion"]
+    assert outcome(case) == ("skipped", None)
+    message = case[0].attrib["message"]
+    assert message.startswith("waived by r.ait until 2026-11-20: lands in <March>")
+    assert "misses" in message
+    assert complaints(root) == []
+    assert int(root.attrib["failures"]) == 0
+    late = cases(ET.fromstring(to_junit([run], date(2026, 11, 21))))["robustness.evasion"]
+    assert outcome(late) == ("failure", "fail")
+    assert "WAIVER EXPIRED on 2026-11-20" in late[0].attrib["message"]

@@ -3,11 +3,14 @@
 import html
 import re
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 
+from raiaudit.audit.gates import Gate, Verdict
+from raiaudit.audit.gating import attach
 from raiaudit.audit.store import Run
-from raiaudit.reports import markdown
+from raiaudit.audit.waivers import Waiver
 from raiaudit.reports.markdown import escape, to_markdown
 
 MakeRun = Callable[..., Run]
@@ -73,14 +76,58 @@ def test_partial_is_said(make_run: MakeRun) -> None:
     assert "Only 100 examples" in text
 
 
-def test_the_cap_cuts_whole_models_and_says_so(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+HOSTILE = "<script>|`[a](javascript:x)\u202e\x1b[0m" * 250  # 10 kB
+
+
+def test_a_summary_stays_below_a_mebibyte_whatever_the_run_holds(make_run: MakeRun) -> None:
+    gate = Gate(metric=HOSTILE, min=0.5)
+    passed = Verdict(status="pass", check="acme", gate=gate, measurement=None, explanation="fine")
+    failed = passed.model_copy(update={"status": "fail", "explanation": "worst of all"})
+    run = make_run(model=HOSTILE, verdicts=(*[passed] * 60, failed))
+    text = to_markdown([run])
+    assert 900_000 < len(text.encode()) < 1 << 20
+    assert "**Cut here**" in text
+    assert text.count("worst of all") == 1  # what matters is not what is cut
+    assert "<script>" not in text
+    tail = text[text.index("**Cut here**") - 2 :]
+    assert tail.startswith("\n\n")  # the table has ended
+
+
+def test_room_already_taken_in_the_file_counts(make_run: MakeRun) -> None:
     runs = [make_run(folder=str(i)) for i in range(4)]
     whole = to_markdown(runs)
-    monkeypatch.setattr(markdown, "LIMIT", len(whole.encode()) * 2 // 3)
-    cut = to_markdown(runs)
-    assert len(cut.encode()) < len(whole.encode()) * 0.7
-    assert re.search(r"gates of [12] more models are left out", cut)
+    cut = to_markdown(runs, limit=len(whole.encode()) * 2 // 3)
+    assert len(cut.encode()) <= len(whole.encode()) * 2 // 3
     assert cut.count("| digits-cnn |") == 4  # the overview is whole
+    assert to_markdown(runs, limit=len(whole.encode())) == whole
+
+
+WAIVER = Waiver(
+    check="robustness.evasion",
+    metric="robust_accuracy",
+    owner="r.ait | <b>",
+    reason="[in March](javascript:x)",
+    expires=date(2026, 11, 20),
+)
+
+
+def test_a_waiver_is_shown_with_its_terms_and_an_expired_one_loudly(make_run: MakeRun) -> None:
+    first = make_run(folder="a").results
+    alone = first.model_copy(update={"verdicts": first.verdicts[:2]})  # a pass and a failure
+    idle = WAIVER.model_copy(update={"metric": "robust_acuracy"})
+    found = attach(alone, [WAIVER, idle], model="digits-cnn")
+    run = make_run(verdicts=found.verdicts, idle_waivers=found.idle_waivers)
+    raw = to_markdown([run])
+    assert "javascript:" not in raw
+    text = html.unescape(raw)
+    assert "| digits-cnn | ✓ Pass (1 gate waived; measured: ✗ Fail) |" in text
+    assert "waived by r.ait | <b> until 2026-11-20" in text
+    assert "matches no gate here: robustness.evasion/robust_acuracy." in text
+    heads = [line.count("|") for line in raw.splitlines() if "Quantity" in line or "Evasion" in line]
+    assert len(set(heads)) == 1
+    late = html.unescape(to_markdown([run], date(2026, 11, 21)))
+    assert "| digits-cnn | ✗ Fail |" in late
+    assert "WAIVER EXPIRED on 2026-11-20" in late
 
 
 def test_nothing_finished_is_said() -> None:

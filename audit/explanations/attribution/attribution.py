@@ -11,7 +11,8 @@ Ledger columns: of all methods `attribution.predicted`, `.random` (the area of r
 `.features` (words or columns; null for pixels). Of each method `attribution.<method>.deletion`, `.insertion`
 (areas), `.deletion_curve`, `.completeness_error`, `.passes` (forwards and backwards), `.profile` (the map of
 words or columns, or of pixels summed over a grid of at most 28 × 28), `.refused` (why the model gave no map,
-the rest being null), and for the first few examples `.map`.
+the rest being null), `.unanswered` (what a black box would not answer about this example, likewise; of all
+methods `attribution.unanswered`), and for the first few examples `.map`.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Attribution:
     """Maps of the predicted class, with completeness and deletion."""
 
     id: ClassVar[str] = "explanations.attribution"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Do the explanations point at what the model really uses?"
     needs: ClassVar[frozenset[Capability]] = frozenset()
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})

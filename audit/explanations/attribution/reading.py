@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["CHECK", "column_shares", "groupings", "judged_rows", "profiles"]
+__all__ = ["CHECK", "column_shares", "groupings", "judged_rows", "left_out", "profiles"]
 
 CHECK = "explanations.attribution"
 
@@ -29,11 +29,22 @@ def judged_rows(ledger: LedgerReader, subject: Subject, name: str) -> tuple[pl.D
         return pl.DataFrame(), reason
     own = ("deletion", "insertion", "deletion_curve", "completeness_error", "refused")
     columns = {f"attribution.{name}.{what}": what for what in own} | {"attribution.random": "random"}
-    rows = ledger.scan(*columns).rename(columns).drop_nulls("random").collect()
+    rows = ledger.scan(*columns).rename(columns).collect()
     refused = rows["refused"].drop_nulls()
     if len(refused):
         return rows, str(refused[0])
-    return rows.drop_nulls("deletion"), None
+    judged = rows.drop_nulls(["random", "deletion"])
+    return judged, None if judged.height else left_out(ledger, name)
+
+
+def left_out(ledger: LedgerReader, name: str) -> str | None:
+    """How many examples a black box did not answer about, and why the first; None where it answered all."""
+    columns = ("attribution.unanswered", f"attribution.{name}.unanswered")
+    rows = ledger.scan(*columns).collect()
+    reasons = rows.select(pl.coalesce(*columns).drop_nulls().alias("reason"))["reason"]
+    if not len(reasons):
+        return None
+    return f"{len(reasons)} of {rows.height} examples are left out: {reasons[0]}"
 
 
 def profiles(ledger: LedgerReader, name: str, *more: str) -> pl.DataFrame:

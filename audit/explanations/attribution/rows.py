@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from raiaudit.audit.check import Task
+    from raiaudit.audit.explanations.attribution.unanswered import Unanswered
     from raiaudit.audit.explanations.methods.views import View
     from raiaudit.audit.subject import Subject
     from raiaudit.models.data.dataset import Split
@@ -35,7 +36,7 @@ def shared_rows(task: Task, subject: Subject) -> pl.DataFrame:
     from raiaudit.audit.explanations.quality.perturbation import area, shuffled, trace
 
     with prepared(subject.classifier):
-        rows, view, target_B = _explained(task, subject)
+        rows, view, target_B, unanswered = _explained(task, subject)
         present_BF = view.present_BF.cpu().numpy()
         rngs = [keyed_rng(subject.seed, "attribution", example) for example in rows.ids]
         null = np.mean(
@@ -50,7 +51,7 @@ def shared_rows(task: Task, subject: Subject) -> pl.DataFrame:
     if not isinstance(rows.inputs, list):
         first = np.asarray(rows.inputs[:shown])
         raw = list(first / (255.0 if first.dtype == np.uint8 else 1.0))
-    return pl.DataFrame(
+    columns = pl.DataFrame(
         {
             "example_id": rows.ids,
             "attribution.predicted": pl.Series(target_B.cpu().numpy(), dtype=pl.Int32),
@@ -61,6 +62,7 @@ def shared_rows(task: Task, subject: Subject) -> pl.DataFrame:
             "attribution.features": _texts(names[:shown], len(rows)),
         }
     )
+    return _answered(columns, "attribution.unanswered", unanswered)
 
 
 def method_rows(task: Task, subject: Subject) -> pl.DataFrame:
@@ -71,7 +73,7 @@ def method_rows(task: Task, subject: Subject) -> pl.DataFrame:
 
     name = task.params["method"]
     with prepared(subject.classifier):
-        rows, view, target_B = _explained(task, subject)
+        rows, view, target_B, unanswered = _explained(task, subject)
         B, prefix = len(rows), f"attribution.{name}"
         refused: str | None = None
         columns: dict[str, pl.Series] = {}
@@ -104,13 +106,14 @@ def method_rows(task: Task, subject: Subject) -> pl.DataFrame:
                 "profile": _floats(_profiles(view, scores_BF, whole), B),
                 "map": _floats(whole[: task.params["maps"]], B),
             }
-    return pl.DataFrame(
+    found = pl.DataFrame(
         {
             "example_id": rows.ids,
             **{f"{prefix}.{what}": series for what, series in columns.items()},
             f"{prefix}.refused": pl.Series([refused] * B, dtype=pl.String),
         }
     )
+    return _answered(found, f"{prefix}.unanswered", unanswered)
 
 
 def pooled(plane: NDArray[Any]) -> NDArray[np.float64]:
@@ -123,13 +126,24 @@ def pooled(plane: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(plane, dtype=np.float64)
 
 
-def _explained(task: Task, subject: Subject) -> tuple[Split, View, Tensor]:
-    """The rows of a task, their view, and the classes to explain."""
+def _explained(task: Task, subject: Subject) -> tuple[Split, View, Tensor, Unanswered]:
+    """The rows of a task, their view, the classes to explain, and what the model will not answer about."""
+    from raiaudit.audit.explanations.attribution.unanswered import Unanswered
     from raiaudit.audit.explanations.methods.views import view_of
 
     rows = subject.test.take(slice(task.params["start"], task.params["stop"]))
     view = view_of(subject, rows.inputs, task.config["baseline"])
-    return rows, view, subject.logits(rows.inputs).argmax(1).to(view.x.device)
+    unanswered = Unanswered()
+    target_B = unanswered.clean(subject, rows.inputs).to(view.x.device)
+    return rows, unanswered.watched(view), target_B, unanswered
+
+
+def _answered(found: pl.DataFrame, column: str, unanswered: Unanswered) -> pl.DataFrame:
+    """Null but for the reason, where a question about the example had no answer."""
+    reasons = [unanswered.reasons.get(row) for row in range(found.height)]
+    return found.with_columns(pl.Series(column, reasons, dtype=pl.String)).with_columns(
+        pl.when(pl.col(column).is_null()).then(pl.exclude("example_id", column)).name.keep()
+    )
 
 
 def _trimmed(view: View, scores_BF: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -8,7 +8,13 @@ import numpy as np
 
 from raiaudit.attacks.spaces import TableSchema
 from raiaudit.audit.explanations.attribution.aggregation import compare_groups
-from raiaudit.audit.explanations.attribution.reading import CHECK, column_shares, groupings, judged_rows
+from raiaudit.audit.explanations.attribution.reading import (
+    CHECK,
+    column_shares,
+    groupings,
+    judged_rows,
+    left_out,
+)
 from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.statistics.intervals import mean_bootstrap
@@ -35,6 +41,7 @@ def measurements(ledger: LedgerReader, subject: Subject, config: AttributionConf
         if refused is not None:
             found.append(report.undefined("deletion_gain", "higher", refused))
             continue
+        report.left_out = left_out(ledger, name)
         deletion, insertion, random = (rows[what].to_numpy() for what in ("deletion", "insertion", "random"))
         found += [
             report.mean("deletion_gain", random - deletion, "higher", "deletion"),
@@ -61,6 +68,7 @@ class _Report:
         self.subject = subject
         self.method = method
         self.where = where
+        self.left_out: str | None = None
 
     def mean(
         self, metric: str, values: NDArray[np.float64], better: Any, *used: str, method: str = "petsiuk2018"
@@ -78,6 +86,7 @@ class _Report:
             better=better,
             where=self.where,
             method=method,
+            reason=self.left_out,
             evidence=("attribution.random", *(f"attribution.{self.method}.{name}" for name in used)),
         )
 

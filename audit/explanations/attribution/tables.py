@@ -156,7 +156,7 @@ def _maps(ledger: LedgerReader, subject: Subject, name: str, judged: pl.DataFram
     """
     columns = {f"attribution.{what}": what for what in ("predicted", "input", "features")}
     columns[f"attribution.{name}.map"] = "map"
-    rows = ledger.scan(*columns).rename(columns).drop_nulls("map").collect()
+    rows = ledger.scan(*columns).rename(columns).drop_nulls(["map", "predicted"]).collect()
     split, classes = subject.test, subject.dataset.classes
     label = dict(zip(split.ids.to_list(), split.labels.tolist(), strict=True))
     shape = getattr(subject.dataset.space, "shape", None)

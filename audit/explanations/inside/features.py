@@ -2,12 +2,14 @@
 
 | rows | columns (each `inside.…`) |
 |---|---|
-| audited examples | `x`, `y`, `column`, `row`, `off_centre`, `predicted`, `error`, `activations`, `trust` |
+| audited examples | `x`, `y`, `column`, `row`, `off_centre`, `predicted`, `error`, `trust`, `no_heads`, |
+| | `activations` |
 | `inside/channel 7` | `layer`, `channel`, `selectivity`, `favourite`, `reached`, `picture` (PNG) |
 | `inside/cell 3,5` | `cell_column`, `cell_row`, `icon` (PNG) |
 
-`activations` are the pooled ones of the channels pictured, by number. Shapes: N examples, C channels
-of the layer, K of them pictured, M cells.
+`activations` are the pooled ones of the channels pictured, by number; `no_heads` says why a transformer's
+heads were not taken out, where they were not. Shapes: N examples, C channels of the layer, K of them
+pictured, M cells.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ def selectivity(
     return best_C, class_C
 
 
-def feature_rows(subject: Subject, rows: Split, layer: str, options: Mapping[str, Any]) -> pl.DataFrame:
+def feature_rows(
+    subject: Subject, rows: Split, layer: str, no_heads: str | None, options: Mapping[str, Any]
+) -> pl.DataFrame:
     """All three kinds of rows."""
     from raiaudit.attacks.evasion.base import prepared
     from raiaudit.audit.explanations.inside.atlas import cells_of, embedded, trust
@@ -76,6 +80,7 @@ def feature_rows(subject: Subject, rows: Split, layer: str, options: Mapping[str
                 "inside.error": predicted_N != rows.labels,
                 "inside.activations": pl.Series(pooled_NC[:, choice].tolist(), dtype=pl.List(pl.Float64)),
                 "inside.trust": pl.Series([trust(pooled_NC, place_N2)] * len(rows), dtype=pl.Float64),
+                "inside.no_heads": pl.Series([no_heads] * len(rows), dtype=pl.String),
             }
         )
         channels = _channels(subject, layer, choice, pooled_NC, rows.labels, options["steps"])

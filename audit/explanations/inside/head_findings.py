@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["attention_table", "head_measurements", "head_table", "sign_flip_p_values"]
+__all__ = ["attention_table", "head_measurements", "head_table", "sign_flip_p_values", "without_heads"]
 
 _ALPHA = 0.05
 _REPORTED = 12
@@ -62,6 +62,23 @@ def head_measurements(ledger: LedgerReader, subject: Subject, check: str) -> lis
         )
     )
     return found
+
+
+def without_heads(ledger: LedgerReader, check: str) -> list[Measurement]:
+    """Why a transformer's heads were not taken out, where they were not."""
+    reasons = ledger.scan("inside.no_heads").drop_nulls().collect()["inside.no_heads"].unique()
+    return [
+        Measurement(
+            check=check,
+            metric="useful_heads",
+            value=None,
+            n=0,
+            better="neither",
+            method="michel2019",
+            reason=reason,
+        )
+        for reason in reasons
+    ]
 
 
 def head_table(ledger: LedgerReader, subject: Subject, check: str) -> pl.DataFrame:

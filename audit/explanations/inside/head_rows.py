@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from raiaudit.attacks.spaces import ImageBox
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
     from raiaudit.models.data.dataset import Split
 
-__all__ = ["head_rows"]
+__all__ = ["PROBED", "head_rows"]
+
+PROBED = 4
+"""Examples on which it is found out what heads there are."""
 
 _REFERENCE = 256  # training examples behind a head's mean output
 
@@ -31,21 +36,25 @@ def head_rows(subject: Subject, rows: Split, shown: int, options: Mapping[str, A
     import torch
 
     from raiaudit.attacks.evasion.base import prepared
-    from raiaudit.audit.explanations.inside.heads import ablated, attentions, looks
+    from raiaudit.audit.explanations.inside.heads import ablated, head_layout, looks
+    from raiaudit.models.attention_calls import attending
 
     labels_B = torch.from_numpy(rows.labels).to(subject.device)
     with prepared(subject.classifier), torch.no_grad():
         batch = subject.tensor(rows.inputs)
-        loss_B, right_B = _outcome(subject.classifier, batch, labels_B)
+        layout = head_layout(subject.classifier, batch[:PROBED])
+        # Seen as well, though nothing is taken out: a head without effect must change no rounding either.
+        with attending(subject.classifier, lambda _layer, _weights, mixed_BLHE: mixed_BLHE):
+            loss_B, right_B = _outcome(subject.classifier, batch, labels_B)
         losses, rights = [], []
         replacements = _replacements(subject, options["ablation"])
-        for attention, replacement_D in zip(attentions(subject.classifier), replacements, strict=True):
-            for head, replacement_E in enumerate(replacement_D.chunk(attention.heads)):
-                with ablated(attention, head, replacement_E):
+        for layer, replacement_HE in enumerate(replacements):
+            for head, replacement_E in enumerate(replacement_HE):
+                with ablated(subject.classifier, layer, head, replacement_E):
                     loss, right = _outcome(subject.classifier, batch, labels_B)
                 losses.append(loss)
                 rights.append(right)
-        seen = looks(subject.classifier, batch)
+        seen = looks(subject.classifier, batch, layout)
     shape = [seen.entropy_BAH.shape[1], seen.entropy_BAH.shape[2]]
     total, shown = len(rows), min(shown, len(rows))
     received, names = _shown(subject, rows, seen.received_BAHL[:shown].cpu().double().numpy())
@@ -80,16 +89,17 @@ def _outcome(
 
 
 def _replacements(subject: Subject, ablation: str) -> list[Tensor]:
-    """What stands in for a layer's heads, one D a layer."""
+    """What stands in for a layer's heads, one H×E a layer."""
     import torch
 
-    from raiaudit.audit.explanations.inside.heads import attentions, mean_outputs
+    from raiaudit.audit.explanations.inside.heads import mean_outputs
     from raiaudit.models.data.dataset import take
 
-    if ablation == "zero":
-        return [torch.zeros_like(attention.out.weight[0]) for attention in attentions(subject.classifier)]
-    train = subject.dataset.splits["train"].inputs
-    return mean_outputs(subject.classifier, subject.tensor(take(train, slice(0, _REFERENCE))))
+    # Zeros in the form of the means, which a single example gives.
+    split = subject.test if ablation == "zero" else subject.dataset.splits["train"]
+    count = 1 if ablation == "zero" else _REFERENCE
+    means = mean_outputs(subject.classifier, subject.tensor(take(split.inputs, slice(0, count))))
+    return [torch.zeros_like(mean_HE) for mean_HE in means] if ablation == "zero" else means
 
 
 def _shown(
@@ -103,10 +113,21 @@ def _shown(
     if not count:
         return [], []
     if subject.dataset.modality == "image":
-        looked = list(received_BAHL[..., 1:])
+        looked = list(_on_patches(subject, received_BAHL))
         return looked, [[str(patch) for patch in range(one.shape[-1])] for one in looked]
     names = view_of(subject, take(rows.inputs, slice(0, count)), "zeros").names
     assert names is not None
     first = 0 if subject.dataset.modality == "text" else 1
     looked = [one[..., first : first + len(words)] for one, words in zip(received_BAHL, names, strict=True)]
     return looked, names
+
+
+def _on_patches(subject: Subject, received_BAHL: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without the tokens in front of the patches: one of class, or more."""
+    space = subject.dataset.space
+    assert isinstance(space, ImageBox)
+    network = subject.classifier
+    if not hasattr(network, "patch_grid"):
+        return received_BAHL[..., 1:]
+    rows, columns = network.patch_grid(*space.shape[-2:])  # type: ignore[operator]  # of some families
+    return received_BAHL[..., received_BAHL.shape[-1] - rows * columns :]

@@ -18,6 +18,7 @@ from pydantic import Field
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.explanations.inside.atlas import Embedding
 from raiaudit.errors import CapabilityError
+from raiaudit.models.attention_calls import NO_TRANSFORMER
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
@@ -55,7 +56,7 @@ class Inside:
     """Feature pictures and an atlas for images, head ablation for transformers of any modality."""
 
     id: ClassVar[str] = "explanations.inside"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "What do its channels, layers and heads respond to?"
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.LOGITS, Capability.GRADIENTS, Capability.WEIGHTS}
@@ -69,14 +70,12 @@ class Inside:
         Raises `CapabilityError` for a model with nothing to look into, `UnknownNameError` for an unknown
         layer.
         """
-        from raiaudit.audit.explanations.inside.heads import attentions
-
         total = min(config.examples, len(subject.test))
         layer = _layer(subject, config)
-        has_heads = bool(attentions(subject.classifier))
-        if layer is None and not has_heads:
+        no_heads = _without_heads(subject, config)
+        if layer is None and no_heads is not None:
             raise CapabilityError(
-                "the model has no attention heads, and no convolution or block of images to look at",
+                f"there is no convolution or block of images to look at, and no attention heads: {no_heads}",
                 where=f"architecture {subject.classifier.architecture}",
                 remedy="for images, name a layer of this network in `with.layer`; else leave the check out",
             )
@@ -92,13 +91,14 @@ class Inside:
                 config={"ablation": config.ablation},
                 version=self.version,
             )
-            for start in (range(0, total, config.shard) if has_heads else ())
+            for start in (range(0, total, config.shard) if no_heads is None else ())
         ]
         if layer is not None:
             options = config.model_dump(
                 mode="json", include={"channels", "steps", "embedding", "grid", "icons"}
             )
-            params = {"start": 0, "stop": total, "layer": layer}
+            told = None if no_heads == NO_TRANSFORMER else no_heads
+            params = {"start": 0, "stop": total, "layer": layer, "no_heads": told}
             tasks.append(Task(self.id, "features", params, options, self.version))
         return tasks
 
@@ -109,17 +109,19 @@ class Inside:
 
         rows = subject.test.take(slice(task.params["start"], task.params["stop"]))
         if task.name == "features":
-            return feature_rows(subject, rows, task.params["layer"], task.config)
+            layer, no_heads = task.params["layer"], task.params["no_heads"]
+            return feature_rows(subject, rows, layer, no_heads, task.config)
         return head_rows(subject, rows, task.params["maps"], task.config)
 
     def summarise(self, ledger: LedgerReader, subject: Subject, config: InsideConfig) -> list[Measurement]:
         """Of pictures, atlas and heads, as far as the model has them."""
         from raiaudit.audit.explanations.inside.findings import feature_measurements
-        from raiaudit.audit.explanations.inside.head_findings import head_measurements
+        from raiaudit.audit.explanations.inside.head_findings import head_measurements, without_heads
 
         return [
             *(feature_measurements(ledger, subject, self.id) if _has(ledger, "picture") else []),
             *(head_measurements(ledger, subject, self.id) if _has(ledger, "head_losses") else []),
+            *(without_heads(ledger, self.id) if _has(ledger, "no_heads") else []),
         ]
 
     def evidence(
@@ -146,6 +148,23 @@ class Inside:
                 "attention": attention_table(ledger, subject),
             }
         return tables
+
+
+def _without_heads(subject: Subject, config: InsideConfig) -> str | None:
+    """Why heads cannot be taken out, or None."""
+    from raiaudit.attacks.evasion.base import prepared
+    from raiaudit.audit.explanations.inside.head_rows import PROBED
+    from raiaudit.audit.explanations.inside.heads import head_layout
+    from raiaudit.models.data.dataset import take
+
+    try:
+        with prepared(subject.classifier):
+            head_layout(subject.classifier, subject.tensor(take(subject.test.inputs, slice(0, PROBED))))
+    except CapabilityError as error:
+        return error.problem
+    if config.ablation == "mean" and not len(subject.dataset.splits.get("train", ())):
+        return "the data set holds no training examples to take a head's mean over (`ablation: zero`)"
+    return None
 
 
 def _has(ledger: LedgerReader, column: str) -> bool:

@@ -17,16 +17,24 @@ __all__ = ["captured", "default_layer", "pooled"]
 
 
 def default_layer(network: nn.Module) -> str | None:
-    """The last convolution, else the last transformer block, else None."""
+    """The last convolution, else the last transformer block, else None.
+
+    A convolution that only cuts an image into patches, before all blocks, does not count.
+    """
     from torch import nn
 
     from raiaudit.models.architectures.attention import Block
 
-    for kind in (nn.Conv2d, Block):
-        names: list[str] = [name for name, module in network.named_modules() if isinstance(module, kind)]
-        if names:
-            return names[-1]
-    return None
+    blocks = [name for name, module in network.named_modules() if isinstance(module, Block)]
+    convolution, last_of_list = None, None
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            convolution, last_of_list = name, None
+        elif isinstance(module, nn.ModuleList) and len(module):
+            last_of_list = f"{name}.{len(module) - 1}"
+    if convolution is None:
+        return blocks[-1] if blocks else None
+    return last_of_list or convolution
 
 
 @contextmanager
@@ -34,8 +42,8 @@ def captured(layer: nn.Module) -> Iterator[list[Tensor]]:
     """What the layer gives in each forward pass inside."""
     given: list[Tensor] = []
 
-    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        given.append(output)
+    def keep(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        given.append(output[0] if isinstance(output, tuple) else output)
 
     handle = layer.register_forward_hook(keep)
     try:

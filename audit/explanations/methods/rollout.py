@@ -1,35 +1,37 @@
-"""Attention as an explanation, for the transformers of ours whose attention can be seen.
+"""Attention as an explanation, for transformers whose attention can be seen (`models.attention_calls`).
 
 Rollout: S. Abnar, W. Zuidema, arXiv:2005.00928: maps averaged over heads, half of each block passed by,
 multiplied through the blocks. It is the same for every class. Gradient-weighted rollout: H. Chefer, S. Gur,
 L. Wolf, arXiv:2103.15679: each head's map times the class's gradient, its positive part averaged,
-R ← R + Ā·R. What the head reads (class token, or the mean over tokens) says which rows count.
+R ← R + Ā·R. What the classifier reads (class token, or the mean over tokens) says which rows count.
 
 Shapes: B examples, H heads, L tokens. Errors: `CapabilityError` for any other network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from raiaudit.audit.explanations.methods.gradient import require_gradients
 from raiaudit.audit.explanations.methods.method import EVERY_MODALITY, WHITE_BOX, Maps
 from raiaudit.errors import CapabilityError
+from raiaudit.models.attention_calls import NO_TRANSFORMER, attending, layout_of
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from raiaudit.audit.check import Capability
     from raiaudit.audit.explanations.methods.views import View
     from raiaudit.models.architectures.classifier import Classifier
+    from raiaudit.models.attention_calls import Layout
 
-__all__ = ["AttentionRollout", "GradientRollout", "seen_attention"]
+__all__ = ["AttentionRollout", "GradientRollout"]
 
 _CHUNK = 64
+_PROBED = 2
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,19 @@ class _Rollout:
         import torch
 
         network = _transformer(view)
+        probed = torch.arange(len(view.x), device=view.x.device)[:_PROBED]
+        layout = layout_of(network, lambda: view.logits(view.x[probed], probed), _tokens(view, probed))
         maps = []
         for rows in torch.split(torch.arange(len(view.x), device=view.x.device), _CHUNK):
-            with torch.enable_grad(), seen_attention(network) as weights:
+            weights: list[Tensor] = []
+
+            def see(
+                _layer: int, weights_BHLL: Tensor, mixed_BLHE: Tensor, seen: list[Tensor] = weights
+            ) -> Tensor:
+                seen.append(weights_BHLL)
+                return mixed_BLHE
+
+            with torch.enable_grad(), attending(network, see):
                 point = view.x[rows].detach().requires_grad_()
                 chosen = view.logits(point, rows).gather(1, target_B[rows, None]).sum()
                 steps = self._steps(weights, chosen)
@@ -53,7 +65,7 @@ class _Rollout:
             relevance_BLL = relevance_BLL.expand(len(rows), -1, -1)
             for step in steps:
                 relevance_BLL = step @ relevance_BLL
-            maps.append(_read(network, view, rows, relevance_BLL))
+            maps.append(_read(network, view, rows, layout, relevance_BLL))
         return Maps(torch.cat(maps), passes=2)
 
     def _steps(self, weights: list[Tensor], chosen: Tensor) -> list[Tensor]:
@@ -88,34 +100,8 @@ class GradientRollout(_Rollout):
         ]
 
 
-@contextmanager
-def seen_attention(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Attention whose maps are part of the graph: weights_BHLL of each block in the list after a forward."""
-    from raiaudit.models.architectures.attention import Attention
-
-    seen: list[Tensor] = []
-
-    def hook(module: nn.Module, inputs: tuple[Any, ...], _output: Tensor) -> Tensor:
-        assert isinstance(module, Attention)
-        x_BLD, mask_BL = inputs[0], inputs[1] if len(inputs) > 1 else None
-        weights_BHLL = module.weights(x_BLD, mask_BL)
-        seen.append(weights_BHLL)
-        B, L, D = x_BLD.shape
-        value_BHLE = module.value(x_BLD).view(B, L, module.heads, -1).transpose(1, 2)
-        mixed: Tensor = module.out((weights_BHLL @ value_BHLE).transpose(1, 2).reshape(B, L, D))
-        return mixed
-
-    handles = [
-        module.register_forward_hook(hook) for module in network.modules() if isinstance(module, Attention)
-    ]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _transformer(view: View) -> Classifier:
+    from raiaudit.models.architectures.classifier import Classifier
     from raiaudit.models.architectures.ft_transformer import FTTransformer
     from raiaudit.models.architectures.text_transformer import TextTransformer
     from raiaudit.models.architectures.vit import VisionTransformer
@@ -123,12 +109,26 @@ def _transformer(view: View) -> Classifier:
     require_gradients(view)
     modules = view.network.modules() if view.network is not None else ()
     for module in modules:
-        if isinstance(module, FTTransformer | TextTransformer | VisionTransformer):
+        if isinstance(module, FTTransformer | TextTransformer | VisionTransformer) or (
+            isinstance(module, Classifier) and module.architecture == "huggingface"
+        ):
             return module
     raise CapabilityError(
-        "this model is no transformer whose attention can be seen",
-        remedy="choose integrated_gradients; rollouts are for vit_*, text_transformer and ft_transformer",
+        NO_TRANSFORMER,
+        remedy="choose integrated_gradients; rollouts are for vit_*, text_transformer, ft_transformer and "
+        "Hugging Face folders",
     )
+
+
+def _tokens(view: View, rows: Tensor) -> Tensor | None:
+    """Of a text, which tokens are there, features or not. None: all."""
+    import torch
+
+    if view.x.dim() != 3:
+        return None
+    assert view.names is not None
+    length_B = torch.tensor([len(view.names[row]) for row in rows.tolist()], device=rows.device)
+    return torch.arange(view.x.shape[1], device=rows.device) < length_B[:, None]
 
 
 def _plus_identity(map_BLL: Tensor) -> Tensor:
@@ -137,18 +137,34 @@ def _plus_identity(map_BLL: Tensor) -> Tensor:
     return map_BLL + torch.eye(map_BLL.shape[-1], dtype=map_BLL.dtype, device=map_BLL.device)
 
 
-def _read(network: Classifier, view: View, rows: Tensor, relevance_BLL: Tensor) -> Tensor:
-    """The rows that the head reads, as features of the view, B×F."""
-    present_BF = view.present_BF[rows]
+def _read(network: Classifier, view: View, rows: Tensor, layout: Layout, relevance_BLL: Tensor) -> Tensor:
+    """The rows that the classifier reads, as features of the view, B×F."""
+    import torch
+
+    present_BL = _tokens(view, rows)
+    if present_BL is None:
+        present_BL = torch.ones_like(relevance_BLL[:, 0], dtype=torch.bool)
+    reading_BL = layout.reading(present_BL).to(relevance_BLL.dtype)
+    relevance_BL = (reading_BL[:, None] @ relevance_BLL)[:, 0]
     if view.x.dim() == 3:
-        read_BL = present_BF.clone()
-        read_BL[:, 0] = True  # [CLS] is read too, though it is no feature
-        relevance_BL = (relevance_BLL * read_BL[..., None]).sum(1) / read_BL.sum(1, keepdim=True)
-        return relevance_BL * present_BF
-    relevance_BL = relevance_BLL[:, 0, 1:]
+        return relevance_BL * view.present_BF[rows]
     if view.x.dim() == 2:
-        return relevance_BL
-    side, (height, width) = network.config["patch"], view.x.shape[-2:]
-    patches: Tensor = relevance_BL.view(len(rows), height // side, width // side) / side**2
-    pixels: Tensor = patches.repeat_interleave(side, 1).repeat_interleave(side, 2)
-    return pixels.flatten(1)
+        return relevance_BL[:, 1:]
+    height, width = view.x.shape[-2:]
+    patch_BRC = patches(network, relevance_BL, height, width)
+    pixel_BHW: Tensor = network.onto_pixels(patch_BRC, height, width)  # type: ignore[operator]  # as above
+    return pixel_BHW.flatten(1)
+
+
+def patches(network: Classifier, relevance_BL: Tensor, height: int, width: int) -> Tensor:
+    """The tokens of an image's patches by rows and columns: the last ones, behind the class token.
+
+    Raises `CapabilityError` where there are fewer tokens than patches.
+    """
+    if not hasattr(network, "patch_grid"):
+        raise CapabilityError("the tokens of this network are not known to be patches of the image")
+    grid: tuple[int, int] = network.patch_grid(height, width)  # type: ignore[operator]  # of two families
+    count = grid[0] * grid[1]
+    if relevance_BL.shape[-1] < count:
+        raise CapabilityError("the network has fewer tokens than patches of the image")
+    return relevance_BL[:, -count:].view(-1, *grid)

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | image | pixels C×H×W | a pixel (all channels together) | the mean training image, or zeros |
 | tabular | encoded row W | a column (all levels together) | the mean training row, or zeros |
-| text | embedded tokens L×D | a token after [CLS] | the zero embedding; [CLS] stays |
+| text | embedded tokens L×D | a token of the text's | the zero embedding; [CLS] and its like stay |
 | text of a model that shows no embedding | 1 for a word, 0 without it | a word | no word |
 
 The last is for methods that ask for answers alone; there are no gradients with respect to a word.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from raiaudit.audit.subject import Subject
+    from raiaudit.models.architectures.text_classifier import TextClassifier
     from raiaudit.models.data.dataset import Inputs
 
 __all__ = ["Baseline", "View", "view_of"]
@@ -137,14 +138,15 @@ def _text(subject: Subject, texts: list[str]) -> View:
     classifier = subject.classifier
     if not isinstance(classifier, TextClassifier):
         return _words(subject, texts)
-    ids_BL = subject.tensor(texts)
+    ids_BL, pieces = subject.tensor(texts), classifier.pieces()
     mask_BL = ids_BL != classifier.padding
     with torch.no_grad():
         embedded = classifier.embedding(ids_BL)
-    baseline = torch.zeros_like(embedded)
-    baseline[:, 0] = embedded[:, 0]
-    present_BL = mask_BL.clone()
-    present_BL[:, 0] = False
+    # What the tokenizer puts around every text, an empty one too, is no part of the text.
+    framing = torch.tensor(classifier.tokenizer.encode("").ids, dtype=ids_BL.dtype, device=ids_BL.device)
+    framing_BL = torch.isin(ids_BL, framing)
+    baseline = embedded.where(framing_BL[..., None], torch.zeros_like(embedded))
+    present_BL = mask_BL & ~framing_BL
     length, width = embedded.shape[1:]
     return View(
         x=embedded,
@@ -153,11 +155,8 @@ def _text(subject: Subject, texts: list[str]) -> View:
         present_BF=present_BL,
         logits=lambda points, rows: classifier.logits_from(points, mask_BL[rows]),
         names=[
-            [
-                _readable(classifier.tokenizer.id_to_token(token) or "")
-                for token in row[: int(mask.sum())].tolist()
-            ]
-            for row, mask in zip(ids_BL, mask_BL, strict=True)
+            _readable(classifier, pieces, row[:count], framing.tolist())
+            for row, count in zip(ids_BL.tolist(), mask_BL.sum(1).tolist(), strict=True)
         ],
         network=classifier,
         is_text=True,
@@ -194,11 +193,20 @@ def _words(subject: Subject, texts: list[str]) -> View:
     )
 
 
-def _readable(piece: str) -> str:
-    """`▁film`, which begins a word, as `film`; a piece that continues one as `##ing`."""
-    if piece.startswith("▁"):
-        return piece[1:]
-    return f"##{piece}" if piece.isalnum() else piece
+def _readable(classifier: TextClassifier, pieces: list[str], ids: list[int], framing: list[int]) -> list[str]:
+    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets."""
+    names: list[str] = []
+    begins = True  # some tokenizers give the first word no blank
+    for number in ids:
+        token, piece = classifier.tokenizer.id_to_token(number) or "", pieces[number]
+        if number in framing:
+            names.append(f"[{token.strip('[]<>')}]")
+        elif begins or piece.startswith(" ") or not piece:
+            names.append(piece.strip() or token)
+        else:
+            names.append(f"##{piece}" if piece.isalnum() else piece)
+        begins = number in framing
+    return names
 
 
 def _mean(inputs: Any) -> Any:

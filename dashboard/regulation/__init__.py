@@ -1,0 +1,1 @@
+"""What evidence of a run is relevant to which rule."""
