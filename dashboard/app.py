@@ -34,6 +34,7 @@ _SECTIONS: dict[str, tuple[tuple[str, str, str, _Show], ...]] = {
         ("Run", "assignment", "run", run.show),
         ("Example", "search", "example", examples.show),
         ("Fairness", "groups", "fairness", fairness.show),
+        ("Example", "search", "example", examples.show),
         ("Inside the model", "neurology", "inside", inside.show),
         ("Evidence map", "gavel", "evidence", regulation.show),
     ),
