@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
+from raiaudit.audit.gating import today
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.examples.links import gate_examples
 from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.run.numbers import metric_heading
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, interval, slice_text, threshold, value
 
 if TYPE_CHECKING:
@@ -56,11 +58,13 @@ def _row(
         if query is not None:
             label = tables.text("Its examples ›")
             examples = tables.linked("example", label, plainly=False, run=results.run, **query)
+    note = waiver_note(verdict, today())
+    waived = tables.less(note)
     return tables.badge(verdict.status), [
         tables.joined(check, metric),
         _measured(measured),
         tables.text(unbroken(threshold(gate, measured))) if gate else tables.text("—"),
-        tables.joined(tables.text(verdict.explanation), examples, by="<br>"),
+        tables.joined(tables.text(verdict.explanation), waived, examples, by="<br>"),
     ]
 
 

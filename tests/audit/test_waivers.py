@@ -262,6 +262,6 @@ def test_the_waiver_of_the_how_to_page_is_one(tmp_path: Path) -> None:
 def test_the_baseline_of_the_how_to_page_is_one(tmp_path: Path) -> None:
     (text,) = [block for block in blocks() if "latest-passing" in block]
     path = tmp_path / "audit.yaml"
-    path.write_text(f"data: {{name: digits}}\nmodel: {{recipe: {{architecture: mlp}}}}\nchecks:\n{text}")
+    path.write_text(f"data: {{name: digits}}\nmodel: {{name: m, recipe: {{architecture: mlp}}}}\nchecks:\n{text}")
     gates = load_spec(path).spec.checks[0].gate
     assert [gate.vs_baseline.run for gate in gates if gate.vs_baseline] == ["latest-passing"] * 2
