@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
-from raiaudit.audit.gating import today
+from raiaudit.audit.gating import in_force, today
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.examples.links import gate_examples
 from raiaudit.dashboard.examples.rows import open_rows
@@ -35,7 +35,9 @@ def show(run: Run, results: Results, pages: Pages) -> None:
     if not results.verdicts:
         st.info("The spec sets no gate, so nothing was decided: the verdict is inconclusive.")
         return
-    worst_first = sorted(results.verdicts, key=lambda verdict: -SEVERITY[verdict.status])
+    current = in_force(run)
+    verdicts = current.results.verdicts if current is not run else results.verdicts
+    worst_first = sorted(verdicts, key=lambda verdict: -SEVERITY[verdict.status])
     rows = open_rows(run)
     by_example = rows if rows.audited() is not None else None
     tables.draw(

@@ -31,7 +31,7 @@ def gate(
     ] = None,
     waivers: Annotated[
         Path | None,
-        typer.Option(help="A YAML file of waivers that count instead of those the runs were sealed with."),
+        typer.Option(help="A YAML file of waivers that count instead of the spec's."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the table.")
@@ -79,7 +79,7 @@ def gate(
 
 def _chosen(home: Home, names: Sequence[str], waivers: Path | None) -> list[Run]:
     """The runs by name, each once, under the waivers of a file if one is given."""
-    from raiaudit.audit.gating import WaivedRun
+    from raiaudit.audit.gating import WaivedRun, in_force
     from raiaudit.audit.waivers import load_waivers
 
     others = None if waivers is None else load_waivers(waivers)
@@ -87,7 +87,7 @@ def _chosen(home: Home, names: Sequence[str], waivers: Path | None) -> list[Run]
     for name in names:
         for run in home.suite("latest") if name == "latest" else [home.run(name)]:
             found[run.id] = run
-    return [run if others is None else WaivedRun(run.folder, others) for run in found.values()]
+    return [in_force(run) if others is None else WaivedRun(run.folder, others) for run in found.values()]
 
 
 def _told(runs: Sequence[Run], rulings: Sequence[Ruling], code: int) -> dict[str, object]:
