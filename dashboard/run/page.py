@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
+_FILES = (
+    ("report.html", "HTML report", "text/html", ":material/html:"),
+    ("measurements.csv", "All measurements (CSV)", "text/csv", ":material/table:"),
+)
+
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the run that `?run=` names, the newest without it."""
@@ -99,6 +104,17 @@ def _downloads(entry: RunEntry) -> None:
             )
         else:
             st.caption(f"No PDF yet: raiaudit report {plain(entry.id)} writes it")
+        for name, label, mime, icon in _FILES:
+            path = entry.run.folder / name
+            if path.is_file():
+                st.download_button(
+                    label,
+                    path.read_bytes(),
+                    file_name=f"{entry.id}{path.suffix}",
+                    mime=mime,
+                    icon=icon,
+                    on_click="ignore",
+                )
         st.download_button(
             "results.json",
             (entry.run.folder / "results.json").read_bytes(),
