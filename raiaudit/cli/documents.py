@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,17 +20,24 @@ __all__ = ["report", "verify"]
 def report(
     run: RunName = "latest",
     home: HomeOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the PDF.")] = None,
+    form: Annotated[
+        Literal["pdf", "html", "md", "csv", "parquet", "card"],
+        typer.Option("--format", "-f", help="csv, parquet: all measurements; card: the model's."),
+    ] = "pdf",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write it anew, here. Default: the one of the run directory."),
+    ] = None,
 ) -> None:
-    """Write the PDF of a finished run and print its path.
+    """Print the path of a finished run's document, or write it anew: PDF, page, summary, table or model card.
 
-    Example: `raiaudit report latest --out audit.pdf`
+    Example: `raiaudit report latest --format html --out audit.html`
     """
     from raiaudit.audit.store import Home
-    from raiaudit.reports.pdf import write_pdf
+    from raiaudit.reports import FORMATS, write_document
 
     found = Home.at(home).run(run)
-    typer.echo(write_pdf(found, out) if out else _own(found.folder / "report.pdf"))
+    typer.echo(write_document(found, form, out) if out else _own(found.folder / FORMATS[form]))
 
 
 def _own(path: Path) -> Path:
@@ -38,8 +45,8 @@ def _own(path: Path) -> Path:
 
     if not path.is_file():
         raise StorageError(
-            "the run has no report",
-            where=str(path),
+            f"the run has no {path.name}",
+            where=str(path.parent),
             remedy="finish it: `raiaudit run SPEC`, or use --out FILE",
         )
     return path
