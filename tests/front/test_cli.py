@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import struct
@@ -253,7 +254,7 @@ def test_verify_deep_derives_everything_again_and_sees_what_never_followed(cli: 
     told = json.loads((run / "results.json").read_text())
     count = len(told["measurements"])
     assert f"{count:,} of {count:,} measurements derived again from the ledger" in done.stdout
-    assert "4 of 4 documents come out the same to the byte" in done.stdout
+    assert re.search(r"(\d+) of \1 documents come out the same to the byte", done.stdout)
     forged = Run(cli.folder / "forged" / run.name)
     shutil.copytree(run, forged.folder)
     accuracy = next(m for m in told["measurements"] if m["metric"] == "accuracy")
