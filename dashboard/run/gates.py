@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
+from raiaudit.audit.gating import today
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.run.numbers import metric_heading
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, interval, slice_text, threshold, value
 
 if TYPE_CHECKING:
@@ -49,11 +51,13 @@ def _row(verdict: Verdict, results: Results, pages: Pages) -> tuple[Html, list[H
             check=verdict.check,
             metric=measured.metric,
         )
-    return tables.badge(verdict.status), [
+    note = waiver_note(verdict, today())
+    waived = tables.noted("Waived") if verdict.waived(today()) else Html("")
+    return tables.joined(tables.badge(verdict.status), waived), [
         tables.joined(check, metric),
         _measured(measured),
         tables.text(unbroken(threshold(gate, measured))) if gate else tables.text("—"),
-        tables.joined(tables.text(verdict.explanation), examples, by="<br>"),
+        tables.joined(tables.text(verdict.explanation), tables.text(note), examples, by="<br>"),
     ]
 
 

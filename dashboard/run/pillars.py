@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import figures
 from raiaudit.dashboard.explanations import maps
 from raiaudit.dashboard.pages import Pages, link
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.run import numbers
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.remarks import remarks
@@ -18,24 +18,10 @@ from raiaudit.reports.wording import check_title
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.audit.gates import Status
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
 
-__all__ = ["PILLARS", "pillar_of", "show", "worst_of"]
-
-PILLARS = ("performance", "robustness", "privacy", "fairness", "explanations", "reliability")
-
-
-def pillar_of(check: str) -> str:
-    """`robustness.evasion` → "robustness"."""
-    return check.split(".")[0]
-
-
-def worst_of(results: Results, check: str) -> Status | None:
-    """The worst verdict of the gates on one check; None where it has none."""
-    found = [verdict.status for verdict in results.verdicts if verdict.check == check]
-    return max(found, key=SEVERITY.__getitem__, default=None)
+__all__ = ["show"]
 
 
 def show(run: Run, results: Results, pages: Pages) -> None:
