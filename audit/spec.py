@@ -204,11 +204,14 @@ class LoadedSpec:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_spec(path: Path) -> LoadedSpec:
-    """Read and validate a spec. Raises `SpecError` with file, line, key and remedy."""
+def load_spec(path: Path, *, text: str | None = None) -> LoadedSpec:
+    """Read and validate a spec; `text` stands for what the file will hold, if it is not written yet.
+
+    Raises `SpecError` with file, line, key and remedy.
+    """
     from raiaudit.audit.catalogue import find_check
 
-    source = read_yaml(path)
+    source = read_yaml(path, text=text)
     try:
         spec = Spec.model_validate(source.data)
     except ValidationError as error:

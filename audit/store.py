@@ -6,7 +6,6 @@ junit.xml summary.md manifest.sha256`. Lists read headers only. Readers never wr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from raiaudit.audit.files import write_atomically
-from raiaudit.audit.lock import LOCK, is_held
+from raiaudit.audit.lock import is_held
 from raiaudit.audit.results import Results, RunHeader
+from raiaudit.audit.sealing import breaches, read_manifest, seal_folder
 from raiaudit.errors import StorageError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Home", "Run"]
 
-MANIFEST = "manifest.sha256"
 _Model = TypeVar("_Model", bound=BaseModel)
-_UNSEALED = frozenset({MANIFEST, LOCK})
-_CLOSED = ("ledger", "evidence")
+_CLOSED = ("ledger/", "evidence/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,41 +152,26 @@ class Run:
 
     def seal(self) -> None:
         """Write `manifest.sha256` over every file but itself (`sha256sum -c` reads it)."""
-        lines = []
-        for path in sorted(self.folder.rglob("*")):
-            name = path.relative_to(self.folder).as_posix()
-            if path.is_file() and name not in _UNSEALED and not path.name.startswith(".part-"):
-                lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}")
-        write_atomically(self.folder / MANIFEST, "\n".join(lines) + "\n")
+        seal_folder(self.folder)
 
     def sealed_digest(self, name: str) -> str | None:
         """The sha256 (hex) that the manifest has for a file, or None."""
-        return self._seals().get(name)
-
-    def _seals(self) -> dict[str, str]:
-        text = (self.folder / MANIFEST).read_text(encoding="utf-8", errors="replace")
-        pairs = (line.partition("  ") for line in text.splitlines())
-        return {name: digest for digest, _, name in pairs}
+        return read_manifest(self.folder).digests.get(name)
 
     def broken_seals(self) -> list[str]:
         """Files that are missing or differ from the manifest, and rows that it does not know.
 
-        Raises `StorageError` if there is no manifest.
+        Other files that were added do not break a run: `sealing.breaches` names them too. Raises
+        `StorageError` if there is no manifest.
         """
-        path = self.folder / MANIFEST
-        if not path.is_file():
-            raise StorageError(
-                "this run was never sealed", where=str(self.folder), remedy="finish it: `raiaudit run SPEC`"
+        found = breaches(self.folder)
+        return list(
+            dict.fromkeys(
+                breach.file
+                for breach in found
+                if breach.problem != "added" or breach.file.startswith(_CLOSED)
             )
-        seals = self._seals()
-        broken = []
-        for name, digest in seals.items():
-            file = self.folder / name
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-                broken.append(name)
-        held = (path for part in _CLOSED for path in (self.folder / part).rglob("*") if path.is_file())
-        added = {path.relative_to(self.folder).as_posix() for path in held} - seals.keys()
-        return broken + sorted(added)
+        )
 
 
 def _read(path: Path, model: type[_Model]) -> _Model:

@@ -55,9 +55,14 @@ class YamlSource:
         return known, ()
 
 
-def read_yaml(path: Path, root: type[dict[str, Any]] | type[list[Any]] = dict) -> YamlSource:
-    """Read a YAML mapping, or list. Raises `SpecError` naming file and line."""
-    text = _text(path)
+def read_yaml(
+    path: Path, root: type[dict[str, Any]] | type[list[Any]] = dict, *, text: str | None = None
+) -> YamlSource:
+    """Read a YAML mapping, or list; `text` stands for what the file will hold, if it is not written yet.
+
+    Raises `SpecError` naming file and line.
+    """
+    text = _text(path) if text is None else _bounded(text.encode(), path)
     try:
         _refuse_tricks(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -85,9 +90,7 @@ def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise SpecError("the file is larger than 1 MiB: this is not a spec", where=str(path))
-        return content.decode()
+        return _bounded(content, path)
     except FileNotFoundError:
         remedy = "check the path, or write a starting point with `raiaudit init`"
         raise SpecError("no such file", where=str(path), remedy=remedy) from None
@@ -95,6 +98,12 @@ def _text(path: Path) -> str:
         raise SpecError(f"not UTF-8 text (byte {error.start})", where=str(path)) from None
     except OSError as error:
         raise SpecError(f"cannot be read ({error.strerror})", where=str(path)) from None
+
+
+def _bounded(content: bytes, path: Path) -> str:
+    if len(content) > MAX_BYTES:
+        raise SpecError("the file is larger than 1 MiB: this is not a spec", where=str(path))
+    return content.decode()
 
 
 def _refuse_tricks(text: str, path: Path) -> None:

@@ -19,6 +19,7 @@ _SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "": (
         ("Overview", "fact_check", "audits", "audits.overview"),
         ("Models", "deployed_code", "models", "models.page"),
+        ("New audit", "add_task", "new", "new_audit.page"),
     ),
     "One run": (
         ("Run", "assignment", "run", "run.page"),
@@ -27,6 +28,7 @@ _SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("Evidence map", "gavel", "evidence", "regulation.page"),
     ),
     "Several runs": (
+        ("Compare", "compare_arrows", "compare", "compare.page"),
         ("Trade-offs", "balance", "tradeoffs", "studies.tradeoff"),
         ("Mitigation", "diversity_3", "mitigation", "studies.mitigation"),
     ),

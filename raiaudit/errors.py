@@ -4,7 +4,8 @@
     ├── UsageError           2   the caller asked for something that cannot be
     │   ├── SpecError            a spec is unreadable or wrong (file, line, key)
     │   ├── DataError            a data set is damaged or does not fit (file, row, column)
-    │   └── UnknownNameError     no such model, check, attack, data set…
+    │   ├── UnknownNameError     no such model, check, attack, data set…
+    │   └── NotComparableError   two runs whose difference would say nothing
     ├── ArtifactRefusedError 4   a model file that could run code, or does not fit its claim
     ├── CapabilityError      3   the model cannot be asked what a check needs
     ├── QueryFailedError     3   a black box has no usable answer for some examples
@@ -22,6 +23,7 @@ __all__ = [
     "ArtifactRefusedError",
     "CapabilityError",
     "DataError",
+    "NotComparableError",
     "QueryFailedError",
     "RaiauditError",
     "SpecError",
@@ -62,6 +64,10 @@ class SpecError(UsageError):
 
 class DataError(UsageError):
     """A data set is damaged or does not fit; `where` is a file, row or column."""
+
+
+class NotComparableError(UsageError):
+    """Runs on other data or other examples, or that kept no examples: a difference would say nothing."""
 
 
 _MOST_LISTED = 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.catalogues import limits
+from raiaudit.reports.citations import short_citation
 from raiaudit.reports.remarks import remarks
 from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
@@ -72,7 +73,8 @@ def _section(
     shown = [m for m in measured if not _ROW_BY_ROW & set(m.where)] if tabled else measured
     listed = [m for m in shown if not _said(m, measured)]
     verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
-    used = sorted({number[m.method] for m in measured})
+    used = sorted({(number[m.method], m.method) for m in measured})
+    printed = sorted(listed, key=_weight)[:_ROWS_SHOWN]
     return {
         "check": check,
         "title": check_title(check),
@@ -81,8 +83,8 @@ def _section(
             *([outcome.status, outcome.reason or ""] for outcome in outcomes),
             *(["inconclusive", remark] for remark in remarks(results, check)),
         ],
+        "methods": [[i, short_citation(method)] for i, method in used],
         "facts": [
-            ("Method", "" if not used else " ".join(f"[{i}]" for i in used)),
             ("Settings", "; ".join(dict.fromkeys(_settings(outcome) for outcome in outcomes))),
             ("Threshold set by", _author(verdicts, owner)),
             ("Examples", _sizes(measured)),
@@ -95,11 +97,16 @@ def _section(
                 "slice": slice_text(m.where),
                 "value": value(m),
                 "interval": interval(m),
-                "defined": m.value is not None,
                 "n": f"{m.n:,}",
-                "method": f"[{number[m.method]}]",
+                "method": number[m.method],
             }
-            for m in sorted(listed, key=_weight)[:_ROWS_SHOWN]
+            for m in printed
+            if m.value is not None
+        ],
+        "undefined": [
+            {"metric": metric_title(m.metric), "slice": slice_text(m.where), "why": m.reason}
+            for m in printed
+            if m.value is None
         ],
         "omitted": len(measured) - min(len(listed), _ROWS_SHOWN),
         "limits": limits(check),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
 
-__all__ = ["FAINT", "FONT", "GRID", "INK", "MUTED", "SERIES", "VERDICTS", "VerdictLook"]
+__all__ = ["FAINT", "FLAGGED", "FONT", "GRID", "INK", "MUTED", "SERIES", "VERDICTS", "VerdictLook"]
 
 INK = "#1b1f24"
 MUTED = "#57606a"
@@ -41,3 +41,6 @@ VERDICTS: dict[Status, VerdictLook] = {
     "not_run": VerdictLook("Not run", "○", "#4b5563", "#eceef0", "dim"),
     "error": VerdictLook("Error", "▲", "#6d28a8", "#f1e6fa", "magenta"),
 }
+
+FLAGGED = VerdictLook("Flagged", "●", "#8a3a00", "#fdebdc", "red")
+"""Of what is grave although no gate asked."""

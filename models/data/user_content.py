@@ -30,12 +30,16 @@ _HELD = 2**30  # bytes of images that `stream: auto` still holds in memory
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`inputs(rows)` loads the inputs of one split; `files` are all that the data set is made of."""
+    """`inputs(rows)` loads the inputs of one split; `files` are all that the data set is made of.
+
+    `listing` is what the names of files and folders tell, where no file tells it.
+    """
 
     modality: Modality
     space: InputSpace
     inputs: Callable[[Rows], Inputs]
     files: tuple[Path, ...]
+    listing: str = ""
 
 
 def content_of(
@@ -85,7 +89,10 @@ def _folder(config: UserData, folder: Path, source: Source) -> Content:
     require_distinct({source.where: names})
     paths = resolve_images(folder, names, source.where)
     layout = layout_of(paths[0], config.size)
-    places = [f"{path} ({METADATA}, row {row})" for row, path in enumerate(paths, start=1)]
+    listed = Path(source.where) != folder
+    places = [
+        f"{path} ({METADATA}, row {row})" if listed else str(path) for row, path in enumerate(paths, start=1)
+    ]
     images = StreamedImages(paths, places, layout)
     streamed = images.nbytes > _HELD if config.stream == "auto" else config.stream
     if not streamed:
@@ -98,7 +105,10 @@ def _folder(config: UserData, folder: Path, source: Source) -> Content:
         chosen.check_headers()
         return chosen
 
-    return Content("image", ImageBox(shape=layout.shape), inputs, (Path(source.where), *paths))
+    space = ImageBox(shape=layout.shape)
+    if listed:
+        return Content("image", space, inputs, (Path(source.where), *paths))
+    return Content("image", space, inputs, tuple(paths), source.frame.write_csv())
 
 
 def _arrays(sources: Mapping[str, Source], files: tuple[Path, ...]) -> Content:

@@ -1,8 +1,8 @@
 """A `Dataset` from a user's own files.
 
 Tables are CSV, TSV or Parquet; `text` names the column that makes them a text set; npz holds arrays
-(user_files.py), a folder holds images (user_images.py), which stay on disk if they are many (streamed.py).
-A missing validation split is held out of train.
+(user_files.py), a folder holds images (user_images.py, class_folders.py), which stay on disk if they are
+many (streamed.py). A missing validation split is held out of train.
 Examples of a split are interleaved by class (splitting.py), whatever their order in the file.
 Groups are features too unless dropped, and never mutable. Everything but the pixels of a folder is read
 and checked when the data set is made, so a wrong file fails before any model is trained.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.errors import DataError
+from raiaudit.models.data.class_folders import read_class_folders
 from raiaudit.models.data.dataset import Dataset, LazySplits, Split
 from raiaudit.models.data.fetch import fingerprint, sha256_file
 from raiaudit.models.data.labels import class_indices, class_order, label_names, require_distinct
@@ -89,7 +90,7 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
         classes=classes,
         space=content.space,
         splits=LazySplits(SPLITS, load),
-        digest=_digest(config, content.files),
+        digest=_digest(config, content.files, listing=content.listing),
         group_names=config.groups,
         source=config.source or ", ".join(path.name for path in files.values()),
         licence=config.licence,
@@ -138,7 +139,9 @@ def _read(config: UserData, files: Mapping[str, Path], kind: Format) -> dict[str
         beside = config.groups if config.links is None else (*config.groups, config.links)
         return read_arrays(files["all"], label=config.label, groups=beside)
     if kind == "folder":
-        return {"all": read_table(files["all"] / METADATA, "csv", text=None)}
+        folder = files["all"]
+        classes = None if (folder / METADATA).exists() else read_class_folders(folder, label=config.label)
+        return {"all": classes or read_table(folder / METADATA, "csv", text=None)}
     hashes: dict[str, Path] = {}
     for path in files.values():
         if (first := hashes.setdefault(sha256_file(path), path)) is not path:
@@ -170,9 +173,10 @@ def _labels(
     }
 
 
-def _digest(config: UserData, files: Sequence[Path]) -> str:
-    """Of the bytes of every file and of each setting that decides the splits, but of no path."""
+def _digest(config: UserData, files: Sequence[Path], *, listing: str) -> str:
+    """Of the bytes of every file and of each setting that decides the splits; of no path but in `listing`."""
     beside = {"path", "train", "validation", "test", "source", "licence", "stream"}
     beside |= {name for name in ("size", "links") if getattr(config, name) is None}  # newer than old digests
     settings = config.model_dump_json(exclude=beside)
-    return fingerprint(_VERSION, settings, *(sha256_file(file) for file in files))
+    named = [listing] if listing else []
+    return fingerprint(_VERSION, settings, *named, *(sha256_file(file) for file in files))

@@ -25,7 +25,7 @@ from raiaudit.models.data.user import SPLITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Source", "read_arrays", "read_table", "require_columns"]
+__all__ = ["Source", "read_arrays", "read_table", "require_columns", "require_single_names"]
 
 _MOSTLY = 0.9
 
@@ -50,6 +50,13 @@ def require_columns(found: Collection[str], wanted: Collection[str], where: str)
             )
 
 
+def require_single_names(columns: Sequence[str], path: Path) -> None:
+    """Raise `DataError` where polars had to rename a column of a CSV or TSV, for its name stands twice."""
+    twice = [name.removesuffix("_duplicated_0") for name in columns if name.endswith("_duplicated_0")]
+    if twice:
+        raise DataError(f"two columns are called {twice[0]!r}", where=f"{path}, header")
+
+
 def read_table(
     path: Path, kind: Literal["csv", "tsv", "parquet"], *, text: Collection[str] | None = ()
 ) -> Source:
@@ -72,9 +79,7 @@ def read_table(
     except (pl.exceptions.PolarsError, OSError) as error:
         problem = str(error).split("\n", 1)[0]
         raise DataError(f"not a readable {kind} file ({problem})", where=str(path)) from error
-    twice = [name.removesuffix("_duplicated_0") for name in frame.columns if name.endswith("_duplicated_0")]
-    if twice:
-        raise DataError(f"two columns are called {twice[0]!r}", where=f"{path}, header")
+    require_single_names(frame.columns, path)
     numbers = [] if text is None else [name for name in frame.columns if name not in text]
     return Source(str(path), frame.with_columns(_as_numbers(frame[name], path) for name in numbers))
 

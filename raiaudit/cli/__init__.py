@@ -13,6 +13,7 @@ import typer
 
 from raiaudit.cli import (
     catalogues,
+    comparing,
     documents,
     fairness,
     gating,
@@ -22,6 +23,7 @@ from raiaudit.cli import (
     signing,
     starting,
     tradeoff,
+    validating,
     viewing,
 )
 
@@ -56,12 +58,12 @@ def _options(
 
 
 app.command("init")(starting.init)
-app.command("validate")(starting.validate)
+app.command("validate")(validating.validate)
 app.command("run")(running.run)
 app.command("gate")(gating.gate)
 app.command("report")(documents.report)
 app.command("fairness")(fairness.fairness)
-app.command("compare")(gating.compare)
+app.command("compare")(comparing.compare)
 app.command("tradeoff")(tradeoff.tradeoff)
 app.command("mitigate")(mitigate.mitigate)
 app.command("view")(viewing.view)

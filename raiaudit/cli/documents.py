@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raiaudit.cli.options import HomeOption, RunName
+
+if TYPE_CHECKING:
+    from raiaudit.audit.store import Run
 
 __all__ = ["report", "verify"]
 
@@ -41,33 +44,63 @@ def _own(path: Path) -> Path:
 
 
 def verify(
-    document: Annotated[Path, typer.Argument(help="A report.pdf, or a run directory.")],
+    document: Annotated[
+        Path, typer.Argument(help="A report.pdf, a run directory, or a run id.", metavar="PDF|RUN")
+    ],
     run: Annotated[
         Path | None, typer.Argument(help="The run directory the PDF is said to come from.")
     ] = None,
+    seal: Annotated[
+        str | None, typer.Option(help="The seal noted when the run was made: tells if all was made anew.")
+    ] = None,
+    home: HomeOption = None,
 ) -> None:
-    """Recompute every hash of a run and check that a PDF is the one it sealed.
+    """Recompute every hash of a run and hold its PDF, or the one given, against it.
+
+    Exits with 0 if all is as it was sealed, with 1 naming every file that is not, with 3 for a run that was
+    never sealed.
 
     Example: `raiaudit verify report.pdf .raiaudit/runs/digits-digits-cnn-1f2e3d4c5b`
     """
-    import hashlib
-
-    from raiaudit.audit.store import Run
+    from raiaudit.audit.sealing import breaches, seal_of
     from raiaudit.errors import UsageError
+    from raiaudit.reports.verification import pdf_problems
 
-    if not document.exists():
-        raise UsageError("no such file", where=str(document))
-    folder = run or (document if document.is_dir() else document.parent)
-    if not folder.is_dir():
-        raise UsageError("no such run directory", where=str(folder))
-    found = Run(folder)
-    problems = [f"{name} is not as it was sealed" for name in found.broken_seals()]
-    if document.is_file():
-        digest = hashlib.sha256(document.read_bytes()).hexdigest()
-        if digest != found.sealed_digest("report.pdf"):
-            problems.append(f"{document} is not the PDF this run sealed")
+    found = _run_of(document, run, home)
+    if not found.folder.is_dir():
+        raise UsageError("no such run directory", where=str(found.folder))
+    problems = [str(breach) for breach in breaches(found.folder)]
+    pdf = document if document.is_file() else found.folder / "report.pdf"
+    if pdf.is_file():
+        problems += pdf_problems(
+            pdf.read_bytes(), found, name=str(document) if document.is_file() else pdf.name
+        )
+    here = seal_of(found.folder)
+    if seal is not None and seal.lower() != here:
+        problems.append(f"manifest.sha256 has the seal {here}, not the one given: it was made anew")
     for problem in problems:
-        typer.echo(f"BROKEN: {problem}")
+        _say(f"BROKEN: {problem}")
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"intact: every file of {found.id} is as it was sealed")
+    _say(f"intact: every file of {found.id} is as it was sealed")
+    _say(f"seal: {here}" + ("" if seal else " (kept elsewhere, it also tells if all was made anew: --seal)"))
+
+
+def _run_of(document: Path, run: Path | None, home: Path | None) -> Run:
+    from raiaudit.audit.store import Home, Run
+    from raiaudit.errors import UsageError
+
+    if run is not None and not document.is_file():
+        raise UsageError("no such file", where=str(document))
+    if run is not None or document.is_dir():
+        return Run(run or document)
+    if document.is_file():
+        return Run(document.parent)
+    if len(document.parts) > 1:
+        raise UsageError("no such file", where=str(document))
+    return Home.at(home).run(str(document))
+
+
+def _say(line: str) -> None:
+    """Control characters are shown, not obeyed: a file's name must not move the cursor."""
+    typer.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))

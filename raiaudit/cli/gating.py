@@ -1,4 +1,4 @@
-"""`raiaudit gate` for CI pipelines, and `raiaudit compare` for two runs."""
+"""`raiaudit gate` for CI pipelines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gating import Ruling
     from raiaudit.audit.store import Home, Run
 
-__all__ = ["compare", "gate"]
+__all__ = ["gate"]
 
 _HELP = "Run ids, or the start of one each. `latest`: every run that the newest spec started."
 
@@ -114,38 +114,3 @@ def _print(runs: Sequence[Run], finished: Sequence[Run]) -> None:
             console.print(line)
     for line in idle_lines([run.results for run in finished]):
         console.print(line)
-
-
-def compare(
-    ours: Annotated[str, typer.Argument(help="The run to judge.", metavar="RUN")],
-    baseline: Annotated[str, typer.Argument(help="The run to hold it against.", metavar="BASELINE")],
-    home: HomeOption = None,
-) -> None:
-    """Paired differences between two runs on the same examples, with intervals.
-
-    Says first in what the runs differ; refuses runs on different data.
-
-    Example: `raiaudit compare digits-digits-cnn-adversarial digits-digits-cnn-1f`
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from raiaudit.audit.comparison import compare_runs
-    from raiaudit.audit.store import Home
-
-    store = Home.at(home)
-    comparison = compare_runs(store.run(ours), store.run(baseline))
-    console = Console()
-    for line in comparison.differences:
-        console.print(f"differs: {line}", markup=False, highlight=False)
-    table = Table("measure", "examples", "run", "baseline", "change", "95 % interval", box=None)
-    for change in comparison.changes:
-        table.add_row(
-            change.name,
-            str(change.n),
-            f"{change.ours:.1%}",
-            f"{change.baseline:.1%}",
-            f"{change.difference:+.1%}",
-            f"[{change.low:+.1%}, {change.high:+.1%}]".replace("[", "\\["),
-        )
-    console.print(table)

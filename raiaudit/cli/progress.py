@@ -23,7 +23,9 @@ def watch(*, as_json: bool, aside: bool = False) -> Iterator[Listener]:
     """A listener for the runner's events; `aside` shows people's lines on standard error."""
     stream = sys.stderr if aside else sys.stdout
     if as_json:
-        yield lambda event: typer.echo(json.dumps(event))
+        from raiaudit.audit.journal import now
+
+        yield lambda event: typer.echo(json.dumps({"time": now(), **event}))
     elif stream.isatty():
         with _bars(stream) as listener:
             yield listener

@@ -1,71 +1,79 @@
-"""`raiaudit init` and `raiaudit validate`: a spec to begin with, and what is wrong with one."""
+"""`raiaudit init`: a commented spec for the data it is pointed at."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raiaudit.cli.options import UnsafeLoad
+if TYPE_CHECKING:
+    from raiaudit.audit.drafting.drafting import Draft
 
-__all__ = ["init", "validate"]
+__all__ = ["init"]
 
-_STARTER = """\
-# An audit spec. `raiaudit validate {file}` checks it, `raiaudit run {file}` carries it out.
-# `raiaudit checks list` names every check with its options.
-apiVersion: raiaudit/v1
-kind: Audit
-data: {{name: digits}} # or {{name: mine, path: data.csv, label: y, id: row_id, groups: [sex]}}
-models:
-  - name: digits-cnn
-    recipe: {{architecture: cnn, epochs: 20}}
-context:
-  purpose: "What the model is for, and who is affected by it"
-  owner: "you@example.org"
-run: {{seed: 7}}
-checks:
-  - use: performance.accuracy
-    gate: {{metric: accuracy, min: 0.9}}
-  - use: robustness.evasion
-    with: {{norm: linf, eps: [0.05, 0.1]}}
-    gate: {{metric: robust_accuracy, where: {{eps: 0.05}}, min: 0.5}}
-  - use: reliability.calibration
-"""
+_DEFAULT = Path("audit.yaml")
+_SPECS = (".yaml", ".yml")
 
 
 def init(
-    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("audit.yaml"),
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A table (.csv, .tsv, .parquet), a folder of images by class, a folder with train.csv and "
+            "test.csv, arrays (.npz), or a data set such as `adult`."
+        ),
+    ] = "digits",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    groups: Annotated[
+        str | None, typer.Option(help="Columns of people who may be treated unalike: A,B; '' for none.")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="The column that names rows.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The column of texts, which makes this a text data set.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a spec to start from.
+    """Write a commented spec for your data, with what each column was taken for and why.
 
-    Example: `raiaudit init audit.yaml`
+    Example: `raiaudit init loans.csv --label repaid`
     """
+    from raiaudit.audit.drafting.drafting import Overrides, draft
     from raiaudit.audit.files import write_atomically
     from raiaudit.errors import UsageError
 
-    if file.exists() and not force:
-        raise UsageError("the file exists", where=str(file), remedy="choose another name, or add --force")
-    write_atomically(file, _STARTER.format(file=file))
-    typer.echo(f"wrote {file}\nnext: raiaudit run {file}")
+    if data.lower().endswith(_SPECS) and output is None and not Path(data).is_dir():
+        data, output = (
+            "digits",
+            Path(data),
+        )  # `raiaudit init audit.yaml`: where to write, with the starter's data
+    target = output or _DEFAULT
+    if target.exists() and not force:
+        raise UsageError("the file exists", where=str(target), remedy="choose another name, or add --force")
+    named = None if groups is None else tuple(name for name in groups.split(",") if name)
+    drafted = draft(data, target=target, said=Overrides(label, named, id_column, text))
+    write_atomically(target, drafted.text)
+    _show(drafted, target)
 
 
-def validate(
-    spec: Annotated[Path, typer.Argument(help="The audit spec, a YAML file.")],
-    unsafe_load: UnsafeLoad = False,
-) -> None:
-    """Check a spec without running anything; offline and instant.
+def _show(drafted: Draft, target: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
 
-    Example: `raiaudit validate examples/digits.yaml`
-    """
-    from raiaudit.audit.resolution import refuse_unsafe_models
-    from raiaudit.audit.spec import load_spec
+    console = Console(soft_wrap=False)
+    table = Table("", "guess", "why", "to change it", box=None, pad_edge=False)
+    for guess in drafted.guesses:
+        table.add_row(*(_plain(cell) for cell in (guess.what, guess.value, guess.why, guess.change)))
+    console.print(table)
+    for remark in drafted.remarks:
+        typer.echo(f"column {remark}")
+    for warning in drafted.warnings:
+        typer.secho(f"note: {warning}", fg="yellow")
+    typer.echo(f"\nwrote {target}\nnext: raiaudit validate {target}\n      raiaudit run {target}")
 
-    loaded = load_spec(spec)
-    refuse_unsafe_models(loaded, unsafe_load=unsafe_load)
-    models = ", ".join(model.title for model in loaded.spec.subjects)
-    gates = sum(len(check.gate) for check in loaded.spec.checks)
-    typer.echo(f"{spec}: valid; {models}; {len(loaded.spec.checks)} checks, {gates} gates")
-    if not gates:
-        typer.echo("note: without a gate every verdict is inconclusive (exit code 3)")
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -34,6 +34,9 @@ def train(
         ),
     ] = None,
     as_json: JsonOption = False,
+    as_events: Annotated[
+        bool, typer.Option("--events", help="One JSON event a line, as `raiaudit run --json` prints.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Train and register the models of a spec without auditing them; resumes after a crash.
@@ -42,6 +45,38 @@ def train(
 
     Example: `raiaudit models train examples/digits.yaml --only digits-cnn --seeds 5`
     """
+    from raiaudit.errors import RaiauditError, UsageError
+
+    if as_events and (as_json or seeds is not None):
+        raise UsageError("--events stands alone", remedy="leave --json and --seeds out")
+    if not as_events:
+        _train(spec, only, seeds, as_json=as_json, home=home)
+        return
+    try:
+        found = _train(spec, only, None, as_events=True, home=home)
+    except KeyboardInterrupt:
+        _finished([], 130, verdict="interrupted")
+        raise typer.Exit(130) from None
+    except Exception as error:
+        code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
+        _finished([], code, verdict="error", error=str(error))
+        raise
+    _finished(found, 0)
+
+
+def _finished(models: list[dict[str, Any]], code: int, **more: Any) -> None:
+    typer.echo(json.dumps({"event": "finished", "models": models, "exit_code": code, **more}))
+
+
+def _train(
+    spec: Path,
+    only: str | None,
+    seeds: int | None,
+    *,
+    as_json: bool = False,
+    as_events: bool = False,
+    home: Path | None,
+) -> list[dict[str, Any]]:
     from raiaudit.audit.replication import replicate
     from raiaudit.audit.resolution import obtain
     from raiaudit.audit.spec import load_data, load_spec
@@ -57,7 +92,7 @@ def train(
     found: list[dict[str, Any]] = []
     for name, recipe in recipes.items():
         if seeds is None:
-            with watch(as_json=False, aside=as_json) as listener:
+            with watch(as_json=as_events, aside=as_json) as listener:
                 version = obtain(
                     registry,
                     name,
@@ -68,7 +103,7 @@ def train(
                     home=root,
                     listener=listener,
                 )
-            if not as_json:
+            if not as_json and not as_events:
                 typer.echo(f"{name} version {version.version}: {version.record.metrics}")
             found.append({"name": name, "version": version.version, "metrics": version.record.metrics})
             continue
@@ -90,6 +125,7 @@ def train(
         found.append(seeds_data(made))
     if as_json:
         typer.echo(json.dumps({"models": found}))
+    return found
 
 
 def compare(

@@ -20,12 +20,12 @@ def test_it_agrees_with_the_client_and_leaves_the_file_as_it_was(tmp_path: Path)
     from raiaudit.models.weights import weights_digest
 
     registry = Registry.open(tmp_path)
-    config = {"input_shape": [1, 4, 4], "classes": 2, "width": 4}
+    config = {"shape": [1, 4, 4], "classes": 2, "hidden": 4}
     for name, aliases in (("b", ()), ("a", ("candidate", "best")), ("a", ())):
         classifier = build("mlp", config)
         record = TrainingRecord(
             architecture="mlp",
-            config=config,
+            config=classifier.config,
             code_version="0",
             parameters=1,
             weights_digest=weights_digest(classifier.state_dict()),

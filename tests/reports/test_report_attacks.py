@@ -55,7 +55,11 @@ def test_the_same_reason_is_told_once() -> None:
         first, auc("base", None, reason="no"), auc("rmia", None, reason="other"), auc("loss", 0.5)
     )
     (section,) = sections(found, ["delong1988"], owner="", day=date(2026, 11, 20))
-    assert [row["slice"] for row in section["rows"]] == ["attack = lira", "attack = rmia", "attack = loss"]
+    assert [row["slice"] for row in section["rows"]] == ["attack = loss"]
+    assert [(row["slice"], row["why"]) for row in section["undefined"]] == [
+        ("attack = lira", "no"),
+        ("attack = rmia", "other"),
+    ]
     assert section["omitted"] == 1
 
 

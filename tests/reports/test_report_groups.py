@@ -17,7 +17,7 @@ from raiaudit.audit.fairness.profiles.config import ProfilesConfig
 from raiaudit.audit.fairness.profiles.profile_findings import profile_findings
 from raiaudit.audit.results import Results
 from raiaudit.reports import charts
-from raiaudit.reports.content import _levels
+from raiaudit.reports.facts import group_rows
 from raiaudit.reports.figures import figures, sheets
 
 CHECK = "fairness.groups"
@@ -108,7 +108,7 @@ def test_changes_of_level_the_clearest_first() -> None:
 
 def test_ten_thousand_groups_fill_no_hundred_pages() -> None:
     levels = {f"g{i}": 1 + i % 7 for i in range(10_000)}
-    rows = _levels("city", levels)
+    rows = group_rows("city", levels)
     assert len(rows) == 41
     assert rows[-1][1] == "and 9,960 smaller groups"
     assert sum(int(row[2].replace(",", "")) for row in rows) == sum(levels.values())

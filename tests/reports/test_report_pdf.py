@@ -96,7 +96,7 @@ def test_each_check_states_question_threshold_and_its_author(make_run: MakeRun) 
     assert "≥ 90.0 %" in text
     assert "the specification, before the run (owner: R. Ait, forms team)" in text
     assert "nobody: no gate was set" in text
-    assert "not defined: no audited example of this class" in text
+    assert "Not defined Slice Why Recall class = 7 no audited example of this class" in text
     assert "0.04 %" in text  # a small rate keeps its digits
     assert "compliant" not in text.lower()
 

@@ -1,7 +1,6 @@
-"""Two runs on the same examples: what differs between them, and paired changes with intervals.
+"""A gate against a baseline run: the change of one yes/no column, example by example.
 
-Compared are the ledger's yes/no columns that both runs hold, example by example; a column ending in
-`.broken` counts as its opposite, so that a positive change is always an improvement.
+A column ending in `.broken` counts as its opposite, so that a positive change is always an improvement.
 Interval: Bonett and Price (2012) for paired proportions, doi:10.3102/1076998611411915.
 """
 
@@ -16,7 +15,6 @@ import polars as pl
 from raiaudit.audit.gates import Verdict
 from raiaudit.audit.ledger import ID
 from raiaudit.audit.statistics.intervals import paired_difference
-from raiaudit.errors import UsageError
 
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Gate, Status
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.store import Run
 
-__all__ = ["Change", "Comparison", "compare_runs", "decide_against", "paired_change"]
+__all__ = ["Change", "decide_against", "paired_change"]
 
 _YES_NO = (".correct", ".broken")
 
@@ -40,45 +38,6 @@ class Change:
     difference: float
     low: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """In what the runs differ besides their results, then the paired changes."""
-
-    differences: tuple[str, ...]
-    changes: tuple[Change, ...]
-
-
-def compare_runs(ours: Run, baseline: Run, *, confidence: float = 0.95) -> Comparison:
-    """Raises `UsageError` when the runs are not comparable (different data) or share no column."""
-    a, b = ours.results, baseline.results
-    for run, results in ((ours, a), (baseline, b)):
-        if results.subject.record.is_predictions:
-            raise UsageError(
-                f"{run.id} is of a file of predictions: it keeps counts, not examples that could be paired",
-                remedy="audit both models by a spec, on the same data",
-            )
-    if a.data.digest != b.data.digest:
-        raise UsageError(
-            f"not comparable: {ours.id} was audited on other data than {baseline.id}",
-            remedy=f"run both models on the same data ({a.data.name} / {b.data.name})",
-        )
-    facts = (
-        ("model", a.subject.name, b.subject.name),
-        ("weights", a.subject.record.weights_digest[:12], b.subject.record.weights_digest[:12]),
-        ("recipe", _recipe(a.subject.record.recipe), _recipe(b.subject.record.recipe)),
-        ("seed", a.seed, b.seed),
-        ("code", a.subject.record.code_version, b.subject.record.code_version),
-        ("audited examples", a.data.audited, b.data.audited),
-    )
-    differences = tuple(f"{name}: {x} / {y}" for name, x, y in facts if x != y)
-    shared = sorted(ours.ledger.columns() & baseline.ledger.columns())
-    names = [name for name in shared if name.endswith(_YES_NO)]
-    if not names:
-        raise UsageError("the runs share no per-example column", remedy="run the same checks on both")
-    changes = (paired_change(ours.ledger, baseline.ledger, name, confidence=confidence) for name in names)
-    return Comparison(differences, tuple(change for change in changes if change is not None))
 
 
 def paired_change(ours: Ledger, baseline: Ledger, column: str, *, confidence: float = 0.95) -> Change | None:
@@ -132,7 +91,3 @@ def _is_mean(measurement: Measurement, ledger: Ledger, column: str) -> bool:
         return False
     share = 1 - mean if column.endswith(".broken") else mean
     return math.isclose(share, measurement.value, abs_tol=1e-9)
-
-
-def _recipe(recipe: object) -> str:
-    return getattr(recipe, "kind", "unknown")

@@ -1,0 +1,140 @@
+"""What a folder of images or an npz file looks like, from headers: no pixel is decoded and no array read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raiaudit.errors import DataError
+from raiaudit.models.data.class_folders import read_class_folders
+from raiaudit.models.data.user_content import METADATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ArraysHead", "ImagesHead", "read_arrays_head", "read_images_head"]
+
+_LOOKED_AT = 200
+_LARGEST = 64  # side to which larger images are scaled by the drafted spec
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesHead:
+    """`count` images of `classes`; `size` (H, W) is what they are to be scaled to, None where they fit as
+    they are; `side` and `channels` are what a model will see. `described`: a metadata.csv says what they are.
+    """
+
+    classes: tuple[str, ...]
+    count: int
+    side: int
+    channels: int
+    size: tuple[int, int] | None
+    why_size: str
+    split: bool
+    described: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArraysHead:
+    """Rows of the training array, and the shape of one input: (D,) or that of an image; the number of classes
+    and the share of the commonest among the training labels.
+    """
+
+    rows: int
+    shape: tuple[int, ...]
+    groups: tuple[str, ...]
+    classes: int
+    majority: float
+
+
+def read_images_head(folder: Path, *, label: str) -> ImagesHead:
+    """Raises `DataError` where the folder has neither a metadata.csv nor folders of classes."""
+    described = (folder / METADATA).exists()
+    if described:
+        from raiaudit.models.data.user_files import read_table, require_columns
+
+        source = read_table(folder / METADATA, "csv", text=None)
+        require_columns(source.frame.columns, ("file_name", label), source.where)
+    else:
+        found = read_class_folders(folder, label=label)
+        if found is None:
+            raise DataError(
+                "neither a metadata.csv nor folders of images by class",
+                where=str(folder),
+                remedy="make one folder a class (pets/cat, pets/dog), or a metadata.csv with file_name,label",
+            )
+        source = found
+    frame = source.frame
+    names = frame["file_name"].to_list()
+    step = max(1, len(names) // _LOOKED_AT)
+    shapes = Counter(_shape(folder / name) for name in names[::step])
+    channels = max(c for c, _, _ in shapes)
+    sides = {(h, w) for _, h, w in shapes}
+    (height, width) = max(sides)
+    size, why = None, f"all are {height}×{width}" if len(sides) == 1 else ""
+    if len(sides) > 1 or max(height, width) > _LARGEST:
+        least = min(_LARGEST, min(min(shape) for shape in sides))
+        size = (max(8, least), max(8, least))
+        why = "they have several sizes" if len(sides) > 1 else f"{height}×{width} is slow to train on"
+    if len({c for c, _, _ in shapes}) > 1:
+        raise DataError(
+            "some images are grey and some are colour",
+            where=str(folder),
+            remedy="save all of them as one kind",
+        )
+    classes = sorted({str(name).strip() for name in frame[label].drop_nulls()})
+    side = size[0] if size else max(height, width)
+    return ImagesHead(
+        tuple(classes), frame.height, side, channels, size, why, "split" in frame.columns, described
+    )
+
+
+def _shape(path: Path) -> tuple[int, int, int]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return (1 if image.mode in ("1", "L") else 3), image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"not an image that is read here ({error})", where=str(path)) from error
+
+
+def read_arrays_head(path: Path) -> ArraysHead:
+    """Raises `DataError` for arrays that are not called x_train, y_train, x_test and y_test."""
+    import numpy as np
+
+    from raiaudit.models.data.arrays import npz_keys, read_npz
+
+    keys = npz_keys(path)
+    wanted = ("x_train", "y_train", "x_test", "y_test")
+    if missing := [key for key in wanted if key not in keys]:
+        raise DataError(
+            f"no array {', '.join(missing)}",
+            where=str(path),
+            remedy=f"call them {', '.join(wanted)}; it has {', '.join(keys[:20]) or 'none'}",
+        )
+    groups = [
+        key.removesuffix("_train") for key in keys if key.endswith("_train") and key[:2] not in ("x_", "y_")
+    ]
+    shape = _array_shape(path, "x_train")
+    _, counts = np.unique(read_npz(path, ["y_train"])["y_train"], return_counts=True)
+    if not len(counts):
+        raise DataError("there is not one row", where=f"{path}, array y_train")
+    named = tuple(name for name in groups if name != "id")
+    return ArraysHead(shape[0], shape[1:], named, len(counts), float(counts.max() / counts.sum()))
+
+
+def _array_shape(path: Path, key: str) -> tuple[int, ...]:
+    import zipfile
+
+    from numpy.lib import format as npy
+
+    try:
+        with zipfile.ZipFile(path) as bundle, bundle.open(f"{key}.npy") as stream:
+            read = (
+                npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
+            )
+            return tuple(read(stream)[0])
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DataError(f"not a readable npz file ({error})", where=f"{path}, array {key}") from error

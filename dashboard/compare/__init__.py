@@ -1,0 +1,1 @@
+"""The page that holds runs against each other."""

@@ -1,0 +1,105 @@
+"""What the validator says of the whole spec, and what can be done with it: start it, download it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from raiaudit.audit.spec import LoadedSpec
+from raiaudit.dashboard.jobs.starting import start
+from raiaudit.dashboard.new_audit.checking import Problem, check
+from raiaudit.dashboard.new_audit.local import obstacle_here
+from raiaudit.dashboard.wording import plain
+from raiaudit.errors import RaiauditError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from raiaudit.audit.store import Home
+    from raiaudit.dashboard.jobs.job import JobKind
+    from raiaudit.dashboard.new_audit.state import State
+
+__all__ = ["PROBLEM", "offer"]
+
+PROBLEM = "new_audit.problem"
+"""The session's name for what went wrong with the button pressed last."""
+
+
+def offer(
+    home: Home,
+    state: State,
+    found: LoadedSpec | Problem,
+    text: str,
+    path: Path,
+    obstacle: str | None,
+    *,
+    told: bool,
+) -> None:
+    """The verdict of the validator, then the buttons. `told`: the problem stands beside its field already."""
+    if isinstance(found, Problem):
+        _say_problem(found, told=told)
+    else:
+        _say_valid(found)
+    with st.container(horizontal=True):
+        if obstacle is None:
+            st.button(
+                f"Start the {state.kind}",
+                type="primary",
+                icon=":material/play_arrow:",
+                disabled=isinstance(found, Problem),
+                on_click=_start,
+                args=(home, state.kind, text, path),
+            )
+        st.download_button(
+            "Download the spec",
+            text,
+            file_name=path.name,
+            mime="application/yaml",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+    if (problem := st.session_state.pop(PROBLEM, None)) is not None:
+        st.error(plain(problem), icon=":material/error:")
+    if obstacle is not None:
+        verb = "run" if state.audits else "models train"
+        st.info(f"{obstacle} Download the spec and run it yourself:", icon=":material/terminal:")
+        st.code(f"raiaudit {verb} {shlex.quote(path.name)}", language="bash")
+
+
+def _say_problem(found: Problem, *, told: bool) -> None:
+    line = f"Line {found.line}: " if found.line is not None else ""
+    key = "" if told or not found.key else f"{plain(found.key)}: "
+    remedy = f"  \n→ {plain(found.remedy)}" if found.remedy else ""
+    st.error(f"Not valid yet. {line}{key}{plain(found.text)}{remedy}", icon=":material/error:")
+
+
+def _say_valid(loaded: LoadedSpec) -> None:
+    models = ", ".join(plain(model.title) for model in loaded.spec.subjects)
+    checks, gates = len(loaded.spec.checks), sum(len(check.gate) for check in loaded.spec.checks)
+    counts = f"{checks} check{'s' * (checks != 1)}, {gates} gate{'s' * (gates != 1)}"
+    st.success(f"Valid: {models}; {counts}", icon=":material/check_circle:")
+    for model in loaded.spec.subjects:
+        if model.endpoint is not None:
+            variables = ", ".join(sorted(set(model.endpoint.headers_env.values())))
+            sent = f", and is sent what is in the environment variables {variables}" if variables else ""
+            st.warning(
+                plain(f"{model.endpoint.url} is asked about every audited example{sent}."),
+                icon=":material/public:",
+            )
+
+
+def _start(home: Home, kind: JobKind, text: str, path: Path) -> None:
+    """The button was pressed. Asks again what its being there had answered: a session may be old."""
+    if (obstacle := obstacle_here()) is not None:
+        st.session_state[PROBLEM] = obstacle
+        return
+    found = check(text, path)
+    if isinstance(found, Problem):
+        st.session_state[PROBLEM] = found.text
+        return
+    try:
+        st.query_params["job"] = start(home, kind, found, text).id
+    except RaiauditError as error:
+        st.session_state[PROBLEM] = str(error)

@@ -1,0 +1,106 @@
+"""A comparison drawn: every paired difference with its interval (a forest plot), right of the line is better.
+
+Quantities in which lower is better are turned around. Filled dots: the corrected test speaks; hollow: it does
+not. Only fractions share an axis; what has another unit is in the tables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import altair as alt
+
+from raiaudit.reports.charts.style import AnyChart, inline, series, styled, tooltips
+from raiaudit.reports.charts.tradeoff import no_legend
+from raiaudit.reports.comparison import names, quantity
+from raiaudit.reports.theme import FAINT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.comparison.results import Comparison, Delta
+
+__all__ = ["forest", "forest_text"]
+
+_ROW = 15  # pixels a run
+_GAP = 8
+_FRAME = 64
+_TALLEST = 470  # on a page in print
+_TITLE = "better by, in percentage points (left of the line: worse)"
+
+
+def forest(comparison: Comparison, deltas: Sequence[Delta], *, width: int = 620) -> AnyChart | None:
+    """The first quantities of `deltas` that are fractions, a line each, a dot a run; None without any.
+
+    As many as a page holds: the tables have all.
+    """
+    rows = _rows(comparison, deltas)
+    if not rows:
+        return None
+    called = names(comparison)[1:]
+    order = list(dict.fromkeys(str(row["quantity"]) for row in rows))
+    look = series("run", called)
+    y = alt.Y(
+        "quantity:N",
+        sort=order,
+        axis=alt.Axis(title=None, labelLimit=330, ticks=False, domain=False, grid=True),
+        scale=alt.Scale(paddingInner=0.25),
+    )
+    base = alt.Chart(inline(rows)).encode(
+        y=y, yOffset=alt.YOffset("run:N", sort=called, scale=alt.Scale(paddingOuter=0.4))
+    )
+    x = alt.X("points:Q", scale=alt.Scale(nice=True), axis=alt.Axis(title=_TITLE, tickCount=7))
+    zero = alt.Chart(inline([{"points": 0}])).mark_rule(color=FAINT, strokeWidth=1.2).encode(x=x)
+    spans = base.mark_rule(strokeWidth=1.6).encode(
+        x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=no_legend(look)
+    )
+    tooltip = tooltips("run:N", "quantity:N", "points:Q", "low:Q", "high:Q", "finding:N")
+    dots = base.mark_point(size=54, opacity=1, strokeWidth=1.6).encode(
+        x=x,
+        color=look["color"],
+        shape=look["shape"],
+        fill=alt.condition("datum.decided", no_legend(look), alt.value("white")),
+        tooltip=tooltip,
+    )
+    whole = alt.layer(zero, spans, dots).resolve_legend(color="independent", shape="independent")
+    height = _FRAME + len(order) * (_ROW * len(called) + _GAP)
+    return styled(whole, width=width, height=height)
+
+
+def forest_text(comparison: Comparison, deltas: Sequence[Delta]) -> str:
+    """What the chart shows, for those who cannot see it."""
+    told = "; ".join(
+        f"{row['run']}, {row['quantity']}: {row['points']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}], "
+        f"{row['finding']}"
+        for row in _rows(comparison, deltas)
+    )
+    reference = comparison.runs[0].name
+    return f"Forest plot. Difference to {reference} in percentage points, positive is better. {told}"
+
+
+def _rows(comparison: Comparison, deltas: Sequence[Delta]) -> list[dict[str, object]]:
+    called = names(comparison)
+    drawn = [each for each in deltas if not each.unit and each.low is not None and each.high is not None]
+    most = max(3, (_TALLEST - _FRAME) // (_ROW * (len(called) - 1) + _GAP))
+    shown = list(dict.fromkeys((each.quantity, each.group) for each in drawn))[:most]
+    found: list[dict[str, object]] = []
+    for each in drawn:
+        if (each.quantity, each.group) not in shown:
+            continue
+        assert each.low is not None
+        assert each.high is not None
+        turn = 1 if each.better == "higher" else -1
+        limits = sorted((turn * 100 * each.low, turn * 100 * each.high))
+        title = quantity(each)
+        found.append(
+            {
+                "quantity": title if each.group is None else f"{' = '.join(each.group)}: {title}",
+                "run": called[each.run],
+                "points": turn * 100 * each.difference,
+                "low": limits[0],
+                "high": limits[1],
+                "finding": each.outcome,
+                "decided": each.outcome in ("better", "worse"),
+            }
+        )
+    return found
