@@ -23,6 +23,7 @@ _SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     ),
     "One run": (
         ("Run", "assignment", "run", "run.page"),
+        ("Example", "search", "example", "examples.page"),
         ("Fairness", "groups", "fairness", "fairness.page"),
         ("Inside the model", "neurology", "inside", "explanations.inside"),
         ("Evidence map", "gavel", "evidence", "regulation.page"),
