@@ -55,12 +55,14 @@ def _row(verdict: Verdict, results: Results, rows: ExampleRows | None) -> tuple[
         examples = tables.linked(
             "example", tables.text("Its examples ›"), plainly=False, run=results.run, **query
         )
-    waived = tables.less(waiver_note(verdict, today()))
-    return tables.badge(verdict.status), [
+    day = today()
+    waived = tables.noted("Waived") if verdict.waived(day) else Html("")
+    note = tables.text(waiver_note(verdict, day))
+    return tables.joined(tables.badge(verdict.status), waived), [
         tables.joined(check, metric),
         _measured(measured),
         tables.text(unbroken(threshold(gate, measured))) if gate else tables.text("—"),
-        tables.joined(tables.text(verdict.explanation), waived, examples, by="<br>"),
+        tables.joined(tables.text(verdict.explanation), note, examples, by="<br>"),
     ]
 
 
