@@ -11,7 +11,7 @@ from raiaudit.audit.spec import load_spec
 from raiaudit.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMAND = re.compile(r"raiaudit ([a-z]+)(?: (list|show|train|add|compare|ablate|card)\b)?([^`#\n]*)")
 
 
