@@ -31,9 +31,15 @@ class _Frozen(BaseModel):
 
 
 class Baseline(_Frozen):
-    """How far the audited model may fall behind a baseline run on the same examples."""
+    """How far the audited model may fall behind a baseline run on the same examples.
 
-    run: str = Field(description="id of the baseline run")
+    `max_drop` is in the unit of the metric and in the direction that is worse: a log loss may so much rise.
+    """
+
+    run: str = Field(
+        min_length=1,
+        description="id of the baseline run, the start of one, `latest-passing`, or a run directory",
+    )
     max_drop: Fraction = Field(ge=0)
 
 

@@ -10,6 +10,7 @@ from raiaudit.audit.store import Home
 from raiaudit.dashboard import models_page
 from raiaudit.dashboard.audits import overview
 from raiaudit.dashboard.compare import page as compare
+from raiaudit.dashboard.examples import page as examples
 from raiaudit.dashboard.explanations import inside
 from raiaudit.dashboard.fairness import page as fairness
 from raiaudit.dashboard.new_audit import page as new_audit
@@ -31,6 +32,7 @@ _SECTIONS: dict[str, tuple[tuple[str, str, str, _Show], ...]] = {
     ),
     "One run": (
         ("Run", "assignment", "run", run.show),
+        ("Example", "search", "example", examples.show),
         ("Fairness", "groups", "fairness", fairness.show),
         ("Inside the model", "neurology", "inside", inside.show),
         ("Evidence map", "gavel", "evidence", regulation.show),

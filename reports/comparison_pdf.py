@@ -58,15 +58,15 @@ def comparison_pdf(comparison: Comparison) -> bytes:
         "notes": list(reading_notes(comparison)),
         "charts": [],
     }
+    printable = Printable([content, [run.name for run in comparison.runs]], lacking)
     with TemporaryDirectory() as name:
         folder = Path(name)
         for kind, caption in FORESTS:
             deltas = getattr(comparison, kind)
-            if (chart := forest(comparison, deltas)) is not None:
+            if (chart := forest(comparison, deltas, clean=printable.text)) is not None:
                 (folder / f"{kind}.svg").write_text(to_svg(chart), encoding="utf-8")
-                alt = forest_text(comparison, deltas)
+                alt = forest_text(comparison, deltas)  # no name that is not in the tables too
                 content["charts"].append({"path": f"{kind}.svg", "caption": caption, "alt": alt})
-        printable = Printable([content], lacking)
         (folder / "comparison.typ").write_bytes(_TEMPLATE.read_bytes())
         newest = max(run.started for run in comparison.runs)
         return compile_pdf(folder / "comparison.typ", dict(printable.everything(content)), timestamp(newest))

@@ -108,8 +108,8 @@ def illustrated(run: Run) -> Illustrated:
     drawn: dict[str, list[Drawn]] = {}
     left_out: dict[str, list[str]] = {}
     for section in content["sections"]:
-        check = section["check"]
-        found, left_out[check] = figures(check, printed, results) if section["rows"] else ([], [])
+        check, measured = section["check"], section["rows"] or section["undefined"]
+        found, left_out[check] = figures(check, printed, results) if measured else ([], [])
         drawn[check] = [
             Drawn(each.kind, each.content, each.caption, each.alt, each.broad, each.row) for each in found
         ]

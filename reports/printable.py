@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Printable", "strings_in"]
+__all__ = ["Printable", "spelt_out", "strings_in"]
 
 _LONGEST_WORD = 34
 _CHUNK = 17
@@ -24,6 +24,13 @@ _CERTAIN = frozenset(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0
 )
 
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+
+
+def spelt_out(text: str) -> str:
+    """The text with what no reader could see or trust written as `[U+202E]`, everything else as it is."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"[U+{ord(char):04X}]" if _unprintable(char) else char for char in text)
 
 
 class Printable:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Topic = Literal["data", "seed", "code", "model", "checks", "spec"]
 
-__all__ = ["differences", "refuse_incomparable"]
+__all__ = ["checks_of_other_versions", "differences", "refuse_incomparable"]
 
 _TOPICS: tuple[Topic, ...] = ("data", "seed", "code", "model", "checks", "spec")
 _TOPIC_OF = {"data": "data", "model": "model", "checks": "checks"}
@@ -72,6 +72,12 @@ def differences(runs: Sequence[tuple[Run, Results]]) -> tuple[Difference, ...]:
     return tuple(sorted(found, key=lambda each: _TOPICS.index(each.topic)))
 
 
+def checks_of_other_versions(ours: Run, reference: Run) -> frozenset[str]:
+    """Checks whose algorithm changed between the runs: what they measured is not the same quantity."""
+    a, b = (_lock(run).get("resolved", {}).get("check_versions", {}) for run in (ours, reference))
+    return frozenset(check for check in a.keys() & b.keys() if a[check] != b[check])
+
+
 def _facts(run: Run, results: Results) -> Iterator[tuple[tuple[Topic, str], str]]:
     header, record = run.header, results.subject.record
     yield from _spec_facts(run)
@@ -92,11 +98,7 @@ def _facts(run: Run, results: Results) -> Iterator[tuple[tuple[Topic, str], str]
 
 def _spec_facts(run: Run) -> Iterator[tuple[tuple[Topic, str], str]]:
     """Every leaf of `spec.lock.yaml` by its path."""
-    try:
-        lock = yaml.safe_load(run.spec_lock)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise StorageError(f"cannot be read ({error})", where=str(run.folder / "spec.lock.yaml")) from None
-    for key, value in _flat(lock, ""):
+    for key, value in _flat(_lock(run), ""):
         if key.startswith(_TOLD_ELSEWHERE):
             continue
         topic: Any = _TOPIC_OF.get(key.partition(".")[0].partition("[")[0], "spec")
@@ -105,6 +107,16 @@ def _spec_facts(run: Run) -> Iterator[tuple[tuple[Topic, str], str]]:
         elif key.startswith("resolved.check_versions."):
             topic, key = "code", f"{_VERSION}{key.removeprefix('resolved.check_versions.')}"
         yield (topic, key), value
+
+
+def _lock(run: Run) -> dict[str, Any]:
+    try:
+        lock = yaml.safe_load(run.spec_lock)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise StorageError(f"cannot be read ({error})", where=str(run.folder / "spec.lock.yaml")) from None
+    if not isinstance(lock, dict):
+        raise StorageError("is no spec as it was run", where=str(run.folder / "spec.lock.yaml"))
+    return lock
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:

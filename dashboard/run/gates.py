@@ -8,6 +8,8 @@ import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import tables
+from raiaudit.dashboard.examples.links import gate_examples
+from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.run.numbers import metric_heading
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
@@ -17,38 +19,43 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
+    from raiaudit.audit.store import Run
+    from raiaudit.dashboard.examples.rows import ExampleRows
     from raiaudit.dashboard.pages import Pages
 
 __all__ = ["show"]
 
+_LOOKED_INTO = ("fail", "inconclusive")
 
-def show(results: Results, pages: Pages) -> None:
+
+def show(run: Run, results: Results, pages: Pages) -> None:
     """Draw the table, the worst gates first."""
     if not results.verdicts:
         st.info("The spec sets no gate, so nothing was decided: the verdict is inconclusive.")
         return
     worst_first = sorted(results.verdicts, key=lambda verdict: -SEVERITY[verdict.status])
+    rows = open_rows(run)
+    by_example = rows if rows.audited() is not None else None
     tables.draw(
         "The gates of this audit and why each was decided so",
         [tables.text(name) for name in ("Result", "Gate", "Measured", "Threshold", "Why")],
-        [_row(verdict, results, pages) for verdict in worst_first],
+        [_row(verdict, results, by_example, pages) for verdict in worst_first],
     )
 
 
-def _row(verdict: Verdict, results: Results, pages: Pages) -> tuple[Html, list[Html]]:
+def _row(
+    verdict: Verdict, results: Results, rows: ExampleRows | None, pages: Pages
+) -> tuple[Html, list[Html]]:
     gate, measured = verdict.gate, verdict.measurement
     metric = metric_heading(gate.metric, slice_text(gate.where)) if gate else Html("")
     pillar = verdict.check.split(".")[0].capitalize()
     check = tables.linked("run", tables.text(check_title(verdict.check)), run=results.run, pillar=pillar)
     examples = Html("")
-    if "example" in pages and measured is not None:
-        examples = tables.linked(
-            "example",
-            tables.text("Its examples ›"),
-            run=results.run,
-            check=verdict.check,
-            metric=measured.metric,
-        )
+    if "example" in pages and gate is not None and rows is not None and verdict.status in _LOOKED_INTO:
+        query = gate_examples(verdict, rows)
+        if query is not None:
+            label = tables.text("Its examples ›")
+            examples = tables.linked("example", label, plainly=False, run=results.run, **query)
     return tables.badge(verdict.status), [
         tables.joined(check, metric),
         _measured(measured),

@@ -77,7 +77,7 @@ def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
     with untested:
         _not_tested(results)
     st.header("Gates")
-    gates.show(results, pages)
+    gates.show(entry.run, results, pages)
     st.header("Evidence")
     pillars.show(entry.run, results, pages)
     st.header("Provenance")

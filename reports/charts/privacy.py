@@ -14,7 +14,7 @@ import altair as alt
 import polars as pl
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
-from raiaudit.reports.theme import FAINT, MUTED, SERIES, VERDICTS
+from raiaudit.reports.theme import FAINT, INK, MUTED, SERIES, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,8 +84,8 @@ def _curves(shown: pl.DataFrame, names: list[str], x: alt.X, y: alt.Y) -> list[a
     return layers
 
 
-def score_histogram(table: pl.DataFrame) -> AnyChart:
-    """`table`: low and high edges of the score bin, count, member (true or false)."""
+def score_histogram(table: pl.DataFrame, *, mark: float | None = None) -> AnyChart:
+    """`table`: low and high edges of the score bin, count, member (true or false); a line at `mark`."""
     share = table.with_columns(
         (pl.col("count") / pl.col("count").sum().over("member")).alias("share"),
         pl.when("member").then(pl.lit("member")).otherwise(pl.lit("non-member")).alias("who"),
@@ -100,7 +100,11 @@ def score_histogram(table: pl.DataFrame) -> AnyChart:
         color=look["color"],
         tooltip=tooltips("who:N", "low:Q", "high:Q", "count:Q"),
     )
-    return styled(bars.mark_rect(opacity=0.5))
+    whole: AnyChart = bars.mark_rect(opacity=0.5)
+    if mark is not None:
+        line = alt.Chart(inline([{"score": mark}])).mark_rule(color=INK, strokeWidth=2)
+        whole = alt.layer(whole, line.encode(x="score:Q"))
+    return styled(whole)
 
 
 def epsilon_bar(table: pl.DataFrame) -> AnyChart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,25 @@ def test_a_spec_whose_waivers_cannot_be_read_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text(yaml_of(owner=None))
     with pytest.raises(SpecError, match=r"none\.yaml:1 \(0\.owner\)"):
         load_spec(path)
+
+
+# The how-to page
+
+
+def blocks() -> list[str]:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "ci-gate.md"
+    return re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_waiver_of_the_how_to_page_is_one(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks() if block.startswith("# waivers.yaml")]
+    (found,) = read(tmp_path, text)
+    assert found.covers("robustness.evasion", "robust_accuracy", {"eps": 8 / 255})
+
+
+def test_the_baseline_of_the_how_to_page_is_one(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks() if "latest-passing" in block]
+    path = tmp_path / "audit.yaml"
+    path.write_text(f"data: {{name: digits}}\nmodel: {{recipe: {{architecture: mlp}}}}\nchecks:\n{text}")
+    gates = load_spec(path).spec.checks[0].gate
+    assert [gate.vs_baseline.run for gate in gates if gate.vs_baseline] == ["latest-passing"] * 2

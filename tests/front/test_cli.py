@@ -244,11 +244,19 @@ def test_verify_sees_one_changed_byte(cli: Cli, run: Path) -> None:
 def test_compare_a_run_with_itself_finds_no_change(cli: Cli, run: Path) -> None:
     done = cli("compare", run.name, "audit-tiny")
     assert done.returncode == 0
-    assert "accuracy.correct" in done.stdout
-    assert "+0.0%" in done.stdout
-    assert "differs" not in done.stdout
-    unknown = cli("compare", run.name, "nobody")
-    assert unknown.returncode == 2
+    assert "nothing: same data, seed, code, model and spec" in done.stdout
+    assert "= unchanged" in done.stdout
+    assert (
+        "better"
+        not in done.stdout.partition("How to read")[0].replace("lower is better", "").partition("Δ:")[0]
+    )
+    told = json.loads(cli("compare", run.name, run.name, "--json").stdout)
+    assert {delta["difference"] for delta in told["paired"]} == {0.0}
+    assert cli("compare", run.name, run.name, "--out", "c.pdf", "--html", "c.html").returncode == 0
+    assert (cli.folder / "c.pdf").read_bytes().startswith(b"%PDF")
+    assert (cli.folder / "c.html").read_text().startswith("<!doctype html>")
+    for arguments in ([run.name], [run.name, "nobody"]):
+        assert cli("compare", *arguments).returncode == 2
 
 
 def test_models_list(cli: Cli, run: Path) -> None:
