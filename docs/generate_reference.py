@@ -217,8 +217,8 @@ def results() -> str:
     lines = [
         "# results.json",
         "",
-        "What a run found, as data: `raiaudit schema results` prints its JSON Schema. Nothing in it differs between "
-        "two runs of the same audit.",
+        "What a run found, as data: `raiaudit schema results` prints its JSON Schema. Nothing in it differs "
+        "between two runs of the same audit.",
         "",
     ]
     for name, part in {"The file": schema, **schema["$defs"]}.items():

@@ -1,13 +1,13 @@
 """Every command and snippet of the documents runs.
 
-Fenced blocks are run in the order of their document, in a scratch folder of its own, unless a comment before one
-says why not:
+Fenced blocks are run in the order of their document, in a scratch folder of its own, unless a comment before
+one says why not:
 
     <!-- not run: opens a server -->
 
 `bash`: the lines must be `raiaudit` commands, which must exit with 0, 1 or 3; runs are cut short (`--limit`,
-two epochs). `python` is executed. `yaml` is a spec, or a part of one, and must be valid. `text`, `json` and `toml`
-are shown alone. A block of no language or another one fails, and so does a reason that is empty.
+two epochs). `python` is executed. `yaml` is a spec, or a part of one, and must be valid. `text`, `json` and
+`toml` are shown alone. A block of no language or another one fails, and so does a reason that is empty.
 """
 
 from __future__ import annotations
