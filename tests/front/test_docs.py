@@ -1,4 +1,4 @@
-"""The documents say what is: their specs are valid, their commands and files exist."""
+"""The documents say what is: their commands, links and files exist, and the site builds."""
 
 import json
 import os
@@ -11,7 +11,6 @@ import click
 import pytest
 import typer
 
-from raiaudit.audit.spec import load_spec
 from raiaudit.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,25 +21,6 @@ COMMAND = re.compile(r"raiaudit ([a-z]+)(?: (list|show|train|add|compare|ablate|
 def code_in(document: Path) -> str:
     """Fenced blocks and code spans alone."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", document.read_text(), re.DOTALL))
-
-
-def specs() -> list[tuple[str, str]]:
-    found = []
-    for document in DOCUMENTS:
-        blocks = re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL)
-        found += [(f"{document.name}-{i}", text) for i, text in enumerate(blocks) if "checks:" in text]
-    return found
-
-
-@pytest.mark.parametrize(("name", "text"), specs(), ids=[name for name, _ in specs()])
-def test_specs_in_documents_are_valid(name: str, text: str, tmp_path: Path) -> None:
-    path = tmp_path / f"{name}.yaml"
-    path.write_text(text)
-    assert load_spec(path).spec.checks
-
-
-def test_the_readme_shows_a_spec() -> None:
-    assert any(name.startswith("README") for name, _ in specs())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

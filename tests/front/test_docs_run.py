@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 from raiaudit.audit.drafting import recipes
 from raiaudit.audit.model_spec import ModelSpec
 from raiaudit.audit.spec import load_spec
+from raiaudit.audit.waivers import load_waivers
 from raiaudit.cli import app
 from raiaudit.models.recipe import Adversary, PrivacyBudget
 
@@ -37,6 +38,13 @@ SHOWN = {"text", "json", "toml"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- (not run: ?(.*)|run) -->\n\Z")
 LIMIT = "16"
+TINY = """\
+data: {name: digits}
+model: {name: tiny, recipe: {architecture: mlp, options: {hidden: 16}, epochs: 1, train_limit: 100}}
+checks:
+  - use: performance.accuracy
+    gate: {metric: accuracy, min: 0}
+"""
 HOUSE_RULE = """\
 {id: house, title: Ours, citation: none, owner: us, date: 2026-01-01,
  thresholds: [{metric: demographic_parity_difference, max: 0.1}]}
@@ -102,6 +110,8 @@ def run_command(words: list[str], place: str) -> None:
         f"{place}: {words[0]} is not run here: say why in a comment before the block"
     )
     arguments = words[1:]
+    if arguments[0] != "init" and "audit.yaml" in arguments and not Path("audit.yaml").exists():
+        Path("audit.yaml").write_text(TINY)
     if arguments[0] == "run" and "--limit" not in arguments:
         arguments += ["--limit", LIMIT]
     done = CliRunner().invoke(app, arguments)
@@ -110,9 +120,8 @@ def run_command(words: list[str], place: str) -> None:
     assert done.exception is None or isinstance(done.exception, SystemExit), f"{place}: {problem}"
 
 
-def spec_of(text: str) -> str:
-    """A whole spec around a block of YAML that is one, or a part of one."""
-    data = yaml.safe_load(text)
+def spec_of(data: Any, text: str) -> str:
+    """A whole spec around a block of YAML that is one, or the checks of one; "" for another part."""
     whole = {"data": {"name": "adult"}, "model": {"name": "m", "recipe": {"architecture": "mlp"}}}
     if isinstance(data, list):
         return yaml.safe_dump({**whole, "checks": data}, sort_keys=False)
@@ -122,12 +131,17 @@ def spec_of(text: str) -> str:
 
 
 def check_yaml(block: Block, folder: Path) -> None:
-    if spec := spec_of(block.text):
+    data = yaml.safe_load(block.text)
+    if isinstance(data, list) and "owner" in data[0]:
+        (folder / "waivers.yaml").write_text(block.text)
+        assert load_waivers(folder / "waivers.yaml")
+        return
+    if spec := spec_of(data, block.text):
         path = folder / "block.yaml"
         path.write_text(spec)
         assert load_spec(path).spec.checks
         return
-    (key, value), *others = yaml.safe_load(block.text).items()
+    (key, value), *others = data.items()
     kinds: dict[str, Callable[[Any], Any]] = {
         "privacy": PrivacyBudget.model_validate,
         "adversary": Adversary.model_validate,
