@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.audit.gates import LATEST_PASSING
 from raiaudit.reports.remedies import error_remedy, flag_rules, remedy
 from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
@@ -128,6 +129,8 @@ def _failed(
     gate = verdict.gate
     if gate is not None and gate.vs_baseline is not None and _miss(verdict) == 0:
         baseline = gate.vs_baseline.run
+        if baseline == LATEST_PASSING:
+            return "The model falls behind the last run that passed by more than was allowed.", steps
         return f"The model falls behind {baseline} on the same examples by more than was allowed.", (
             f"`raiaudit compare {baseline} {results.run}` names what differs between the two runs.",
             *steps,
