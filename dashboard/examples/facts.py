@@ -33,11 +33,11 @@ _LONG = 160
 def show(values: Sequence[Value], classes: Sequence[str]) -> None:
     """A table a check, under the name of its pillar. Personal columns and long lists are left out."""
     told = [value for value in values if not is_personal(value.column) and not _is_curve(value.value)]
-    for pillar in [*PILLARS, *sorted({pillar_of(value.check) for value in told} - set(PILLARS))]:
+    present = {pillar_of(value.check) for value in told}
+    pillars = [*(name for name in PILLARS if name in present), *sorted(present - set(PILLARS))]
+    for pillar in pillars:
         checks = list(dict.fromkeys(value.check for value in told if pillar_of(value.check) == pillar))
-        if not checks:
-            continue
-        with st.expander(plain(pillar.capitalize()), expanded=pillar == PILLARS[0]):
+        with st.expander(plain(pillar.capitalize()), expanded=pillar == pillars[0]):
             for check in checks:
                 _tables(check, [value for value in told if value.check == check], classes)
     if lists := sum(_is_curve(value.value) for value in values):

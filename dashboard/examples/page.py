@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.choosing import choose_run
-from raiaudit.dashboard.examples import asking, attacked, facts, membership, training
+from raiaudit.dashboard.examples import asking, attacked, changed, facts, membership, traces, training
 from raiaudit.dashboard.examples.facts import said
 from raiaudit.dashboard.examples.finding import find, group_columns
 from raiaudit.dashboard.examples.kept import kept_of, own_features, own_picture, own_text
@@ -97,18 +97,20 @@ def _one(run: Run, results: Results, rows: ExampleRows, example: str) -> None:
     with image:
         _input(kept, results, example)
     with answer:
-        _answer(rows, values, classes, example)
+        _answer(rows, values, kept, classes, example)
     lacking = []
     if kept.maps is not None:
         st.header("Attribution maps", anchor=False)
         maps.show_example(kept.maps, results)
+        traces.show(values)
     else:
         lacking.append("attribution maps")
     if kept.of("attacks") or kept.of("pairs"):
         st.header("Under attack", anchor=False)
-        attacked.show(kept)
+        attacked.show(kept, results)
     else:
         lacking.append("adversarial input")
+    changed.show(rows, example, classes)
     if kept.of("training") or kept.of("suspects") or kept.behind:
         st.header("Training examples", anchor=False)
         training.show(kept)
@@ -138,16 +140,20 @@ def _input(kept: Kept, results: Results, example: str) -> None:
         )
 
 
-def _answer(rows: ExampleRows, values: Sequence[Value], classes: Sequence[str], example: str) -> None:
+def _answer(
+    rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequence[str], example: str
+) -> None:
     """Label, answer and confidence, and the groups it belongs to."""
     known = {value.column: value.value for value in values}
     st.subheader(plain(example), anchor=False)
     facts_: dict[str, str] = {}
+    if rows.label is None and kept.maps is not None and "label" in kept.maps.columns:
+        facts_["Label"] = plain(kept.maps["label"][0])  # the ledger has none without performance.accuracy
     for title, column in (("Label", rows.label), ("Answer", rows.predicted)):
         if column in known:
             facts_[title] = plain(said(meaning_of(str(column)), known[str(column)], classes))
     if len(facts_) == 2:
-        right = known[str(rows.label)] == known[str(rows.predicted)]
+        right = facts_["Label"] == facts_["Answer"]
         facts_["Answer"] += " :green-badge[✓ right]" if right else " :red-badge[✗ wrong]"
     for column in ("accuracy.confidence", "calibration.confidence"):
         if isinstance(confidence := known.get(column), float):

@@ -22,6 +22,7 @@ from raiaudit.dashboard.examples.links import gate_examples
 from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
 from raiaudit.dashboard.examples.membership import standing
 from raiaudit.dashboard.examples.rows import open_rows
+from raiaudit.dashboard.examples.traces import curves
 
 AddRun = Callable[..., Run]
 HOSTILE = "<script>alert(1)</script>[x](javascript:1) $y$ ../../z =cmd()"
@@ -394,6 +395,53 @@ def test_a_failing_gate_leads_to_its_examples(run: Run) -> None:
         "level": "slanted",
     }
     assert gate(run, "privacy.membership", "membership_auc") is None
+
+
+def test_the_trace_of_one_example_is_read_from_the_ledger(run: Run) -> None:
+    columns = {
+        "faithfulness.saliency.most": [[0.9, 0.5, 0.1]],
+        "faithfulness.saliency.least": [[0.9, 0.8, 0.1]],
+        "faithfulness.random.most": [[0.9, 0.6, 0.1]],
+        "faithfulness.blurred:saliency.most": [[0.9, 0.4, 0.1]],  # the chart would be too full
+        "faithfulness.saliency.aopc": [0.4],
+    }
+    attribution = {
+        "attribution.occlusion.deletion_curve": [[0.9, 0.2]],
+        "attribution.random_curve": [[0.9, 0.3]],
+    }
+    put(run, "explanations.attribution", "x", {"example_id": [IDS[1]], **attribution})
+    values = open_rows(run).of(IDS[1])
+    deletion = curves(values, "most")
+    assert deletion is not None
+    assert deletion.rows() == [
+        ("occlusion", 0.0, 0.9),
+        ("occlusion", 1.0, 0.2),
+        ("random", 0.0, 0.9),
+        ("random", 1.0, 0.3),
+    ]
+    assert curves(values, "least") is None
+    put(run, "explanations.faithfulness", "x", {"example_id": [IDS[0]], **columns})
+    values = open_rows(run).of(IDS[0])
+    most, least = curves(values, "most"), curves(values, "least")
+    assert most is not None
+    assert least is not None
+    assert most.filter(map="saliency").rows() == [
+        ("saliency", x, p) for x, p in ((0, 0.9), (0.5, 0.5), (1, 0.1))
+    ]
+    assert set(most["map"]) == {"saliency", "random"}
+    assert least["probability"].to_list() == [0.9, 0.8, 0.1]
+
+
+def test_the_answer_with_another_group_stands_beside(run: Run) -> None:
+    ids = [IDS[0], f"{IDS[0]}#sex={HOSTILE}", f"{IDS[0]}#sex=f", f"{IDS[0]}1#sex=f"]
+    columns = {"counterfactual.class": [0, 1, 0, 1], "counterfactual.score": [0.4, 0.6, 0.3, 0.9]}
+    put(run, "fairness.counterfactual", "x", {"example_id": ids, **columns})
+    page = example_page(run=run.id, example=IDS[0])
+    (table,) = [one.value for one in page.table if "Exchanged" in one.value.columns]
+    assert len(table) == 3  # not the one of another example
+    turned = [answer for answer in table["Answer"] if "turned" in answer]
+    assert turned == ["1 :red-badge[✗ turned]"]
+    assert "With another group" not in [one.value for one in example_page(run=run.id, example=IDS[1]).header]
 
 
 def test_changed_words_and_standing() -> None:

@@ -155,6 +155,28 @@ def test_rows_of_a_table_are_bars_with_signed_numbers_of_the_best_method() -> No
     assert "sex = F −100\u00a0%" in figures[0].alt
 
 
+def test_whatever_is_made_of_maps_carries_their_verdict() -> None:
+    table = shares().filter(method="kernel_shap")
+    beaten = results(judged("explanations.faithfulness", "faithfulness_gain", "kernel_shap", -0.2, -0.1))
+    assert all(
+        "(✗ no better than its controls)" in figure.caption for figure in drawn("shares", table, beaten)
+    )
+    said = {"method": ["kernel_shap"], "class": ["good"], "word": ["fine"], "mean": [0.4], "texts": [7]}
+    (figure,) = drawn("words", pl.DataFrame(said), beaten)
+    assert "(✗ no better than its controls)" in figure.caption
+    assert (
+        "(✗"
+        in word_maps(
+            {
+                ("explanations.attribution", "maps"): maps()
+                .head(1)
+                .with_columns(method=pl.lit("kernel_shap"), features=pl.Series([["a", " ", "c" * 99, "d"]]))
+            },
+            beaten.__class__(measurements=beaten.measurements, data=SimpleNamespace(modality="text")),
+        )[0].caption
+    )
+
+
 def test_mean_maps_name_their_class_and_count() -> None:
     table = maps().head(1).select("method", "shape", "map", "input", pl.lit("3").alias("class"), n=pl.lit(12))
     (figure,) = drawn("class_maps", table)
