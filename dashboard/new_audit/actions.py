@@ -30,17 +30,20 @@ PROBLEM = "new_audit.problem"
 def offer(
     home: Home,
     state: State,
-    found: LoadedSpec | Problem,
+    found: LoadedSpec | Problem | None,
     text: str,
     path: Path,
     obstacle: str | None,
     *,
     told: bool,
 ) -> None:
-    """The verdict of the validator, then the buttons. `told`: the problem stands beside its field already."""
+    """The verdict of the validator, if it was asked, then the buttons.
+
+    `told`: the problem stands beside its field already.
+    """
     if isinstance(found, Problem):
         _say_problem(found, told=told)
-    else:
+    elif found is not None:
         _say_valid(found)
     with st.container(horizontal=True):
         if obstacle is None:
@@ -64,8 +67,9 @@ def offer(
         st.error(plain(problem), icon=":material/error:")
     if obstacle is not None:
         verb = "run" if state.audits else "models train"
-        st.info(f"{obstacle} Download the spec and run it yourself:", icon=":material/terminal:")
-        st.code(f"raiaudit {verb} {shlex.quote(path.name)}", language="bash")
+        st.info(f"{obstacle} Download the spec, check it and run it yourself:", icon=":material/terminal:")
+        file = shlex.quote(path.name)
+        st.code(f"raiaudit validate {file}\nraiaudit {verb} {file}", language="bash")
 
 
 def _say_problem(found: Problem, *, told: bool) -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
+from raiaudit.audit.gating import in_force, today
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.examples.links import LEADING, gate_examples
 from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.run.numbers import metric_heading
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, interval, slice_text, threshold, value
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def show(run: Run, results: Results, pages: Pages) -> None:
     if not results.verdicts:
         st.info("The spec sets no gate, so nothing was decided: the verdict is inconclusive.")
         return
-    worst_first = sorted(results.verdicts, key=lambda verdict: -SEVERITY[verdict.status])
+    current = in_force(run)
+    verdicts = current.results.verdicts if current is not run else results.verdicts
+    worst_first = sorted(verdicts, key=lambda verdict: -SEVERITY[verdict.status])
     lost = any(verdict.status in LEADING for verdict in worst_first)
     examples = open_rows(run) if lost and "example" in pages else None
     tables.draw(
@@ -51,11 +55,14 @@ def _row(verdict: Verdict, results: Results, rows: ExampleRows | None) -> tuple[
         examples = tables.linked(
             "example", tables.text("Its examples ›"), plainly=False, run=results.run, **query
         )
-    return tables.badge(verdict.status), [
+    day = today()
+    waived = tables.noted("Waived") if verdict.waived(day) else Html("")
+    note = tables.text(waiver_note(verdict, day))
+    return tables.joined(tables.badge(verdict.status), waived), [
         tables.joined(check, metric),
         _measured(measured),
         tables.text(unbroken(threshold(gate, measured))) if gate else tables.text("—"),
-        tables.joined(tables.text(verdict.explanation), examples, by="<br>"),
+        tables.joined(tables.text(verdict.explanation), note, examples, by="<br>"),
     ]
 
 

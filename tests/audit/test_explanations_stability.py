@@ -435,6 +435,25 @@ def test_a_table_row_moves_only_as_its_schema_allows(make_subject: Any) -> None:
     assert np.abs(delta[:, [0, 1, 8]]).max() > 0.5
 
 
+def test_an_example_that_cannot_move_is_left_out(make_subject: Any, run_check: Any) -> None:
+    """Whole years of a range of 20 are steps of 0.05; at 0.03 no row can move, and stable is not the word."""
+    schema = TableSchema((Column("years", "integer", 0, 20), Column("born", "real", 0, 10, mutable=False)))
+    inputs = np.column_stack([np.arange(1, 13), np.linspace(0, 10, 12)])
+    body = nn.Linear(2, 2).requires_grad_(requires_grad=False)
+    subject = make_subject(Net(lambda x: body(x / 10), "tabular"), data(inputs, schema))
+    chosen = config(examples=12, eps=(0.03, 0.06), steps=2, restarts=1)
+    check = Stability()
+    ledger = run_check(check, subject, chosen)
+    measured = check.summarise(ledger, subject, chosen)
+    near = [m for m in measured if m.where.get("eps") == 0.03]
+    assert near
+    assert all(m.value is None and "12 of 12 examples are left out" in (m.reason or "") for m in near)
+    far = [m for m in measured if m.where.get("eps") == 0.06 and m.metric == "label_kept_share"]
+    assert far
+    assert all(m.n == 12 and m.reason is None for m in far)
+    assert set(check.evidence(ledger, subject, chosen)["curve"]["eps"]) == {0.0, 0.06}
+
+
 def test_groups_differ_where_they_were_made_to(make_subject: Any, run_check: Any) -> None:
     """Half of the images lie by the switch; those of the other half are far from it."""
     inputs = np.full((80, 1, SIDE, SIDE), 0.5) + np.random.default_rng(3).normal(0, 0.01, (80, 1, SIDE, SIDE))

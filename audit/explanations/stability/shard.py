@@ -139,17 +139,11 @@ def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
                 columns[f"stability.{name}.map"] = _first(clean_BF, kept)
                 columns[f"stability.{name}.attacked"] = _first(attacked.cpu().numpy(), kept)
                 columns[f"stability.{name}.attacked_map"] = _first(attacked_BF, kept)
+        columns = _of_the_movable(shard, columns)
         if keep:
             columns |= _shown(shard, kept)
-    series = {
-        name: pl.Series(values).fill_nan(None) if _is_float(values) else values
-        for name, values in columns.items()
-    }
-    return pl.DataFrame({"example_id": rows.ids, **series})
-
-
-def _is_float(values: Any) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype.kind == "f"
+    frame = pl.DataFrame({"example_id": rows.ids, **columns})
+    return frame.with_columns(pl.selectors.float().fill_nan(None))
 
 
 def _noisy(shard: _Shard) -> list[tuple[Tensor, Array]]:
@@ -165,6 +159,24 @@ def _noisy(shard: _Shard) -> list[tuple[Tensor, Array]]:
         x = shard.near.settled(shard.near.moved(x0, signs, whole_B, x0), x0)
         same_B = (shard.labels(x) == shard.target_B).cpu().numpy()
         found.append((x, np.where(same_B, 1.0, np.nan)))
+    return found
+
+
+def _of_the_movable(shard: _Shard, columns: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is learnt of an input without neighbours: an integer's whole steps may exceed the radius."""
+    import torch
+
+    x0 = shard.view.x
+    whole_B = torch.ones(len(x0), device=x0.device)
+    ends = [
+        shard.near.settled(shard.near.moved(x0, way, whole_B, x0), x0)
+        for way in (torch.ones_like(x0), -torch.ones_like(x0))
+    ]
+    movable_B = torch.stack([(end != x0).flatten(1).any(1) for end in ends]).any(0).cpu().numpy()
+    found: dict[str, Any] = {f"{shard.at('noise')}.movable": movable_B}
+    for name, values in columns.items():
+        kept = pl.DataFrame({"value": values, "movable": movable_B})
+        found[name] = kept.select(pl.when("movable").then("value")).to_series()
     return found
 
 

@@ -10,8 +10,9 @@ Ledger columns, one set per `<at>` = `<attack>-<eps>-<method>`: `stability.<at>.
 relevant features that stay so), `.correlation` (Spearman), `.centre_shift` (pixels; images alone); of noise
 (means over the draws that kept the label) also `.lowest` (of the overlaps) and `.sensitivity` (largest
 relative change); of ghorbani `.no_gradient`. Per `<attack>-<eps>` `.label_kept` (of noise a share), of
-pgd `.broken`. At the largest radius, of the first few examples: `stability.predicted`, `.input`, `.features`,
-and per method `.<method>.map`, `.attacked`, `.attacked_map`.
+pgd `.broken`, of noise `.movable` (false: no valid input lies within the radius, and the rest is null). At
+the largest radius, of the first few examples: `stability.predicted`, `.input`, `.features`, and per method
+`.<method>.map`, `.attacked`, `.attacked_map`.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Stability:
     """Maps before and after noise, an attack on the map, and an attack on the answer."""
 
     id: ClassVar[str] = "explanations.stability"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do explanations survive small changes that leave the answer as it is?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})

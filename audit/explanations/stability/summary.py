@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -30,6 +31,7 @@ _METRICS: tuple[tuple[str, str, Better, str], ...] = (
     ("map_correlation", "correlation", "higher", ""),
     ("centre_shift", "centre_shift", "lower", "pixels"),
 )
+_BY_GROUP: tuple[tuple[str, dict[str, Scalar]], ...] = (("ghorbani", {}), ("pgd", {"outcome": "broken"}))
 _PAPERS = {"noise": "ghorbani2019", "ghorbani": "ghorbani2019", "pgd": "madry2018"}
 
 
@@ -66,6 +68,7 @@ class _Means:
             rng = keyed_rng(self.seed, self.check, metric, *map(str, where.values()))
             low, high = mean_bootstrap(values_N, rng=rng)
         few = "fewer than two examples" if n < 2 else None
+        stuck = _stuck(self.ledger, where["eps"])
         return Measurement(
             check=self.check,
             metric=metric,
@@ -77,7 +80,7 @@ class _Means:
             better=better,
             where=where,
             method=method,
-            reason=few or reason,
+            reason="; ".join(part for part in (few, stuck, reason) if part) or None,
             evidence=tuple(used),
         )
 
@@ -98,9 +101,22 @@ class _Means:
             better=better,
             where=where,
             method=method,
-            reason=None if n else "no examples",
+            reason=None if n else _stuck(self.ledger, where["eps"]) or "no examples",
             evidence=(column,),
         )
+
+
+def _stuck(ledger: LedgerReader, eps: Scalar) -> str | None:
+    """Of how many examples nothing can move within a radius, or None."""
+    column = f"stability.noise-{eps:g}.movable"
+    movable = ledger.scan(column).drop_nulls().collect()[column]
+    if movable.all():
+        return None
+    stuck = int((~movable).sum())
+    return (
+        f"{stuck} of {len(movable)} examples are left out: no valid input lies within the radius (integers "
+        "move by whole steps)"
+    )
 
 
 def overall(
@@ -189,17 +205,21 @@ def by_group(
     minimum: int,
     permutations: int,
 ) -> list[Measurement]:
-    """Overlap under the attack by group of every group column: means, gaps and a permutation test.
+    """Overlap under both attacks by group of every group column: means, gaps and a permutation test.
 
-    The p-values are adjusted for all columns and methods (Benjamini and Hochberg).
+    Under PGD that of the inputs that broke. The p-values are adjusted for all columns, methods and attacks
+    (Benjamini and Hochberg).
     """
     found: list[Measurement] = []
     for attribute in subject.dataset.group_names if columns is None else columns:
         split = subject.test
         groups = pl.DataFrame({"example_id": split.ids, "group": split.groups[attribute].cast(pl.String)})
-        for method in methods:
-            column = f"stability.ghorbani-{eps:g}-{method}.overlap"
-            rows = ledger.scan(column).drop_nulls().collect().join(groups, on="example_id")
+        for method, (attack, outcome) in product(methods, _BY_GROUP):
+            column, broken = f"stability.{attack}-{eps:g}-{method}.overlap", f"stability.pgd-{eps:g}.broken"
+            rows = ledger.scan(column, broken).drop_nulls(column).collect().join(groups, on="example_id")
+            rows = rows.filter(broken) if outcome else rows
+            if not rows.height:
+                continue
             level = rows["group"].fill_null(UNKNOWN)
             sizes = dict(level.value_counts().iter_rows())
             report = Reporter(
@@ -209,8 +229,8 @@ def by_group(
                 confidence=0.95,
                 seed=subject.seed,
                 draws=permutations,
-                evidence=(column,),
-                where={"method": method, "attack": "ghorbani", "eps": eps},
+                evidence=(column, *([broken] if outcome else [])),
+                where=_where(method, attack, eps, **outcome),
             )
             values_N = rows[column].to_numpy()
             quantity = Quantity((column,), "higher")

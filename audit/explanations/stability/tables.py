@@ -53,7 +53,12 @@ def pairs(ledger: LedgerReader, subject: Subject, methods: Sequence[str], eps: f
     for method in methods:
         own = {f"stability.{method}.{name}": name for name in ("map", "attacked", "attacked_map")}
         columns = {**common, **own, f"stability.ghorbani-{eps:g}-{method}.overlap": "overlap"}
-        rows = ledger.scan(*columns).drop_nulls(f"stability.{method}.map").rename(columns).collect()
+        rows = (
+            ledger.scan(*columns)
+            .drop_nulls([f"stability.{method}.map", *list(columns)[-1:]])
+            .rename(columns)
+            .collect()
+        )
         tables.append(rows.with_columns(method=pl.lit(method), eps=pl.lit(eps)))
     rows = pl.concat(tables)
     shape = getattr(subject.dataset.space, "shape", None)
