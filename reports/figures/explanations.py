@@ -68,11 +68,15 @@ def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     if results.data.modality == "tabular":
         yield from _bars(table, results)
         return
-    for row in first_maps(table):
+    shown = first_maps(table)
+    methods = len({_method(row) for row in shown})
+    # A page has room for so many: the maps of one example stay together.
+    across = max(1, PICTURES // methods) * methods if methods else 1
+    for place, row in enumerate(shown):
         if (picture := saliency_overlay(row)) is not None:
             title = map_title(row, _several(table), results)
             alt = f"Attribution map over the input. {title}. {map_in_words(row)}"
-            yield Figure(title, alt, picture, row=row["example_id"] if _several(table) else "maps")
+            yield Figure(title, alt, picture, row=f"maps {place // across}")
 
 
 def _bars(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

@@ -115,6 +115,7 @@ def test_maps_of_several_methods_show_the_same_examples_with_their_verdict() -> 
     beats = judged("explanations.faithfulness", "faithfulness_gain", "saliency", 0.1, 0.2)
     figures = drawn("maps", maps(), results(beaten, beats))
     assert [figure.caption.split(",")[0] for figure in figures] == ["saliency", "grad cam"] * 3
+    assert len({figure.row for figure in figures}) == 1  # three examples of two maps fill a page's width
     assert all(("no better than" in figure.alt) == ("grad cam" in figure.caption) for figure in figures)
 
 
