@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,8 +44,9 @@ def map_in_words(row: Mapping[str, Any]) -> str:
 
 def weights_of(row: Mapping[str, Any]) -> list[Weight]:
     """The named features of a text or a table's row, in their order, with weights relative to the largest."""
-    peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
-    pairs = zip(row["features"], row["map"], strict=False)
+    weights = [weight if math.isfinite(weight) else 0.0 for weight in row["map"]]
+    peak = max((abs(weight) for weight in weights), default=0.0) or 1.0
+    pairs = zip(row["features"], weights, strict=False)
     return [(_readable(name), weight / peak) for name, weight in pairs]
 
 

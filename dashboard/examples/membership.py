@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.dashboard.examples.kept import Kept
-    from raiaudit.dashboard.examples.rows import ExampleRows, Value
+    from raiaudit.dashboard.examples.rows import ExampleRows
 
 __all__ = ["show", "standing"]
 
@@ -32,11 +32,11 @@ _BINS = 30
 _WHY = (
     "Whether somebody was in the training data, and how sure an attacker would be of it, is personal data. "
     "The report shows it in aggregate. Turn this on only if you are entitled to know it of this example; it "
-    "turns off again when you leave, and no link carries it."
+    "holds for this example alone, and no link carries it."
 )
 
 
-def show(rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequence[str]) -> None:
+def show(rows: ExampleRows, example: str, kept: Kept, classes: Sequence[str]) -> None:
     """What the spec disclosed, then the switch."""
     for row in kept.of("exposed"):
         fpr = "unknown" if row["fpr"] is None else f"{percent(row['fpr'])} %"
@@ -44,10 +44,10 @@ def show(rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequen
             f":orange-badge[◐ disclosed by the spec] among the members an attacker would name first: rank "
             f"{row['rank']}, at a false\\-positive rate of {plain(fpr)}"
         )
-    personal = [value for value in values if is_personal(value.column)]
+    personal = [value for value in rows.of(example) if is_personal(value.column)]
     if not personal:
         return
-    asked = st.toggle("Show what attacks on privacy make out about this example", key="personal")
+    asked = st.toggle("Show what attacks on privacy make out about this example", key=f"personal-{example}")
     st.caption(_WHY)
     if not asked:
         return

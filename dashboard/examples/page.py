@@ -81,7 +81,13 @@ def _examples(run: Run, results: Results) -> None:
     st.caption(_NOTE)
     chosen = asking.ask(rows, results)
     found = find(rows, chosen, results.data.classes)
-    example = pick(rows, found, chosen)
+
+    def known(example: str) -> bool:
+        # That an attack on privacy asked about somebody tells who was in the training data.
+        told = any(not is_personal(value.column) for value in rows.of(example))
+        return told or bool(kept_of(run, example).of("exposed"))
+
+    example = pick(found, chosen, known)
     if example is None:
         st.info("No example matches. Ask for less.")
         return
@@ -120,7 +126,7 @@ def _one(run: Run, results: Results, rows: ExampleRows, example: str) -> None:
         st.caption(f"This run kept of this example no {', no '.join(lacking)}.")
     if kept.of("exposed") or any(is_personal(value.column) for value in values):
         st.header("Privacy", anchor=False)
-        membership.show(rows, values, kept, classes)
+        membership.show(rows, example, kept, classes)
     st.header("Everything the ledger says", anchor=False)
     facts.show(values, classes)
 

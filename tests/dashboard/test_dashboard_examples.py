@@ -250,16 +250,21 @@ def test_previous_next_and_the_filter_are_in_the_address(run: Run) -> None:
 
 
 def test_a_training_example_is_outside_the_filter(run: Run) -> None:
+    put(run, "explanations.influence", "x", {"example_id": ["train-1"], "influence.self": [0.5]})
     page = example_page(run=run.id, example="train-1")
     assert "not among the 60 that match" in position(page)
     assert "Not one of the audited examples" in words(page)
 
 
+def test_that_only_privacy_knows_somebody_is_not_told(run: Run) -> None:
+    assert "knows no example train" in words(example_page(run=run.id, example="train-1"))
+
+
 def test_membership_is_told_only_when_asked(run: Run) -> None:
-    page = example_page(run=run.id, example=IDS[3], personal="true")
+    page = example_page(run=run.id, example=IDS[3], **{f"personal-{IDS[3]}": "true"})
     assert "membership" not in words(page).replace("Membership", "membership").split("entitled")[1]
     assert "-0.125" not in words(page).replace("\\", "")
-    page.toggle(key="personal").set_value(True)
+    page.toggle(key=f"personal-{IDS[3]}").set_value(True)
     said = words(ok(page.run())).replace("\\", "")
     assert "membership.loss.score" in said
     assert "more than 0.0 % of the members and 75.0 % of the non-members" in said
@@ -271,7 +276,7 @@ def test_what_the_spec_disclosed_is_shown(run: Run) -> None:
     path.parent.mkdir()
     pl.DataFrame(exposed).write_parquet(path)
     assert "disclosed by the spec" in words(example_page(run=run.id, example="train-2"))
-    assert "disclosed by the spec" not in words(example_page(run=run.id, example="train-1"))
+    assert "knows no example train" in words(example_page(run=run.id, example="train-1"))
 
 
 def test_training_examples_lead_on(run: Run) -> None:
@@ -282,6 +287,7 @@ def test_training_examples_lead_on(run: Run) -> None:
     path = run.folder / "evidence/explanations.influence/examples.parquet"
     path.parent.mkdir()
     pl.DataFrame(rows).write_parquet(path)
+    put(run, "explanations.influence", "x", {"example_id": ["train-1"], "influence.self": [0.5]})
     page = example_page(run=run.id, example=IDS[0])
     (button,) = [one for one in page.button if "train\\-1" in one.label]
     button.click()
