@@ -65,7 +65,7 @@ def write_ledger(run: Run, *, classes: int = 10) -> list[dict[str, Any]]:
         {
             "example_id": [*IDS[:4], "train-1", "train-2"],
             "membership.member": [False] * 4 + [True] * 2,
-            "membership.loss.score": [-0.4, -0.3, -0.2, -0.125, -0.1, -0.05],
+            "membership.phi": [0.5, 1.0, 1.5, 2.125, 2.5, 3.0],
         },
     )
     return rows
@@ -263,11 +263,11 @@ def test_that_only_privacy_knows_somebody_is_not_told(run: Run) -> None:
 def test_membership_is_told_only_when_asked(run: Run) -> None:
     page = example_page(run=run.id, example=IDS[3], **{f"personal-{IDS[3]}": "true"})
     assert "membership" not in words(page).replace("Membership", "membership").split("entitled")[1]
-    assert "-0.125" not in words(page).replace("\\", "")
+    assert "2.12" not in words(page).replace("\\", "")
     page.toggle(key=f"personal-{IDS[3]}").set_value(True)
     said = words(ok(page.run())).replace("\\", "")
-    assert "membership.loss.score" in said
-    assert "more than 0.0 % of the members and 75.0 % of the non-members" in said
+    assert "membership.phi" in said
+    assert "larger than that of 0.0 % of the members and of 75.0 % of the non-members" in said
 
 
 def test_what_the_spec_disclosed_is_shown(run: Run) -> None:
@@ -348,7 +348,7 @@ def test_rows_of_other_people_are_no_audited_examples(run: Run) -> None:
 
 def test_values_of_an_example_come_from_every_check(run: Run) -> None:
     values = {value.column: value.value for value in open_rows(run).of(IDS[3])}
-    assert values["membership.loss.score"] == -0.125
+    assert values["membership.phi"] == 2.125
     assert {"accuracy.label", f"evasion.{TAGS[0]}.broken"} <= values.keys()
     assert open_rows(run).of("no such example") == ()
 
