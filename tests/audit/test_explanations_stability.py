@@ -276,15 +276,30 @@ class Once(torch.autograd.Function):
         return slope
 
 
-def test_a_model_that_cannot_be_differentiated_twice_says_so(make_subject: Any) -> None:
+def test_a_model_that_cannot_be_differentiated_twice_says_so(make_subject: Any, run_check: Any) -> None:
     def squared(flat: Tensor) -> Tensor:
         once: Any = Once.apply
         squares: Tensor = once(flat).sum(1) ** 2
         return squares
 
     subject = make_subject(Net(score(squared)), data(images(4)))
-    with pytest.raises(CapabilityError, match="differentiated twice"):
-        rows(subject, config(examples=4))
+    chosen = config(examples=4, eps=(0.02, 0.05), methods=("saliency", "occlusion"))
+    measured = Stability().summarise(run_check(Stability(), subject, chosen), subject, chosen)
+    undefined = [m for m in measured if m.metric == "topk_overlap" and m.where["method"] == "saliency"]
+    assert [m.where["eps"] for m in undefined] == [0.02, 0.05]
+    assert all(m.value is None and "differentiated twice" in (m.reason or "") for m in undefined)
+
+
+def test_a_method_the_model_cannot_give_leaves_the_others(make_subject: Any, run_check: Any) -> None:
+    subject = make_subject(Net(score(switch)), data(images(4)))
+    chosen = config(examples=4, methods=("attention_rollout", "saliency"), maps=2)
+    ledger = run_check(Stability(), subject, chosen)
+    measured = Stability().summarise(ledger, subject, chosen)
+    attacked = [m for m in measured if m.metric == "topk_overlap" and m.where["attack"] == "ghorbani"]
+    overlap = {m.where["method"]: m for m in attacked}
+    assert overlap["saliency"].value is not None
+    assert "no transformer" in (overlap["attention_rollout"].reason or "")
+    assert set(Stability().evidence(ledger, subject, chosen)["pairs"]["method"]) == {"saliency"}
 
 
 def test_the_attack_is_never_weaker_than_the_noise_it_began_with(make_subject: Any) -> None:

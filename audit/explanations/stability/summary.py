@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Scalar
     from raiaudit.audit.subject import Subject
 
-__all__ = ["by_group", "overall"]
+__all__ = ["by_group", "overall", "why_refused", "without_maps"]
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -116,6 +116,33 @@ def _stuck(ledger: LedgerReader, eps: Scalar) -> str | None:
     return (
         f"{stuck} of {len(movable)} examples are left out: no valid input lies within the radius (integers "
         "move by whole steps)"
+    )
+
+
+def why_refused(ledger: LedgerReader, methods: Sequence[str], radii: Sequence[float]) -> dict[str, str]:
+    """The methods that this model cannot give, or that cannot be attacked, with the reason."""
+    found = {}
+    for method in methods:
+        columns = [f"stability.ghorbani-{eps:g}-{method}.refused" for eps in radii]
+        reasons = (
+            ledger.scan(*columns).select(pl.coalesce(columns).drop_nulls().alias("why")).collect()["why"]
+        )
+        if len(reasons):
+            found[method] = str(reasons[0])
+    return found
+
+
+def without_maps(check: str, method: str, eps: float, reason: str) -> Measurement:
+    """A method of which nothing was measured."""
+    return Measurement(
+        check=check,
+        metric="topk_overlap",
+        value=None,
+        n=0,
+        better="higher",
+        where=_where(method, "ghorbani", eps),
+        method="ghorbani2019",
+        reason=reason,
     )
 
 
