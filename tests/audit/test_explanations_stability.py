@@ -516,11 +516,20 @@ def test_what_cannot_be_asked_says_why(make_subject: Any) -> None:
     assert config(eps=("8/255", 0.01)).eps == (0.01, 8 / 255)
 
 
-def test_a_view_of_the_subject_is_what_is_explained(make_subject: Any) -> None:
-    """A constant model: no map, no order, and nothing that moves it."""
+def test_a_map_that_says_nothing_is_left_out(make_subject: Any, run_check: Any) -> None:
+    """A constant model: no map, so no most relevant features, no order, and nothing to say."""
     subject = make_subject(Net(score(lambda flat: 0 * flat.sum(1) + 1)), data(images(4)))
     assert view_of(subject, subject.test.inputs, "zeros").x.shape == (4, 1, SIDE, SIDE)
     frame = rows(subject, config(examples=4))
-    assert frame["stability.ghorbani-0.05-saliency.overlap"].to_list() == [1.0] * 4
+    assert frame["stability.ghorbani-0.05-saliency.overlap"].null_count() == 4
+    chosen = config(examples=4)
+    measured = Stability().summarise(run_check(Stability(), subject, chosen), subject, chosen)
+    overlap = [m for m in measured if m.metric == "topk_overlap"]
+    assert overlap
+    assert all(
+        m.value is None
+        and "4 of 4 examples are left out: their map is the same everywhere" in (m.reason or "")
+        for m in overlap
+    )
     assert frame["stability.ghorbani-0.05-saliency.correlation"].null_count() == 4
     assert frame["stability.noise-0.05-saliency.sensitivity"].null_count() == 4

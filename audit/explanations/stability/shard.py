@@ -89,7 +89,7 @@ class _Shard:
 
     def compared(self, at: str, before_BF: Array, after_BF: Array) -> dict[str, Array]:
         found = {
-            f"{at}.overlap": top_overlap(before_BF, after_BF, self.top),
+            f"{at}.overlap": np.where(_blank(before_BF), np.nan, top_overlap(before_BF, after_BF, self.top)),
             f"{at}.correlation": rank_correlation(before_BF, after_BF),
         }
         space = self.subject.dataset.space
@@ -97,6 +97,12 @@ class _Shard:
             _, height, width = space.shape
             found[f"{at}.centre_shift"] = centre_shift(before_BF, after_BF, (height, width))
         return found
+
+
+def _blank(map_BF: Array) -> NDArray[np.bool_]:
+    """Maps that are the same everywhere: no feature is more relevant than another."""
+    blank_B: NDArray[np.bool_] = np.ptp(map_BF, axis=1) == 0
+    return blank_B
 
 
 def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
@@ -169,7 +175,7 @@ def _of_method(
     columns |= _under_pgd(shard, method, clean_BF, climbed)
     starts = _starts(shard, [x for x, _ in noisy], overlap_DB)
     attacked, attacked_BF, found = _under_attack(shard, method, clean_BF, starts)
-    columns |= found
+    columns |= found | {f"{shard.at('ghorbani', method)}.blank": _blank(clean_BF)}
     if kept is not None:
         columns[f"stability.{method.name}.map"] = _first(clean_BF, kept)
         columns[f"stability.{method.name}.attacked"] = _first(attacked.cpu().numpy(), kept)

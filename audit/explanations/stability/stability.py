@@ -9,7 +9,8 @@ own answer.
 Ledger columns, one set per `<at>` = `<attack>-<eps>-<method>`: `stability.<at>.overlap` (share of the most
 relevant features that stay so), `.correlation` (Spearman), `.centre_shift` (pixels; images alone); of noise
 (means over the draws that kept the label) also `.lowest` (of the overlaps) and `.sensitivity` (largest
-relative change); of ghorbani `.no_gradient`, and `.refused` (why the model gave no map; the others are not
+relative change); of ghorbani `.no_gradient`, `.blank` (the map before is the same everywhere: it has no most
+relevant features, and no overlap), and `.refused` (why the model gave no map; the others are not
 there then). Per `<attack>-<eps>` `.label_kept` (of noise a share), of
 pgd `.broken`, of noise `.movable` (false: no valid input lies within the radius, and the rest is null). At
 the largest radius, of the first few examples: `stability.predicted`, `.input`, `.features`, and per method
