@@ -7,7 +7,7 @@ without a gate; errors; gates left open; gates that could not be asked. Remedies
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.gates import LATEST_PASSING
@@ -28,6 +28,7 @@ __all__ = ["Finding", "finding_rows", "findings"]
 
 _ORDER = ("fail", "flagged", "error", "inconclusive", "not_run")
 _LISTED = 4
+_AGAIN = "As in the finding on the same quantity, in slices that no gate asked about."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,11 @@ def findings(results: Results, day: date) -> list[Finding]:
     open_gates = [v for v in results.verdicts if v.status != "pass"]
     found = [_of_gate(results, verdict, day) for verdict in open_gates]
     gated = [v.measurement for v in open_gates if v.measurement is not None]
-    found += [
-        flagged for rule in flag_rules() for flagged in _flagged(rule, results.measurements, known=gated)
-    ]
+    failed = {(m.check, m.metric) for m in gated}
+    for rule in flag_rules():
+        for flagged in _flagged(rule, results.measurements, known=gated):
+            again = (flagged.check, rule.metric) in failed
+            found.append(replace(flagged, means=_AGAIN, steps=()) if again else flagged)
     return sorted(found, key=lambda each: (_ORDER.index(each.status), bool(each.waiver), -each.miss))
 
 
