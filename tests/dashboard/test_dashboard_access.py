@@ -1,4 +1,4 @@
-"""For people who hear the pages or use no mouse: a browser walks them by keyboard and reads the names of things."""
+"""For those who hear the pages or use no mouse: a browser walks them by keyboard and reads names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,7 +42,7 @@ FOCUSED = """() => {
 HEADINGS = "() => [...document.querySelectorAll('h1,h2,h3,h4')].map(it => [+it.tagName[1], it.innerText])"
 UNNAMED = """() => [
   ...[...document.querySelectorAll('table')].filter(it => !it.caption && !it.getAttribute('aria-label')),
-  ...[...document.querySelectorAll('[data-testid=stVegaLiteChart]')].filter(it => !it.getAttribute('aria-label')),
+  ...[...document.querySelectorAll('.stVegaLiteChart')].filter(it => !it.getAttribute('aria-label')),
   ...[...document.querySelectorAll('[data-testid=stMain] img')].filter(it => !it.alt),
   ...[...document.querySelectorAll('.ra-table th:not([scope])')],
 ].map(it => it.outerHTML.slice(0, 200))"""
@@ -143,7 +144,7 @@ def test_every_page_has_names_headings_in_order_and_badges_to_read(
     badges = []
     for path in (
         "",
-        "models?card=true",
+        "models",
         f"run?run={run.id}&pillar=Robustness",
         f"evidence?run={run.id}",
         "compare",
@@ -152,7 +153,7 @@ def test_every_page_has_names_headings_in_order_and_badges_to_read(
         levels = [level for level, _ in page.evaluate(HEADINGS)]
         assert levels.count(1) == 1, path
         assert levels[0] == 1, path
-        assert [(a, b) for a, b in zip(levels, levels[1:], strict=False) if b > a + 1] == [], path
+        assert [(a, b) for a, b in pairwise(levels) if b > a + 1] == [], path
         assert page.evaluate(UNNAMED) == [], path
         badges += page.evaluate(BADGES)
         assert page.evaluate("() => getComputedStyle(document.querySelector('.stApp')).colorScheme") == scheme
@@ -168,5 +169,5 @@ def test_a_change_of_theme_reaches_charts(browser: Browser, served: tuple[str, R
     page.wait_for_selector("svg.marks")
     assert page.evaluate(background) == "rgb(255, 255, 255)"
     page.get_by_role("button", name="Main menu").click()
-    page.get_by_text("Dark", exact=True).click()
+    page.get_by_role("menuitemradio", name="Dark").click()
     page.wait_for_function(f"({background})() === 'rgb(18, 22, 28)'")
