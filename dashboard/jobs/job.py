@@ -64,6 +64,11 @@ class Job:
         return self.record.process is not None and self.record.process.alive
 
     @property
+    def at_work(self) -> bool:
+        """Whether it has more to do: a process may take seconds to end once it has said its last word."""
+        return self.state in ("running", "cancelling")
+
+    @property
     def state(self) -> JobState:
         """How far it came. What it said at its end counts more than how its process ended."""
         last = self.conclusion

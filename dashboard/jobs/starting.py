@@ -195,7 +195,7 @@ def _sole_starter(home: Home, most: int) -> Iterator[None]:
             raise UsageError(
                 "another one is being started at this moment", where=str(folder), remedy="try again"
             ) from None
-        running = [job for job in list_jobs(home) if job.alive]
+        running = [job for job in list_jobs(home) if job.at_work]
         if len(running) >= most:
             raise UsageError(
                 f"{running[0].record.title} is running",

@@ -43,7 +43,7 @@ def show_job(home: Home, pages: Pages, job: Job, obstacle: str | None) -> None:
     """Draw one job. `obstacle`: why this session may not stop or resume it."""
     st.title(plain(job.record.title), anchor=False)
     st.caption(f"{job.record.kind.capitalize()} started from the dashboard on {instant(job.record.created)}")
-    if job.state in ("running", "cancelling"):
+    if job.at_work:
         _follow(job, obstacle)
         return
     st.markdown(_chip(job))
@@ -95,7 +95,7 @@ def _chip(job: Job) -> str:
 @st.fragment(run_every=1)
 def _follow(job: Job, obstacle: str | None) -> None:
     state = job.state
-    if state not in ("running", "cancelling"):
+    if not job.at_work:
         st.rerun()
     progress = progress_of(job.events)
     st.markdown(f"{_LOOKS[state]} {_doing(job, progress)}")
