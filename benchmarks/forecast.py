@@ -1,9 +1,9 @@
-"""What real runs took, in units of what `raiaudit validate` estimates: seconds by check over the middle estimate.
+"""What real runs took, in units of what `raiaudit validate` estimates: seconds over the middle estimate.
 
-    python benchmarks/forecast.py HOME        # a state folder with finished runs; their specs must still be there
+    python benchmarks/forecast.py HOME        # a state folder with finished runs; their specs must be there
 
-A check that stands several times in a spec is taken together. Below a second on both sides says nothing and is
-left out. Times are those of the journal: with other work on the machine they are long.
+A check that stands several times in a spec is taken together. Below a second on both sides says nothing and
+is left out. Times are those of the journal: with other work on the machine they are long.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How long one example takes an architecture, and from that how long work takes: a range, not a promise.
 
 Measured by benchmarks/forecast_speeds.py; scaled in proportion to the pixels from the nearest size that was
-measured. A GPU is not looked at. What real runs took in units of these estimates is in docs/measurements.md; `SPREAD` covers what was seen there.
+measured. A GPU is not looked at. What real runs took in units of these estimates is in docs/measurements.md;
+`SPREAD` covers most of what was seen there.
 """
 
 from __future__ import annotations
