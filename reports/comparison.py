@@ -187,8 +187,8 @@ def _groups_told(comparison: Comparison, place: int, deltas: Sequence[Delta]) ->
         yield f"No group of {LEAST_OF_GROUP} examples or more is clearly worse off."
 
 
-def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
-    """The numbers, most to be relied on first."""
+def comparison_tables(comparison: Comparison, *, most_cells: int | None = None) -> Iterator[TableOf]:
+    """The numbers, most to be relied on first; of single cells that changed at most `most_cells`."""
     level = f"{comparison.confidence:.0%}"
     families = (
         (
@@ -209,12 +209,13 @@ def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
             yield TableOf(title, f"{note} {_holm(deltas)}", tuple(_blocks(comparison, deltas)))
     decided = [each for each in comparison.slices if each.outcome in ("better", "worse")]
     if comparison.slices:
-        quantities = {each.quantity for each in decided}
+        decided.sort(key=lambda each: each.p_holm or 0.0)
+        quantities = list(dict.fromkeys(each.quantity for each in decided))[:most_cells]
         shown = [each for each in comparison.slices if each.quantity in quantities]
-        note = (
-            f"{len(decided)} of {len(comparison.slices)} single cells changed beyond chance, and are shown."
-        )
-        yield TableOf("Single cells", f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
+        note = f"{len(decided)} of {len(comparison.slices)} cells changed beyond chance."
+        if len(quantities) < len({each.quantity for each in decided}):
+            note += f" Shown are the {len(quantities)} with the smallest p-values."
+        yield TableOf(CELLS, f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
     if any(each.fixed or each.broken for each in comparison.changed):
         yield TableOf(EXAMPLES, "", (_changed_block(comparison),))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.comparison import (
@@ -15,7 +17,7 @@ from raiaudit.reports.comparison import (
     reading_notes,
     run_block,
 )
-from raiaudit.reports.comparison_pdf import FORESTS
+from raiaudit.reports.comparison_pdf import FORESTS, MOST_CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +74,11 @@ def _body(comparison: Comparison) -> Iterator[str]:
         yield f"<h3>{escape(block.title)}</h3>"
         yield from _table(block, f"Differences: {block.title}")
     yield "<h2>What to read first</h2>"
-    for name, line in findings(comparison):
-        yield f"<p><strong>{escape(name)}:</strong> {escape(line)}</p>"
+    for name, told in groupby(findings(comparison), key=itemgetter(0)):
+        yield f"<h3>{escape(name)}</h3>\n<ul>"
+        yield "".join(f"<li>{escape(line)}</li>" for _, line in told) + "</ul>"
     yield from _charts(comparison)
-    for table in comparison_tables(comparison):
+    for table in comparison_tables(comparison, most_cells=MOST_CELLS):
         yield f'<h2>{escape(table.title)}</h2>\n<p class="note">{escape(table.note)}</p>'
         for block in table.blocks:
             yield from _table(block, table.title)
@@ -89,14 +92,15 @@ def _body(comparison: Comparison) -> Iterator[str]:
 
 def _charts(comparison: Comparison) -> Iterator[str]:
     from raiaudit.reports.charts import to_svg
-    from raiaudit.reports.charts.comparison import forest, forest_text
+    from raiaudit.reports.charts.comparison import forest, forest_text, left_out
 
     for kind, caption in FORESTS:
         deltas = getattr(comparison, kind)
         if (chart := forest(comparison, deltas)) is not None:
             alt = escape(forest_text(comparison, deltas), quote=True)
             yield f'<figure><div role="img" aria-label="{alt}">{to_svg(chart)}</div>'
-            yield f'<figcaption class="note">{escape(caption)}</figcaption></figure>'
+            shown = escape(caption + left_out(comparison, deltas))
+            yield f'<figcaption class="note">{shown}</figcaption></figure>'
 
 
 def _table(block: Block, caption: str) -> Iterator[str]:

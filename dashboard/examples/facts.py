@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
-from raiaudit.dashboard.run.pillars import PILLARS, pillar_of
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.wording import check_title, decimal, percent
 

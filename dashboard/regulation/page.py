@@ -12,8 +12,8 @@ import streamlit as st
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.pages import Pages, link
+from raiaudit.dashboard.pillars import pillar_of, worst_of
 from raiaudit.dashboard.reading import list_runs, results_of
-from raiaudit.dashboard.run.pillars import pillar_of, worst_of
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import chip, instant, plain
 from raiaudit.errors import StorageError

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from raiaudit.audit.gating import rule, today
 from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.pages import Pages
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
 from raiaudit.dashboard.run import gates, pillars, provenance, states
 from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from raiaudit.audit.store import Home
 
 __all__ = ["show"]
+
+_FILES = (
+    ("report.html", "HTML report", "text/html", ":material/html:"),
+    ("measurements.csv", "All measurements (CSV)", "text/csv", ":material/table:"),
+)
 
 
 def show(home: Home, pages: Pages) -> None:
@@ -70,6 +77,7 @@ def _headline(entry: RunEntry) -> None:
 
 
 def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
+    _waivers(results)
     _downloads(entry)
     scope, untested = st.columns(2, gap="large")
     with scope:
@@ -82,6 +90,22 @@ def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
     pillars.show(entry.run, results, pages)
     st.header("Provenance")
     provenance.show(entry, results)
+
+
+def _waivers(results: Results) -> None:
+    """What the run counts as today, where that differs from what was measured, and waivers that are spent."""
+    ruling = rule(results, today())
+    if ruling.waived:
+        st.info(
+            f"Today this run counts as {chip(ruling.status)}, for somebody has answered for "
+            f"{len(ruling.waived)} of its gates. What was measured stays as it was.",
+            icon=":material/history_edu:",
+        )
+    if ruling.expired:
+        st.warning(
+            f"Waivers have expired; the gates they were for count again: {len(ruling.expired)}.",
+            icon=":material/event_busy:",
+        )
 
 
 def _downloads(entry: RunEntry) -> None:
@@ -99,6 +123,17 @@ def _downloads(entry: RunEntry) -> None:
             )
         else:
             st.caption(f"No PDF yet: raiaudit report {plain(entry.id)} writes it")
+        for name, label, mime, icon in _FILES:
+            path = entry.run.folder / name
+            if path.is_file():
+                st.download_button(
+                    label,
+                    path.read_bytes(),
+                    file_name=f"{entry.id}{path.suffix}",
+                    mime=mime,
+                    icon=icon,
+                    on_click="ignore",
+                )
         st.download_button(
             "results.json",
             (entry.run.folder / "results.json").read_bytes(),
@@ -129,8 +164,8 @@ def _not_tested(results: Results) -> None:
         for check in results.checks
         if check.status != "ran"
     ]
-    planned = {pillars.pillar_of(check.check) for check in results.checks}
-    left_out = [name for name in pillars.PILLARS if name not in planned]
+    planned = {pillar_of(check.check) for check in results.checks}
+    left_out = [name for name in PILLARS if name not in planned]
     if left_out:
         lines.append(f"- Not in the spec: {', '.join(left_out)}")
     st.markdown("\n".join(lines) if lines else "Everything the spec asked for was tested.")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import figures
 from raiaudit.dashboard.examples.finding import ANY_ATTACK
 from raiaudit.dashboard.explanations import maps
 from raiaudit.dashboard.pages import Pages, link
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.run import numbers
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.remarks import remarks
@@ -19,13 +19,11 @@ from raiaudit.reports.wording import check_title
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.audit.gates import Status
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
 
-__all__ = ["PILLARS", "pillar_of", "show", "worst_of"]
+__all__ = ["show"]
 
-PILLARS = ("performance", "robustness", "privacy", "fairness", "explanations", "reliability")
 # What a pillar's single examples are looked at for: a link's label, and the filter it sets.
 _EXAMPLES = {
     "performance": ("Look at the examples it has wrong", {"answer": "wrong"}),
@@ -36,17 +34,6 @@ _EXAMPLES = {
         {"sort": "calibration.brier", "down": "yes"},
     ),
 }
-
-
-def pillar_of(check: str) -> str:
-    """`robustness.evasion` → "robustness"."""
-    return check.split(".")[0]
-
-
-def worst_of(results: Results, check: str) -> Status | None:
-    """The worst verdict of the gates on one check; None where it has none."""
-    found = [verdict.status for verdict in results.verdicts if verdict.check == check]
-    return max(found, key=SEVERITY.__getitem__, default=None)
 
 
 def show(run: Run, results: Results, pages: Pages) -> None:

@@ -135,7 +135,7 @@ def test_a_damaged_shard_is_named_and_the_others_are_shown(run: Run) -> None:
     page = example_page(run=run.id, example=IDS[0])
     assert "robustness\\.evasion/linf\\-0\\.15\\-pgd" in page.warning[0].value.replace("\\/", "/")
     assert "accuracy\\.correct" in words(page)
-    assert "linf-0.15-pgd" not in page.selectbox(key="broken").options
+    assert "linf-0.15-pgd" not in page.selectbox(key="example-broken").options
 
 
 def test_predictions_from_a_file_have_no_examples(add: AddRun) -> None:
@@ -217,7 +217,7 @@ def test_hostile_names_stay_names(add: AddRun, name: str) -> None:
     for text in words(page).splitlines():
         assert "<script" not in text.replace("\\<", "")
         assert "](javascript" not in text
-    assert page.selectbox(key="group").options[1:]
+    assert page.selectbox(key="example-group").options[1:]
 
 
 def test_an_unknown_id_is_said_and_the_first_is_shown(run: Run) -> None:
@@ -240,11 +240,11 @@ def test_previous_next_and_the_filter_are_in_the_address(run: Run) -> None:
     ok(page.run())
     assert page.selectbox(key="example").value == wrong[1]
     assert page.query_params["example"] in (wrong[1], [wrong[1]])
-    page.selectbox(key="answer").set_value("right")
+    page.selectbox(key="example-answer").set_value("right")
     ok(page.run())
     assert page.query_params["answer"] in ("right", ["right"])
     assert page.selectbox(key="example").value not in wrong
-    page.text_input(key="find").set_value("no such id")
+    page.text_input(key="example-find").set_value("no such id")
     assert "No example matches" in words(ok(page.run())) or "not among the 0" in position(page)
 
 

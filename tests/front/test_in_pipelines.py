@@ -143,6 +143,7 @@ def test_an_audit_is_a_test_and_says_what_failed(repository: Repository) -> None
     assert "nothing.yaml: no such file" in out
     assert "subprocess" not in out  # no traceback into ours
     assert sorted((repository.folder / ".raiaudit" / "runs").iterdir()) == runs
+    assert Run(runs[0]).broken_seals() == []
 
 
 @pytest.mark.parametrize("status", ["inconclusive", "error", "not_run"])
