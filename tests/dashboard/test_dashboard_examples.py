@@ -65,7 +65,7 @@ def write_ledger(run: Run, *, classes: int = 10) -> list[dict[str, Any]]:
         {
             "example_id": [*IDS[:4], "train-1", "train-2"],
             "membership.member": [False] * 4 + [True] * 2,
-            "membership.phi": [0.5, 1.0, 1.5, 2.125, 2.5, 3.0],
+            "membership.phi": pl.Series([0.5, 1.0, 1.5, 2.125, 2.5, 3.0], dtype=pl.Float32),
         },
     )
     return rows
