@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from raiaudit.audit.check import Check
 from raiaudit.audit.explanations.attribution.attribution import Attribution
@@ -64,7 +64,10 @@ CHECKS: dict[str, Check] = {
 
 @cache
 def all_checks() -> dict[str, Check]:
-    """Ours and those of installed plug-ins. A plug-in that reuses a name is an error."""
+    """Ours and those of installed plug-ins, which are loaded when they are first asked for.
+
+    Raises `UsageError` for a plug-in that reuses a name, cannot be imported or is no check.
+    """
     found = dict(CHECKS)
     for entry in entry_points(group="raiaudit.checks"):
         if entry.name in found:
@@ -73,8 +76,29 @@ def all_checks() -> dict[str, Check]:
                 where=f"plug-in {entry.value}",
                 remedy="rename the check in the plug-in, or uninstall it",
             )
-        found[entry.name] = entry.load()()
+        found[entry.name] = _plugged_in(entry)
     return found
+
+
+def _plugged_in(entry: EntryPoint) -> Check:
+    """A plug-in runs code of an installed package: whatever that raises is its own fault, and is named so."""
+    where = f"plug-in {entry.value}"
+    try:
+        check = entry.load()()
+    except Exception as error:
+        raise UsageError(
+            f"the check {entry.name!r} cannot be loaded ({type(error).__name__}: {error})",
+            where=where,
+            remedy="mend the plug-in, or uninstall it",
+        ) from error
+    if not isinstance(check, Check) or check.id != entry.name:
+        raise UsageError(
+            f"{entry.name!r} is no check of that id",
+            where=where,
+            remedy="a check has id (the name of the entry point), version, question, needs, modalities, "
+            "Config, tasks, execute, summarise and evidence: mend the plug-in, or uninstall it",
+        )
+    return check
 
 
 def find_check(name: str) -> Check:

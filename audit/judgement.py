@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.gates import SEVERITY, Verdict, decide, selected
-from raiaudit.audit.store import Home
 from raiaudit.errors import RaiauditError
 
 if TYPE_CHECKING:
@@ -58,21 +57,16 @@ def _decide(
     verdict = decide(check, gate, measurements)
     if gate.vs_baseline is None or verdict.measurement is None:
         return verdict
-    from raiaudit.audit.comparison import decide_against
+    from raiaudit.audit.comparison import baseline_of, decide_against
 
     try:
-        baseline = Home(run.folder.parent.parent).run(gate.vs_baseline.run)
-        if baseline.id == run.id:
-            return _without_measurement("not_run", check, gate, "a run cannot be its own baseline")
-        if not baseline.finished or baseline.results.data.digest != data_digest:
-            why = f"the baseline {baseline.id} has not finished, or was audited on other data"
-            return _without_measurement("not_run", check, gate, why)
+        baseline = baseline_of(gate.vs_baseline.run, run, data_digest)
         paired = [
-            decide_against(check, gate, measurement, run.ledger, baseline)
+            decide_against(check, gate, measurement, run, baseline)
             for measurement in selected(check, gate, measurements)
         ]
     except RaiauditError as error:
-        return _without_measurement("not_run", check, gate, f"no baseline: {error}")
+        return _without_measurement("not_run", check, gate, f"not comparable: {error.problem}")
     return max(*paired, verdict, key=lambda each: SEVERITY[each.status])
 
 

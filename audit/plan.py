@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.check import Check, CheckConfig, Task
     from raiaudit.audit.gates import Gate
-    from raiaudit.audit.spec import LoadedSpec, ModelSpec
+    from raiaudit.audit.spec import CheckSpec, LoadedSpec, ModelSpec
     from raiaudit.audit.subject import Subject
 
-__all__ = ["PlannedCheck", "make_plan", "run_identity"]
+__all__ = ["PlannedCheck", "make_plan", "plan_check", "run_identity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,22 @@ class PlannedCheck:
 
 def make_plan(loaded: LoadedSpec, model: ModelSpec, subject: Subject) -> list[PlannedCheck]:
     """Every check that is for this model, in the spec's order, with its tasks or why it cannot run."""
-    plan = []
-    for use, config in loaded.checks_of(model):
-        check = find_check(use.use)
-        reason = _obstacle(check, subject)
-        tasks: tuple[Task, ...] = ()
-        if reason is None:
-            try:
-                tasks = tuple(check.tasks(subject, config))
-            except CapabilityError as error:
-                reason = str(error)
-        plan.append(PlannedCheck(check, config, use.gate, tasks, reason))
+    plan = [plan_check(use, config, subject) for use, config in loaded.checks_of(model)]
     _refuse_collisions([task for planned in plan for task in planned.tasks])
     return plan
+
+
+def plan_check(use: CheckSpec, config: CheckConfig, subject: Subject) -> PlannedCheck:
+    """One check of a spec with its tasks on this subject, or why it cannot run."""
+    check = find_check(use.use)
+    reason = _obstacle(check, subject)
+    tasks: tuple[Task, ...] = ()
+    if reason is None:
+        try:
+            tasks = tuple(check.tasks(subject, config))
+        except CapabilityError as error:
+            reason = str(error)
+    return PlannedCheck(check, config, use.gate, tasks, reason)
 
 
 def run_identity(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from raiaudit.models.registry import Registry
     from raiaudit.models.version import ModelVersion, TrainingRecord
 
-__all__ = ["Subject"]
+__all__ = ["OFFERS", "Subject"]
 
-_OFFERS: dict[Knowledge, frozenset[Capability]] = {
+OFFERS: dict[Knowledge, frozenset[Capability]] = {
     "label": frozenset({Capability.LABELS}),
     "score": frozenset({Capability.LABELS, Capability.PROBABILITIES}),
     "white": frozenset(
@@ -39,6 +39,7 @@ _OFFERS: dict[Knowledge, frozenset[Capability]] = {
         }
     ),
 }
+"""Knowledge of a model → what may be asked of it."""
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Subject:
     @cached_property
     def capabilities(self) -> frozenset[Capability]:
         """What this model can be asked: all of a native classifier, its answers alone of a black box."""
-        held = set(_OFFERS[self.version.classifier.knowledge])
+        held = set(OFFERS[self.version.classifier.knowledge])
         trained_here = self.record.data_digest == self.dataset.digest
         if trained_here:
             held.add(Capability.TRAINING_DATA)

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard import models_page
-from raiaudit.dashboard.audits import overview
-from raiaudit.dashboard.compare import page as compare
-from raiaudit.dashboard.explanations import inside
-from raiaudit.dashboard.fairness import page as fairness
-from raiaudit.dashboard.new_audit import page as new_audit
 from raiaudit.dashboard.pages import Pages
-from raiaudit.dashboard.regulation import page as regulation
-from raiaudit.dashboard.run import page as run
-from raiaudit.dashboard.studies import mitigation, tradeoff
 from raiaudit.dashboard.style import STYLE
 from raiaudit.dashboard.theme import icon
 
-_Show = Callable[[Home, Pages], None]
 _SIDEBAR = 232  # pixels
-# Heading in the navigation; then title, Material symbol, address, what draws it. The first opens.
-_SECTIONS: dict[str, tuple[tuple[str, str, str, _Show], ...]] = {
+# Heading in the navigation; then title, Material symbol, address, and the module below this package whose
+# `show` draws the page: imported when the page is opened, for some need slow libraries. The first opens.
+_SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "": (
-        ("Overview", "fact_check", "audits", overview.show),
-        ("Models", "deployed_code", "models", models_page.show),
-        ("New audit", "add_task", "new", new_audit.show),
+        ("Overview", "fact_check", "audits", "audits.overview"),
+        ("Models", "deployed_code", "models", "models.page"),
+        ("New audit", "add_task", "new", "new_audit.page"),
     ),
     "One run": (
-        ("Run", "assignment", "run", run.show),
-        ("Fairness", "groups", "fairness", fairness.show),
-        ("Inside the model", "neurology", "inside", inside.show),
-        ("Evidence map", "gavel", "evidence", regulation.show),
+        ("Run", "assignment", "run", "run.page"),
+        ("Example", "search", "example", "examples.page"),
+        ("Fairness", "groups", "fairness", "fairness.page"),
+        ("Inside the model", "neurology", "inside", "explanations.inside"),
+        ("Evidence map", "gavel", "evidence", "regulation.page"),
     ),
     "Several runs": (
-        ("Compare", "compare_arrows", "compare", compare.show),
-        ("Trade-offs", "balance", "tradeoffs", tradeoff.show),
-        ("Mitigation", "diversity_3", "mitigation", mitigation.show),
+        ("Compare", "compare_arrows", "compare", "compare.page"),
+        ("Trade-offs", "balance", "tradeoffs", "studies.tradeoff"),
+        ("Mitigation", "diversity_3", "mitigation", "studies.mitigation"),
     ),
 }
 
@@ -58,20 +51,32 @@ def main() -> None:
     pages: dict[str, st.Page] = {}
     sections: dict[str, list[st.Page]] = {}
     for heading, entries in _SECTIONS.items():
-        for title, symbol, path, show in entries:
+        for title, symbol, path, module in entries:
             pages[path] = st.Page(
-                _bound(show, home, pages),
+                _drawn_by(module, home, pages),
                 title=title,
                 icon=f":material/{symbol}:",
                 url_path=path,
                 default=not pages,
             )
             sections.setdefault(heading, []).append(pages[path])
-    st.navigation(sections, position="sidebar", expanded=True).run()
+    chosen = st.navigation(sections, position="sidebar", expanded=True)
+    _redraw_in_another_theme(st.context.theme.type)
+    chosen.run()
 
 
-def _bound(show: _Show, home: Home, pages: Pages) -> Callable[[], None]:
-    return lambda: show(home, pages)
+@st.fragment(run_every=2)
+def _redraw_in_another_theme(drawn: str | None) -> None:
+    """Charts are drawn in the theme the browser shows, and it tells of a change only when it asks for something."""
+    if st.context.theme.type != drawn:
+        st.rerun()
+
+
+def _drawn_by(module: str, home: Home, pages: Pages) -> Callable[[], None]:
+    def show() -> None:
+        import_module(f"raiaudit.dashboard.{module}").show(home, pages)
+
+    return show
 
 
 main()

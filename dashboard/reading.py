@@ -16,21 +16,25 @@ from raiaudit.audit.lock import is_held
 from raiaudit.audit.results import Results, RunHeader, SubjectCard
 from raiaudit.audit.store import Home, Run
 from raiaudit.errors import StorageError
-from raiaudit.reports.figures import read_evidence
+from raiaudit.reports.headline import headlines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import polars as pl
 
+    from raiaudit.audit.measurement import Measurement
+
 __all__ = [
     "RunEntry",
+    "Told",
     "evidence_of",
     "evidence_table",
     "journal_tail",
     "list_runs",
     "results_of",
     "subject_of",
+    "told_of",
 ]
 
 
@@ -72,7 +76,25 @@ def results_of(run: Run) -> Results:
 
 def subject_of(run: Run) -> SubjectCard | None:
     """The audited model's card, or None while there are no readable results."""
-    return _subject(run.folder, _stamp(run.folder / "results.json"))
+    told = told_of(run)
+    return told.subject if told else None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The little of a run's results that lists over many runs need: kept when the rest is forgotten.
+
+    `headlines`: an entry a column of `reports.headline.COLUMNS`.
+    """
+
+    subject: SubjectCard
+    data_digest: str
+    headlines: tuple[Measurement | None, ...]
+
+
+def told_of(run: Run) -> Told | None:
+    """The few facts for lists, or None while there are no readable results."""
+    return _told(run.folder, _stamp(run.folder / "results.json"))
 
 
 def evidence_of(run: Run, check: str) -> Mapping[tuple[str, str], pl.DataFrame]:
@@ -122,13 +144,14 @@ def _results(folder: Path, _stamp: _Stamp) -> Results:
     return Run(folder).results
 
 
-# Cards are small, so that a list of models over many runs needs each results.json only once.
 @lru_cache(maxsize=4096)
-def _subject(folder: Path, _stamp: _Stamp) -> SubjectCard | None:
+def _told(folder: Path, stamp: _Stamp) -> Told | None:
     try:
-        return Run(folder).results.subject
+        results = _results(folder, stamp)
     except StorageError:
         return None
+    found = tuple(headline.measurement if headline else None for headline in headlines(results))
+    return Told(results.subject, results.data.digest, found)
 
 
 @lru_cache(maxsize=32)
@@ -146,6 +169,8 @@ def _evidence(
     folder: Path, check: str, _stamps: tuple[tuple[str, _Stamp], ...]
 ) -> Mapping[tuple[str, str], pl.DataFrame]:
     import polars as pl
+
+    from raiaudit.reports.figures import read_evidence
 
     try:
         return read_evidence(Run(folder), [check])

@@ -31,6 +31,7 @@ __all__ = [
     "joined",
     "less",
     "linked",
+    "noted",
     "strong",
     "text",
     "unseen",
@@ -75,6 +76,11 @@ def absent(words: str) -> Html:
     """A gap: its symbol and word, on grey."""
     symbol = f'<span aria-hidden="true">{VERDICTS["not_run"].symbol}</span>'
     return Html(f'<span class="ra-badge ra-not_run">{symbol} {text(words)}</span>')
+
+
+def noted(words: str) -> Html:
+    """A remark that is no verdict, on blue."""
+    return Html(f'<span class="ra-badge ra-note">{text(words)}</span>')
 
 
 def linked(path: str, label: Html, *, plainly: bool = False, **query: str) -> Html:

@@ -1,4 +1,4 @@
-"""Documents made from a finished run: PDF, Markdown, JUnit, SARIF. Never touches a model."""
+"""Documents made from a finished run: for people, for tables, for CI. Never touches a model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,34 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.store import Run
 
-__all__ = ["write_documents"]
+__all__ = ["FORMATS", "write_document", "write_documents"]
+
+FORMATS = {
+    "pdf": "report.pdf",
+    "html": "report.html",
+    "md": "summary.md",
+    "csv": "measurements.csv",
+    "parquet": "measurements.parquet",
+    "card": "model_card.md",
+}
+"""What `raiaudit report` writes, and what each is called in the run directory."""
 
 
 def write_documents(run: Run) -> list[Path]:
-    """Write `report.pdf`, `junit.xml`, `results.sarif` and `summary.md` into the folder of a finished run."""
+    """Write every document of a finished run into its directory; figures are drawn once for all.
+
+    `report.pdf`, `report.html`, `measurements.csv`, `measurements.parquet`, `model_card.md` (not for a run of
+    predictions, which saw no model), `junit.xml`, `results.sarif` and `summary.md`.
+    """
     from raiaudit.audit.files import write_atomically
+    from raiaudit.reports.html import write_html
+    from raiaudit.reports.illustrated import illustrated
     from raiaudit.reports.junit import to_junit
     from raiaudit.reports.markdown import to_markdown
+    from raiaudit.reports.model_card import write_card
     from raiaudit.reports.pdf import write_pdf
     from raiaudit.reports.sarif import to_sarif
+    from raiaudit.reports.tables import write_csv, write_parquet
 
     texts = {
         "junit.xml": to_junit([run]),
@@ -27,4 +45,35 @@ def write_documents(run: Run) -> list[Path]:
     }
     for name, text in texts.items():
         write_atomically(run.folder / name, text)
-    return [write_pdf(run), *(run.folder / name for name in texts)]
+    drawn = illustrated(run)
+    card = [] if drawn.results.subject.record.is_predictions else [write_card(run)]
+    return [
+        write_pdf(run, report=drawn),
+        write_html(run, report=drawn),
+        write_csv(run),
+        write_parquet(run),
+        *card,
+        *(run.folder / name for name in texts),
+    ]
+
+
+def write_document(run: Run, form: str, path: Path) -> Path:
+    """Write one document, by its key in `FORMATS`, of a finished run to `path`."""
+    from raiaudit.audit.files import write_atomically
+    from raiaudit.reports.html import write_html
+    from raiaudit.reports.markdown import to_markdown
+    from raiaudit.reports.model_card import write_card
+    from raiaudit.reports.pdf import write_pdf
+    from raiaudit.reports.tables import write_csv, write_parquet
+
+    if form == "md":
+        write_atomically(path, to_markdown([run]))
+        return path
+    writers = {
+        "pdf": write_pdf,
+        "html": write_html,
+        "csv": write_csv,
+        "parquet": write_parquet,
+        "card": write_card,
+    }
+    return writers[form](run, path)

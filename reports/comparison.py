@@ -68,7 +68,7 @@ class TableOf(NamedTuple):
 
 def names(comparison: Comparison) -> list[str]:
     """What the runs are called, the reference first."""
-    return [run.name for run in comparison.runs]
+    return [_cut(run.name) for run in comparison.runs]
 
 
 def comparison_title(comparison: Comparison) -> str:
@@ -76,14 +76,14 @@ def comparison_title(comparison: Comparison) -> str:
     reference, *others = names(comparison)
     who = others[0] if len(others) == 1 else f"{len(others)} runs"
     partial = " (PARTIAL)" if any(run.partial for run in comparison.runs) else ""
-    return f"{who} against {reference} on {comparison.data}{partial}"
+    return f"{who} against {reference} on {_cut(comparison.data)}{partial}"
 
 
 def run_block(comparison: Comparison) -> Block:
     """Who is compared."""
     rows = [
         (
-            [run.name, "the reference" if place == 0 else ""],
+            [names(comparison)[place], "the reference" if place == 0 else ""],
             [run.id],
             [run.started[:16].replace("T", " ")],
             [run.verdict.replace("_", " ") + (", partial" if run.partial else "")],
@@ -103,7 +103,7 @@ def difference_blocks(comparison: Comparison) -> Iterator[Block]:
             yield Block(
                 title,
                 ("Field", *(called[place] for place in places)),
-                tuple(([each.key], *([_fact(each, place)] for place in places)) for each in found),
+                tuple(([_cut(each.key)], *([_fact(each, place)] for place in places)) for each in found),
             )
 
 
@@ -125,7 +125,7 @@ def _folded(found: Sequence[Difference]) -> list[Difference]:
         values = tuple(
             None
             if members[0].values[place] is None
-            else ", ".join(f"{key} {_fact(each, place)}" for key, each in told)
+            else ", ".join(f"{key} {_fact(each, place)}" for key, each in told if each.values[place] != "[]")
             for place in range(len(members[0].values))
         )
         folded.append(members[0].model_copy(update={"key": parent, "values": values}))
@@ -139,23 +139,23 @@ def _fact(each: Difference, place: int) -> str:
     flat = " ".join(value.split())
     if len(flat) in (40, 64) and all(c in "0123456789abcdef" for c in flat):
         return f"{flat[:12]}…"
-    return flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…"
+    return _cut(flat)
 
 
 def findings(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """What to read first of each run: (its name, a sentence)."""
-    reference = comparison.runs[0].name
-    for place, run in enumerate(comparison.runs[1:], start=1):
+    reference = names(comparison)[0]
+    for place, name in enumerate(names(comparison)[1:], start=1):
         deltas = [each for each in comparison.paired if each.run == place]
         if not deltas:
-            yield run.name, f"shares no quantity with {reference} that could be paired."
+            yield name, f"shares no quantity with {reference} that could be paired."
             continue
-        yield run.name, _counted(deltas, reference)
+        yield name, _counted(deltas, reference)
         for outcome in ("worse", "better"):
             told = [f"{quantity(each)} {_change(each)}" for each in deltas if each.outcome == outcome]
             if told:
-                yield run.name, f"{outcome.capitalize()}: {'; '.join(told)}."
-        yield from ((run.name, line) for line in _groups_told(comparison, place, deltas))
+                yield name, f"{outcome.capitalize()}: {'; '.join(told)}."
+        yield from ((name, line) for line in _groups_told(comparison, place, deltas))
 
 
 def _counted(deltas: Sequence[Delta], reference: str) -> str:
@@ -187,8 +187,8 @@ def _groups_told(comparison: Comparison, place: int, deltas: Sequence[Delta]) ->
         yield f"No group of {LEAST_OF_GROUP} examples or more is clearly worse off."
 
 
-def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
-    """The numbers, most to be relied on first."""
+def comparison_tables(comparison: Comparison, *, most_cells: int | None = None) -> Iterator[TableOf]:
+    """The numbers, most to be relied on first; of single cells that changed at most `most_cells`."""
     level = f"{comparison.confidence:.0%}"
     families = (
         (
@@ -209,12 +209,13 @@ def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
             yield TableOf(title, f"{note} {_holm(deltas)}", tuple(_blocks(comparison, deltas)))
     decided = [each for each in comparison.slices if each.outcome in ("better", "worse")]
     if comparison.slices:
-        quantities = {each.quantity for each in decided}
+        decided.sort(key=lambda each: each.p_holm or 0.0)
+        quantities = list(dict.fromkeys(each.quantity for each in decided))[:most_cells]
         shown = [each for each in comparison.slices if each.quantity in quantities]
-        note = (
-            f"{len(decided)} of {len(comparison.slices)} single cells changed beyond chance, and are shown."
-        )
-        yield TableOf("Single cells", f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
+        note = f"{len(decided)} of {len(comparison.slices)} cells changed beyond chance."
+        if len(quantities) < len({each.quantity for each in decided}):
+            note += f" Shown are the {len(quantities)} with the smallest p-values."
+        yield TableOf(CELLS, f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
     if any(each.fixed or each.broken for each in comparison.changed):
         yield TableOf(EXAMPLES, "", (_changed_block(comparison),))
 
@@ -255,7 +256,7 @@ def _blocks(comparison: Comparison, deltas: Sequence[Delta]) -> Iterator[Block]:
 def _named(each: Delta) -> list[str]:
     lower = ", lower is better" if each.better == "lower" else ""
     first = quantity(each) if each.group is None else f"{_group(each)}: {quantity(each)}"
-    return [first, f"{check_title(each.check)}, n = {each.n:,}{lower}"]
+    return [first, f"{_cut(check_title(each.check))}, n = {each.n:,}{lower}"]
 
 
 def _wide(each: Delta) -> tuple[list[str], ...]:
@@ -264,7 +265,7 @@ def _wide(each: Delta) -> tuple[list[str], ...]:
         [number(each, each.reference)],
         [number(each, each.value)],
         [_change(each), _counts(each)],
-        [_UNSET if each.p_holm is None else p_text(each.p_holm).removeprefix("= ")],
+        [_UNSET if each.p_holm is None else p_text(each.p_holm).removeprefix("=\u00a0")],
         [OUTCOMES[each.outcome]],
     )
 
@@ -299,7 +300,7 @@ def _changed_block(comparison: Comparison) -> Block:
 
 def _ids(ids: Sequence[str]) -> str:
     more = len(ids) - _IDS
-    return ", ".join(ids[:_IDS]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(_cut, ids[:_IDS])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def gap_block(comparison: Comparison) -> Block | None:
@@ -307,9 +308,9 @@ def gap_block(comparison: Comparison) -> Block | None:
     called = names(comparison)
     rows = tuple(
         (
-            [", ".join(metric_title(metric) for metric in gap.metrics), check_title(gap.check)],
+            [", ".join(_cut(metric_title(metric)) for metric in gap.metrics), _cut(check_title(gap.check))],
             [called[gap.run]],
-            [gap.reason],
+            [_cut(gap.reason)],
         )
         for gap in comparison.not_compared
     )
@@ -318,7 +319,7 @@ def gap_block(comparison: Comparison) -> Block | None:
 
 def reading_notes(comparison: Comparison) -> Iterator[str]:
     """How to read it, and what it does not say."""
-    reference, level = comparison.runs[0].name, 1 - comparison.confidence
+    reference, level = names(comparison)[0], 1 - comparison.confidence
     yield (
         f"Δ: the run minus {reference}, the reference; shares in percentage points. Better and worse are "
         f"said where the corrected p-value is at most {level:.2g}; intervals are not corrected."
@@ -337,7 +338,7 @@ def reading_notes(comparison: Comparison) -> Iterator[str]:
 def quantity(each: Delta | Changed) -> str:
     """ "Robust accuracy (norm = linf, ε = 0.15, attack = pgd)"."""
     told = slice_text(each.where)
-    return metric_title(each.metric) + (f" ({told})" if told else "")
+    return _cut(metric_title(each.metric) + (f" ({told})" if told else ""))
 
 
 def number(each: Delta, value: float) -> str:
@@ -355,7 +356,7 @@ def signed(each: Delta, value: float) -> str:
 
 def p_text(p: float) -> str:
     """ "< 0.001", "= 0.021"."""
-    return "< 0.001" if p < 1e-3 else f"= {p:.2g}" if p < 0.0995 else f"= {p:.2f}"
+    return "<\u00a00.001" if p < 1e-3 else f"=\u00a0{p:.2g}" if p < 0.0995 else f"=\u00a0{p:.2f}"
 
 
 def _change(each: Delta) -> str:
@@ -368,4 +369,8 @@ def _change(each: Delta) -> str:
 
 def _group(each: Delta) -> str:
     assert each.group is not None
-    return " = ".join(each.group)
+    return _cut(" = ".join(each.group))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.audit.gating import day_of
+from raiaudit.audit.gating import day_of, rule
 from raiaudit.reports.catalogues import mapping, not_tested
 from raiaudit.reports.citations import full_citation
 from raiaudit.reports.facts import data_facts, group_rows, privacy_facts, system_facts
@@ -49,11 +49,12 @@ def report_content(run: Run) -> dict[str, Any]:
             for status, look in (*VERDICTS.items(), ("flagged", FLAGGED))
         },
         "summary": summary_sentence(results),
+        "waived": _waived(results, header),
         "scope": _scope(results, header),
         "not_tested": _gaps(results),
         "hashes": _hashes(run, results),
         "gates": gate_rows(results.verdicts, day_of(header)),
-        "findings": finding_rows(results),
+        "findings": finding_rows(results, day_of(header)),
         "system": system_facts(results.subject),
         "privacy": privacy_facts(results.subject.record.privacy),
         "data": data_facts(results.data),
@@ -90,6 +91,16 @@ def summary_sentence(results: Results) -> str:
     parts = [f"{counts[status]} {look.word.lower()}" for status, look in VERDICTS.items() if counts[status]]
     total = len(results.verdicts)
     return f"{total} {'gate' if total == 1 else 'gates'}: {', '.join(parts)}."
+
+
+def _waived(results: Results, header: RunHeader) -> str:
+    """What the gates come to without those waived on the day of the run; empty where none is."""
+    day = day_of(header)
+    ruling = rule(results, day)
+    if not ruling.waived:
+        return ""
+    gates = "1 gate is" if len(ruling.waived) == 1 else f"{len(ruling.waived)} gates are"
+    return f"On {day} {gates} waived; the gates that count come to: {VERDICTS[ruling.status].word.lower()}."
 
 
 def _scope(results: Results, header: RunHeader) -> Pairs:

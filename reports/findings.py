@@ -7,14 +7,17 @@ without a gate; errors; gates left open; gates that could not be asked. Remedies
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.audit.gates import LATEST_PASSING
 from raiaudit.reports.remedies import error_remedy, flag_rules, remedy
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
@@ -25,6 +28,7 @@ __all__ = ["Finding", "finding_rows", "findings"]
 
 _ORDER = ("fail", "flagged", "error", "inconclusive", "not_run")
 _LISTED = 4
+_AGAIN = "As in the finding on the same quantity, in slices that no gate asked about."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +49,28 @@ class Finding:
     """How far the nearer end of the interval is from the threshold, as a share of the threshold."""
 
 
-def findings(results: Results) -> list[Finding]:
-    """Every finding of a run, most severe first; equal ones in the order of the spec."""
+def findings(results: Results, day: date) -> list[Finding]:
+    """Every finding of a run, most severe first; equal ones in the order of the spec, waived ones last."""
     open_gates = [v for v in results.verdicts if v.status != "pass"]
-    found = [_of_gate(results, verdict) for verdict in open_gates]
+    found = [_of_gate(results, verdict, day) for verdict in open_gates]
     gated = [v.measurement for v in open_gates if v.measurement is not None]
-    found += [
-        flagged for rule in flag_rules() for flagged in _flagged(rule, results.measurements, known=gated)
-    ]
-    return sorted(found, key=lambda each: (_ORDER.index(each.status), -each.miss))
+    failed = {(m.check, m.metric) for m in gated}
+    for rule in flag_rules():
+        for flagged in _flagged(rule, results.measurements, known=gated):
+            again = (flagged.check, rule.metric) in failed
+            found.append(replace(flagged, means=_AGAIN, steps=()) if again else flagged)
+    return sorted(found, key=lambda each: (_ORDER.index(each.status), bool(each.waiver), -each.miss))
 
 
-def finding_rows(results: Results) -> list[dict[str, Any]]:
-    """The findings as plain data, numbered."""
+def finding_rows(results: Results, day: date) -> list[dict[str, Any]]:
+    """The findings as plain data, numbered; waivers as they stand on `day`."""
     return [
         {"number": i, "check_title": check_title(each.check), **asdict(each)}
-        for i, each in enumerate(findings(results), start=1)
+        for i, each in enumerate(findings(results, day), start=1)
     ]
 
 
-def _of_gate(results: Results, verdict: Verdict) -> Finding:
+def _of_gate(results: Results, verdict: Verdict, day: date) -> Finding:
     gate, m = verdict.gate, verdict.measurement
     where = slice_text(gate.where if m is None else m.where) if gate is not None else ""
     title = check_title(verdict.check) if gate is None else metric_title(gate.metric)
@@ -78,7 +84,7 @@ def _of_gate(results: Results, verdict: Verdict) -> Finding:
         told=verdict.explanation,
         means=means,
         steps=tuple(step for step in steps if step),
-        waiver=_waived(verdict),
+        waiver=waiver_note(verdict, day),
         miss=_miss(verdict),
     )
 
@@ -123,6 +129,8 @@ def _failed(
     gate = verdict.gate
     if gate is not None and gate.vs_baseline is not None and _miss(verdict) == 0:
         baseline = gate.vs_baseline.run
+        if baseline == LATEST_PASSING:
+            return "The model falls behind the last run that passed by more than was allowed.", steps
         return f"The model falls behind {baseline} on the same examples by more than was allowed.", (
             f"`raiaudit compare {baseline} {results.run}` names what differs between the two runs.",
             *steps,
@@ -138,14 +146,6 @@ def _miss(verdict: Verdict) -> float:
     under = 0.0 if gate.min is None else (gate.min - high) / (abs(gate.min) or 1.0)
     over = 0.0 if gate.max is None else (low - gate.max) / (abs(gate.max) or 1.0)
     return max(under, over, 0.0)
-
-
-def _waived(verdict: Verdict) -> str:
-    waiver = getattr(verdict, "waiver", None)
-    if waiver is None:
-        return ""
-    issue = f" ({waiver.issue})" if waiver.issue else ""
-    return f"{waiver.owner}, until {waiver.expires.isoformat()}: {waiver.reason}{issue}"
 
 
 def _flagged(

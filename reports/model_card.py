@@ -1,20 +1,24 @@
-"""What a finished run adds to a model's card: its headline numbers with intervals and verdicts."""
+"""The card of the model a run audited, with the run's headline numbers, their intervals and verdicts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.files import write_atomically
 from raiaudit.errors import UsageError
-from raiaudit.models.cards import AuditFindings, Finding
+from raiaudit.models.cards import AuditFindings, Finding, model_card
 from raiaudit.reports.headline import COLUMNS, headlines
 from raiaudit.reports.theme import VERDICTS
 from raiaudit.reports.wording import quantity, slice_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raiaudit.audit.results import Results
+    from raiaudit.audit.store import Run
     from raiaudit.models.version import TrainingRecord
 
-__all__ = ["audit_findings"]
+__all__ = ["audit_findings", "write_card"]
 
 
 def audit_findings(results: Results, record: TrainingRecord) -> AuditFindings:
@@ -58,3 +62,21 @@ def audit_findings(results: Results, record: TrainingRecord) -> AuditFindings:
         findings=tuple(findings),
         checks=frozenset(outcome.check for outcome in results.checks if outcome.status == "ran"),
     )
+
+
+def write_card(run: Run, path: Path | None = None) -> Path:
+    """Write the card of the audited model, by default to `model_card.md` in the run's directory.
+
+    Raises `UsageError` for a run of predictions from a file, which saw no model.
+    """
+    results = run.results
+    subject = results.subject
+    if subject.record.is_predictions:
+        raise UsageError(
+            f"run {results.run} audited predictions from a file, so there is no model to describe"
+        )
+    findings = audit_findings(results, subject.record)
+    target = path or run.folder / "model_card.md"
+    text = model_card(subject.name, subject.record, version=subject.version or None, audit=findings)
+    write_atomically(target, text)
+    return target

@@ -101,6 +101,7 @@ def signatures(document: bytes, roots: Sequence[Path] = ()) -> list[Signature]:
     from pyhanko.sign.validation import validate_pdf_signature
     from pyhanko.sign.validation.errors import SignatureValidationError
     from pyhanko.sign.validation.settings import KeyUsageConstraints
+    from pyhanko.sign.validation.status import SignatureCoverageLevel
     from pyhanko_certvalidator import ValidationContext
 
     trusted = []
@@ -114,7 +115,8 @@ def signatures(document: bytes, roots: Sequence[Path] = ()) -> list[Signature]:
     found = []
     try:
         with _quiet():
-            for embedded in PdfFileReader(io.BytesIO(document)).embedded_signatures:
+            embedded_all = PdfFileReader(io.BytesIO(document)).embedded_signatures
+            for embedded in embedded_all:
                 status = validate_pdf_signature(
                     embedded,
                     ValidationContext(trust_roots=trusted, allow_fetching=False),
@@ -127,7 +129,12 @@ def signatures(document: bytes, roots: Sequence[Path] = ()) -> list[Signature]:
                         signer=str(embedded.signer_cert.subject.human_friendly),
                         at=status.signer_reported_dt,
                         intact=bool(status.intact and status.valid),
-                        unchanged=bool(status.docmdp_ok),
+                        unchanged=bool(status.docmdp_ok)
+                        # Bytes after the last signature are no revision that could be judged.
+                        and (
+                            embedded is not embedded_all[-1]
+                            or status.coverage == SignatureCoverageLevel.ENTIRE_FILE
+                        ),
                         trusted=bool(status.trusted) if trusted else None,
                     )
                 )

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 from raiaudit.audit.comparison.changes import changed_examples, group_deltas
 from raiaudit.audit.comparison.deltas import Both, deltas_of
-from raiaudit.audit.comparison.differences import differences, refuse_incomparable
+from raiaudit.audit.comparison.differences import (
+    checks_of_other_versions,
+    differences,
+    refuse_incomparable,
+)
 from raiaudit.audit.comparison.pairing import Rows
 from raiaudit.audit.comparison.results import ComparedRun, Comparison, NotCompared
 from raiaudit.audit.statistics.replicates import holm
@@ -41,7 +45,17 @@ def compare_runs(runs: Sequence[Run], *, confidence: float = 0.95) -> Comparison
         refuse_incomparable(each, found[0])
     rows = [Rows(run.ledger, results.measurements) for run, results in found]
     found_by_run = [
-        deltas_of(Both(place, found[place], found[0], rows[place], rows[0], confidence))
+        deltas_of(
+            Both(
+                place,
+                found[place],
+                found[0],
+                rows[place],
+                rows[0],
+                checks_of_other_versions(found[place][0], found[0][0]),
+                confidence,
+            )
+        )
         for place in range(1, len(found))
     ]
     deltas = [delta for each in found_by_run for delta in each.deltas]

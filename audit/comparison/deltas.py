@@ -32,13 +32,16 @@ _OF_THE_EVALUATION = "robustness.reliability"
 
 
 class Both(NamedTuple):
-    """A run and the reference: results, and the rows of their ledgers. `place` is the run's among all."""
+    """A run and the reference: results, and the rows of their ledgers. `place` is the run's among all, and
+    `other_versions` the checks that changed between the two.
+    """
 
     place: int
     ours: tuple[Run, Results]
     reference: tuple[Run, Results]
     rows: Rows
     reference_rows: Rows
+    other_versions: frozenset[str]
     confidence: float
 
 
@@ -67,7 +70,10 @@ def deltas_of(both: Both) -> Found:
     for key, base in theirs.items():
         if (ours := mine.get(key)) is None:
             continue
-        if why := why_measured_otherwise(base, both.ours[1], both.reference[1]):
+        why = why_measured_otherwise(base, both.ours[1], both.reference[1])
+        if base.check in both.other_versions:
+            why = "measured by another version of the check"
+        if why is not None:
             found.reasons.append((base.check, base.metric, why))
             continue
         pairs = pairs_of(both.rows, ours, both.reference_rows, base)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Topic = Literal["data", "seed", "code", "model", "checks", "spec"]
 
-__all__ = ["differences", "refuse_incomparable"]
+__all__ = ["checks_of_other_versions", "differences", "refuse_incomparable"]
 
 _TOPICS: tuple[Topic, ...] = ("data", "seed", "code", "model", "checks", "spec")
 _TOPIC_OF = {"data": "data", "model": "model", "checks": "checks"}
@@ -31,6 +31,8 @@ _TOPIC_OF = {"data": "data", "model": "model", "checks": "checks"}
 _TOLD_ELSEWHERE = ("model.name", "model.recipe", "resolved.model_identity", "resolved.data_digest")
 
 
+# The record has these too, with every default.
+_OF_THE_MODEL = ("architecture", "options")
 _LABELS = ("use", "metric")
 _VERSION = "version of "
 
@@ -69,7 +71,13 @@ def differences(runs: Sequence[tuple[Run, Results]]) -> tuple[Difference, ...]:
         # A check that one run lacks is a difference of the spec.
         if len(set(values)) > 1 and not (key.startswith(_VERSION) and None in values)
     ]
-    return tuple(sorted(found, key=lambda each: _TOPICS.index(each.topic)))
+    return tuple(sorted(found, key=lambda each: (_TOPICS.index(each.topic), each.key != "name", each.key)))
+
+
+def checks_of_other_versions(ours: Run, reference: Run) -> frozenset[str]:
+    """Checks whose algorithm changed between the runs: what they measured is not the same quantity."""
+    a, b = (_lock(run).get("resolved", {}).get("check_versions", {}) for run in (ours, reference))
+    return frozenset(check for check in a.keys() & b.keys() if a[check] != b[check])
 
 
 def _facts(run: Run, results: Results) -> Iterator[tuple[tuple[Topic, str], str]]:
@@ -85,6 +93,8 @@ def _facts(run: Run, results: Results) -> Iterator[tuple[tuple[Topic, str], str]
     told = record.model_dump(
         mode="json", exclude={"code_version", "metrics", "data_source", "data_licence", "classes", "seconds"}
     )
+    for key in _OF_THE_MODEL if told["recipe"] else ():
+        told["recipe"].pop(key)
     yield ("model", "training seed"), str(told.pop("seed"))
     for key, value in _flat(told, ""):
         yield ("model", key), value
@@ -92,11 +102,7 @@ def _facts(run: Run, results: Results) -> Iterator[tuple[tuple[Topic, str], str]
 
 def _spec_facts(run: Run) -> Iterator[tuple[tuple[Topic, str], str]]:
     """Every leaf of `spec.lock.yaml` by its path."""
-    try:
-        lock = yaml.safe_load(run.spec_lock)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise StorageError(f"cannot be read ({error})", where=str(run.folder / "spec.lock.yaml")) from None
-    for key, value in _flat(lock, ""):
+    for key, value in _flat(_lock(run), ""):
         if key.startswith(_TOLD_ELSEWHERE):
             continue
         topic: Any = _TOPIC_OF.get(key.partition(".")[0].partition("[")[0], "spec")
@@ -105,6 +111,16 @@ def _spec_facts(run: Run) -> Iterator[tuple[tuple[Topic, str], str]]:
         elif key.startswith("resolved.check_versions."):
             topic, key = "code", f"{_VERSION}{key.removeprefix('resolved.check_versions.')}"
         yield (topic, key), value
+
+
+def _lock(run: Run) -> dict[str, Any]:
+    try:
+        lock = yaml.safe_load(run.spec_lock)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise StorageError(f"cannot be read ({error})", where=str(run.folder / "spec.lock.yaml")) from None
+    if not isinstance(lock, dict):
+        raise StorageError("is no spec as it was run", where=str(run.folder / "spec.lock.yaml"))
+    return lock
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.gates import SEVERITY
+from raiaudit.audit.gating import today
 from raiaudit.dashboard import tables
-from raiaudit.dashboard.run.pillars import PILLARS, pillar_of
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
 from raiaudit.reports.headline import headlines
+from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def answer(results: Results, pillar: str) -> Answer:
     if verdicts:
         worst = max(verdicts, key=lambda verdict: SEVERITY[verdict.status])
         number, *lines = _judged(worst)
-        return Answer(worst.status, number, (*lines, _share(verdicts, worst.status)))
+        note = waiver_note(worst, today())
+        return Answer(worst.status, number, (*lines, _share(verdicts, worst.status), note))
     outcomes = [check for check in results.checks if pillar_of(check.check) == pillar]
     if not outcomes:
         return Answer(None, "", ("not in the spec",), tested=False)

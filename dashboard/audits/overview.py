@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from raiaudit.audit.store import Home
-from raiaudit.dashboard.audits import runs, suites
+from raiaudit.dashboard.audits import runs, suites, trends
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import chip, plain, run_command
@@ -17,7 +17,7 @@ __all__ = ["show"]
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
-    st.title("Overview")
+    st.title("Overview", anchor=False)
     entries = list_runs(home)
     if not entries:
         _empty(home)
@@ -25,6 +25,7 @@ def show(home: Home, pages: Pages) -> None:
     if any(entry.state == "running" for entry in entries):
         _refresh_while_running(home, _fingerprint(entries))
     suites.show(entries)
+    trends.show(entries)
     runs.show(entries, pages)
 
 

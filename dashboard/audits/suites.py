@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.dashboard.audits import matrix, side_by_side
+from raiaudit.dashboard.audits import matrix
 from raiaudit.dashboard.choosing import choose
 from raiaudit.dashboard.reading import RunEntry, results_of
 from raiaudit.dashboard.wording import instant, plain
@@ -50,8 +50,18 @@ def show(entries: Sequence[RunEntry]) -> None:
         f"{_spec(runs[0][1])}: the worst verdict of each pillar’s gates. A cell opens its evidence.",
         results,
     )
-    with st.expander("Numbers side by side", icon=":material/table_chart:"):
-        side_by_side.show(results)
+    numbers = st.expander(
+        "Numbers side by side",
+        icon=":material/table_chart:",
+        key="numbers",
+        on_change="rerun",
+        bind="query-params",
+    )
+    if numbers.open:
+        from raiaudit.dashboard.audits import side_by_side  # its charts are slow to import
+
+        with numbers:
+            side_by_side.show(results)
 
 
 def _results(runs: Sequence[tuple[RunEntry, RunHeader]]) -> list[Results]:

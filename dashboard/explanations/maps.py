@@ -13,6 +13,7 @@ import streamlit as st
 
 from raiaudit.dashboard.explanations.heat_map import heat_map
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import evidence_table
 from raiaudit.dashboard.theme import BADGES
 from raiaudit.dashboard.wording import plain
@@ -46,7 +47,7 @@ def maps_of(run: Run) -> pl.DataFrame | None:
     return table
 
 
-def show(run: Run, results: Results) -> None:
+def show(run: Run, results: Results, pages: Pages) -> None:
     """The maps of a run: choose an example and methods."""
     try:
         table = maps_of(run)
@@ -58,13 +59,21 @@ def show(run: Run, results: Results) -> None:
     st.markdown("**Maps, example by example**")
     titles = {row["example_id"]: example_title(row) for row in table.unique("example_id").to_dicts()}
     examples = table["example_id"].unique(maintain_order=True).to_list()
-    _explore(table, examples, titles, results)
+    _explore(table, examples, titles, run, results, pages)
 
 
 @st.fragment
-def _explore(table: pl.DataFrame, examples: list[str], titles: dict[str, str], results: Results) -> None:
+def _explore(
+    table: pl.DataFrame,
+    examples: list[str],
+    titles: dict[str, str],
+    run: Run,
+    results: Results,
+    pages: Pages,
+) -> None:
     example = st.selectbox("Example", examples, format_func=lambda id_: titles[id_], key="map-example")
     _draw(table.filter(pl.col("example_id") == example), results, "map")
+    link(pages, "example", f"Everything about {plain(example)}", run=run.id, example=example)
 
 
 @st.fragment
@@ -88,7 +97,7 @@ def _draw(rows: pl.DataFrame, results: Results, key: str) -> None:
     shown = [best.name, *(method for method in methods if method != best.name)]
     if len(methods) > 1:
         shown = st.multiselect(
-            f"Methods ({method_words(best.name)} is {best.why})",
+            f"Methods ({plain(method_words(best.name))} is {best.why})",
             shown,
             default=shown[:_AT_FIRST],
             format_func=method_words,

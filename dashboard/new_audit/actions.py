@@ -10,6 +10,7 @@ import streamlit as st
 from raiaudit.audit.spec import LoadedSpec
 from raiaudit.dashboard.jobs.starting import start
 from raiaudit.dashboard.new_audit.checking import Problem, check
+from raiaudit.dashboard.new_audit.foretelling import foretold, show_foretold
 from raiaudit.dashboard.new_audit.local import obstacle_here
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import RaiauditError
@@ -30,25 +31,32 @@ PROBLEM = "new_audit.problem"
 def offer(
     home: Home,
     state: State,
-    found: LoadedSpec | Problem,
+    found: LoadedSpec | Problem | None,
     text: str,
     path: Path,
     obstacle: str | None,
     *,
     told: bool,
 ) -> None:
-    """The verdict of the validator, then the buttons. `told`: the problem stands beside its field already."""
+    """The verdict of the validator, if it was asked, then the buttons.
+
+    `told`: the problem stands beside its field already.
+    """
+    stops = isinstance(found, Problem)
     if isinstance(found, Problem):
         _say_problem(found, told=told)
-    else:
+    elif found is not None:
         _say_valid(found)
+        ahead = foretold(found)
+        show_foretold(ahead)
+        stops = ahead is not None and bool(ahead.problem)
     with st.container(horizontal=True):
         if obstacle is None:
             st.button(
                 f"Start the {state.kind}",
                 type="primary",
                 icon=":material/play_arrow:",
-                disabled=isinstance(found, Problem),
+                disabled=stops,
                 on_click=_start,
                 args=(home, state.kind, text, path),
             )
@@ -64,8 +72,9 @@ def offer(
         st.error(plain(problem), icon=":material/error:")
     if obstacle is not None:
         verb = "run" if state.audits else "models train"
-        st.info(f"{obstacle} Download the spec and run it yourself:", icon=":material/terminal:")
-        st.code(f"raiaudit {verb} {shlex.quote(path.name)}", language="bash")
+        st.info(f"{obstacle} Download the spec, check it and run it yourself:", icon=":material/terminal:")
+        file = shlex.quote(path.name)
+        st.code(f"raiaudit validate {file}\nraiaudit {verb} {file}", language="bash")
 
 
 def _say_problem(found: Problem, *, told: bool) -> None:
@@ -100,6 +109,8 @@ def _start(home: Home, kind: JobKind, text: str, path: Path) -> None:
         st.session_state[PROBLEM] = found.text
         return
     try:
-        st.query_params["job"] = start(home, kind, found, text).id
+        told = foretold(found) if kind == "audit" else None
+        expected = told.seconds if told is not None else None
+        st.query_params["job"] = start(home, kind, found, text, expected=expected).id
     except RaiauditError as error:
         st.session_state[PROBLEM] = str(error)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from raiaudit.audit.drafting.drafting import Overrides, draft
+from raiaudit.errors import UsageError
 from raiaudit.models.names import ARCHITECTURE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DIGITS", "EMPTY", "TYPICAL_GATES", "TYPICAL_OPTIONS", "architectures"]
+__all__ = ["DIGITS", "EMPTY", "TYPICAL_GATES", "TYPICAL_OPTIONS", "architectures", "drafted"]
 
 DIGITS: dict[str, Any] = {
     "name": "first-audit",
@@ -52,6 +57,25 @@ TYPICAL_OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "robustness.reliability": {"image": {"eps": "8/255"}, "text": {"eps": 2}, "tabular": {"eps": 0.1}},
 }
 """Check → kind of data → options that have no default."""
+
+
+def drafted(chosen: Mapping[str, str]) -> dict[str, Any]:
+    """The spec that `raiaudit init` drafts for these data (`name`, or `path`, `label`, `id`, `text`).
+
+    What it leaves to a person, purpose and owner, is left empty. Raises `RaiauditError` kinds, `OSError`.
+    """
+    data = chosen.get("name") or str(Path(chosen.get("path", "")).expanduser())
+    if not chosen.get("name") and not chosen.get("path"):
+        raise UsageError("no data are chosen yet", remedy="choose a data set, or say where your files are")
+    said = Overrides(label=chosen.get("label"), id=chosen.get("id"), text=chosen.get("text"))
+    # Paths in a draft are relative to its target: here they are made whole again.
+    target = Path.cwd() / "spec.yaml"
+    spec: dict[str, Any] = yaml.safe_load(draft(data, target=target, said=said).text)
+    spec.pop("context", None)
+    for key in ("path", "train", "validation", "test"):
+        if key in spec["data"]:
+            spec["data"][key] = str((target.parent / spec["data"][key]).resolve())
+    return spec
 
 
 def architectures(modality: str | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,7 +18,7 @@ from raiaudit.dashboard.wording import plain
 from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
-    from raiaudit.audit.check import Check
+    from raiaudit.audit.check import Check, CheckConfig
     from raiaudit.dashboard.new_audit.widgets import Form
 
 __all__ = ["begin", "draw", "options_of"]
@@ -25,7 +26,12 @@ __all__ = ["begin", "draw", "options_of"]
 
 def options_of(check: Check) -> tuple[Field, ...]:
     """The options of a check as fields."""
-    return fields_of(check.Config.model_json_schema())
+    return _fields_of_config(check.Config)
+
+
+@cache
+def _fields_of_config(config: type[CheckConfig]) -> tuple[Field, ...]:
+    return fields_of(config.model_json_schema())
 
 
 def begin(form: Form, checks: Any) -> None:

@@ -46,10 +46,13 @@ def begin(form: Form, data: Any) -> None:
 
 
 def chosen_now(form: Form) -> dict[str, str]:
-    """What names the data before the form is drawn: `name`, or `path`; nothing if nothing is chosen."""
-    named = st.session_state.get(form.key("data", "source"), "named") == "named"
-    value = st.session_state.get(form.key("named.name" if named else "data.path"))
-    return {"name" if named else "path": value} if value else {}
+    """What names the data before the form is drawn: `name`, or `path`, `text` and so on; what is chosen."""
+    if st.session_state.get(form.key("data", "source"), "named") == "named":
+        places = {"name": "named.name"}
+    else:
+        places = {key: f"data.{key}" for key in ("path", "label", "id", "text")}
+    found = {key: st.session_state.get(form.key(place)) for key, place in places.items()}
+    return {key: value for key, value in found.items() if isinstance(value, str) and value}
 
 
 def draw(form: Form, known: Known) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def draw(form: Form, known: Known) -> dict[str, Any]:
     with st.expander("More about the data"):
         found |= form.draw([each for each in fields if each.key not in _FIRST], "data")
     form.room("data")
-    return _named(found)
+    return _named(found, local=known.local)
 
 
 def _about(known: Known) -> str:
@@ -79,8 +82,8 @@ def _about(known: Known) -> str:
     return f"Columns found: {plain(', '.join(known.columns[:_COLUMNS_SHOWN]))}{more}"
 
 
-def _named(found: Mapping[str, Any]) -> dict[str, Any]:
+def _named(found: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
     """With paths that hold wherever the spec lies, and a name, by default the file's."""
-    whole = {key: absolute(value) if key in _FILES else value for key, value in found.items()}
+    whole = {key: absolute(value) if local and key in _FILES else value for key, value in found.items()}
     file = whole.get("path") or whole.get("test")
     return whole if "name" in whole or not file else {"name": as_name(Path(file).stem), **whole}

@@ -29,7 +29,8 @@ _BOUNDS = {
 class Field:
     """One key. `default` is what leaving it out means; `inner` are the keys of a `group`.
 
-    A `number` may be written 8/255; `single`: one of `numbers` or `choices` may stand without a list.
+    A `number` may be written 8/255. `single`: one of `numbers` or `choices` may stand without a list, or the
+    YAML fits a line.
     `optional` says that the key may also be null, which means the same as `default` None.
     """
 
@@ -109,7 +110,15 @@ def _shaped(field: Field, schema: Schema, root: Schema) -> Field:
         return _list(field, _resolved(schema["items"], root), root)
     if kind == "object" and "properties" in schema:
         return replace(field, kind="group", inner=fields_of(schema, root))
-    return field
+    return replace(field, single=kind == "object" and _is_flat(schema.get("additionalProperties")))
+
+
+def _is_flat(values: Any) -> bool:
+    """Whether a mapping's values are single ones, as those of a gate's `where`."""
+    if not isinstance(values, dict) or "$ref" in values:
+        return False
+    kinds = {option.get("type") for option in values.get("anyOf", [values])}
+    return kinds <= {"boolean", "integer", "number", "string"}
 
 
 def _list(field: Field, items: Schema, root: Schema) -> Field:

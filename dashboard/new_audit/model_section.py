@@ -43,7 +43,7 @@ def begin(form: Form, model: Any) -> None:
     rest = dict(mapping(model))
     sources = [key for key in (*_SOURCES, "factory") if key in rest]
     if len(sources) > 1 or "factory" in sources:
-        raise ValueError("the form has no widget for this model")
+        raise ValueError("the form is for a model trained here, registered, in a file or behind an address")
     source = sources[0] if sources else "recipe"
     st.session_state[form.key("model", "source")] = source
     fields = {each.key: each for each in choosable_fields(ModelSpec)}
@@ -66,7 +66,7 @@ def draw(form: Form, known: Known, data: str, *, audits: bool) -> dict[str, Any]
         usual = "behind-the-address"
     else:
         found = form.draw([_offering(fields[key], known) for key in _KEYS[source]], "model")
-        found |= {"path": absolute(found["path"])} if "path" in found else {}
+        found |= {"path": absolute(found["path"])} if "path" in found and known.local else {}
     name = form.one(replace(fields["name"], default=usual), "model", label="Name of the model") or usual
     form.room("model")
     return {key: value for key, value in {"name": name, **found}.items() if value not in (None, {})}

@@ -17,6 +17,7 @@ from raiaudit.dashboard.jobs.starting import spec_path
 from raiaudit.dashboard.new_audit.actions import offer
 from raiaudit.dashboard.new_audit.checking import Problem, check
 from raiaudit.dashboard.new_audit.checks_section import options_of
+from raiaudit.dashboard.new_audit.data_section import chosen_now
 from raiaudit.dashboard.new_audit.following import jobs_so_far, show_job
 from raiaudit.dashboard.new_audit.known import names_known
 from raiaudit.dashboard.new_audit.local import obstacle_here
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-# A constant. What the spec comes to stays in sight beside a long form.
+# A constant. What the spec comes to stays in sight beside a long form, or stands below it on a narrow screen.
 _STYLE = """<style>
-@media (min-width: 640px) {
+@media (max-width: 1050px) {
+  .st-key-new_audit > div > .stHorizontalBlock > .stColumn {flex: 1 1 100%; min-width: 100%}
+}
+@media (min-width: 1051px) {
   .st-key-new_audit > div > .stHorizontalBlock > .stColumn:last-child > .stVerticalBlock
     {position: sticky; top: 4.5rem; max-height: calc(100vh - 6rem); overflow-y: auto}
 }
@@ -53,7 +57,7 @@ def show(home: Home, pages: Pages) -> None:
     if asked is not None:
         st.warning(f"There is no job {plain(asked)} here.", icon=":material/warning:")
     for job in jobs:
-        if job.alive:
+        if job.at_work:
             title = f"{plain(job.record.title)} is running: follow it"
             link(pages, "new", title, icon="play_circle", job=job.id)
     _write(home, state, obstacle)
@@ -66,18 +70,20 @@ def _write(home: Home, state: State, obstacle: str | None) -> None:
     form = state.form()
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         in_form = state.choose_mode()
-        state.offer_beginnings()
+        state.offer_beginnings(drafts=obstacle is None)
+    state.say_unfit()
     with st.container(key="new_audit"):
         written, beside = st.columns([3, 2], gap="medium")
     with written:
         if in_form:
-            spec = form.draw(names_known(home, form.form, may_read=obstacle is None))
+            spec = form.draw(names_known(home, chosen_now(form.form), local=obstacle is None))
             text = commented(spec, _questions())
             state.keep(text)
         else:
             text = state.edit()
     path = spec_path(home, state.name_of(text), text)
-    found = check(text, path)
+    # The validator looks for files that a spec names: only for somebody who may look for them anyway.
+    found = check(text, path) if obstacle is None else None
     told = in_form and isinstance(found, Problem) and form.form.tell(found)
     with beside:
         offer(home, state, found, text, path, obstacle, told=told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,25 @@ __all__ = ["Known", "absolute", "choosable_fields", "choose_source", "mapping", 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Names to offer: registered models, metrics by check, the data's columns; and the data's kind."""
+    """Names to offer: registered models, metrics by check, the data's columns; and the data's kind.
+
+    `local`: for somebody who sits at this machine, so that files may be looked for.
+    """
 
     models: Sequence[str] = ()
     metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modality: str | None = None
     columns: Sequence[str] = ()
+    local: bool = False
 
 
 def choosable_fields(model: type[BaseModel]) -> list[Field]:
     """The fields of a part of the spec; a key that admits one value needs no widget."""
+    return list(_choosable(model))
+
+
+@cache
+def _choosable(model: type[BaseModel]) -> list[Field]:
     return [each for each in fields_of(model.model_json_schema(by_alias=True)) if len(each.choices) != 1]
 
 
@@ -61,7 +71,7 @@ def choose_source(form: Form, what: str, choices: Mapping[str, str], first: str)
 def mapping(value: Any) -> dict[str, Any]:
     """`value`, if it is one. Raises `ValueError`."""
     if not isinstance(value, dict):
-        raise ValueError("the form has no widget for this value")
+        raise ValueError("the form expects a mapping of keys to values here")
     return value
 
 

@@ -14,11 +14,12 @@ import streamlit as st
 import yaml
 
 from raiaudit.audit.yaml_source import read_yaml
-from raiaudit.dashboard.new_audit.beginnings import DIGITS, EMPTY
+from raiaudit.dashboard.new_audit.beginnings import DIGITS, EMPTY, drafted
+from raiaudit.dashboard.new_audit.data_section import chosen_now
 from raiaudit.dashboard.new_audit.form import SpecForm
 from raiaudit.dashboard.new_audit.widgets import Form
 from raiaudit.dashboard.wording import plain
-from raiaudit.errors import SpecError
+from raiaudit.errors import RaiauditError, SpecError
 
 if TYPE_CHECKING:
     from raiaudit.dashboard.jobs.job import JobKind
@@ -57,8 +58,8 @@ class State:
         )
         return chosen == "Form"
 
-    def offer_beginnings(self) -> None:
-        """Buttons that begin anew."""
+    def offer_beginnings(self, *, drafts: bool) -> None:
+        """Buttons that begin anew; with `drafts` also from what `raiaudit init` makes of the data chosen."""
         with st.container(horizontal=True, vertical_alignment="bottom", width="content"):
             for name, spec, icon in (("Digits, a minute", DIGITS, "bolt"), ("Empty", EMPTY, "ink_eraser")):
                 st.button(
@@ -67,6 +68,15 @@ class State:
                     on_click=self._begin,
                     args=(spec,),
                     icon=f":material/{icon}:",
+                )
+
+            if drafts:
+                st.button(
+                    "Suggest the rest",
+                    key=self.key("begin draft"),
+                    on_click=self._begin_with_draft,
+                    icon=":material/wand_stars:",
+                    help="Looks at the data chosen below and fills in columns, model, checks and gates.",
                 )
 
     def keep(self, text: str) -> None:
@@ -87,8 +97,6 @@ class State:
         )
         st.session_state[kept] = text
         st.button("Show it in the form", on_click=self._show_in_form, icon=":material/edit_note:")
-        if (problem := st.session_state.pop(self.key("unfit"), None)) is not None:
-            st.info(f"It stays YAML: {plain(problem)}", icon=":material/info:")
         return text
 
     def name_of(self, text: str) -> str:
@@ -114,4 +122,16 @@ class State:
         try:
             self._begin(read_yaml(Path("spec.yaml"), text=st.session_state[self.key("editor")]).data)
         except (ValueError, SpecError) as error:
+            st.session_state[self.key("unfit")] = f"It stays YAML: {error}"
+
+    def _begin_with_draft(self) -> None:
+        chosen = chosen_now(self.form().form)
+        try:
+            self._begin(drafted(chosen))
+        except (ValueError, RaiauditError, OSError) as error:
             st.session_state[self.key("unfit")] = str(error)
+
+    def say_unfit(self) -> None:
+        """Why the last button that was to fill the form could not."""
+        if (problem := st.session_state.pop(self.key("unfit"), None)) is not None:
+            st.info(plain(problem), icon=":material/info:")

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["entered", "written"]
 
+_SAFE = 2**53  # a browser counts no further
 _INTEGER = re.compile(r"[-+]?\d{1,18}")
-_REAL = re.compile(r"[-+]?(\d{1,18}\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
+_REAL = re.compile(r"[-+]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})([eE][-+]?\d{1,2})?")
 
 
 def written(field: Field, value: Any) -> Any:
@@ -40,42 +41,41 @@ def written(field: Field, value: Any) -> Any:
             numbers = [_number(part) for part in (value or "").split(",") if part.strip()]
             return numbers[0] if len(numbers) == 1 and field.single else numbers or None
         case "texts" | "choices":
-            return list(value) or None
+            return value[0] if len(value) == 1 and field.single else list(value) or None
         case _:
             return _parsed(value) if value and value.strip() else None
 
 
 def entered(field: Field, value: Any) -> Any:
-    """What a widget of this kind shows for a spec's value; None: as it is when untouched."""
+    """What a widget of this kind shows for a spec's value."""
+    shown = _shown(field, value)
+    if shown is None:
+        said = f"{field.key}: {value!r}"
+        raise ValueError(f"the form has no widget for {said if len(said) <= 90 else f'{said[:90]}…'}")
+    return shown
+
+
+def _shown(field: Field, value: Any) -> Any:
+    listed = value if isinstance(value, list) else [value] if field.single else []
     match field.kind:
         case "integer":
-            return _only(value, isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53)
+            return value if type(value) is int and abs(value) < _SAFE else None
         case "boolean":
-            return _only(value, isinstance(value, bool))
+            return value if isinstance(value, bool) else None
         case "choice":
-            return _only(value, value in field.choices)
+            return value if value in field.choices else None
         case "text":
-            return _only(value, isinstance(value, str) and value != "")
+            return value if isinstance(value, str) else None
         case "number":
-            return _only(_plain(value), _is_number(value))
+            return _plain(value) if _is_number(value) else None
         case "numbers":
-            listed = value if isinstance(value, list) else [value]
-            whole = (isinstance(value, list) and len(value) > (1 if field.single else 0)) or field.single
-            return _only(
-                ", ".join(map(_plain, listed)), whole and bool(listed) and all(map(_is_number, listed))
-            )
+            return ", ".join(map(_plain, listed)) if listed and all(map(_is_number, listed)) else None
         case "texts" | "choices":
-            known = isinstance(value, list) and all(isinstance(item, str) for item in value)
-            within = field.kind == "texts" or (known and set(value) <= set(field.choices))
-            return _only(value, known and within and bool(value) and len(set(value)) == len(value))
+            names = all(isinstance(item, str) for item in listed) and len(set(listed)) == len(listed)
+            known = field.kind == "texts" or set(listed) <= set(field.choices) if names else False
+            return listed if listed and known else None
         case _:
             return flow(value)
-
-
-def _only(value: Any, suitable: bool) -> Any:
-    if not suitable:
-        raise ValueError("the form has no widget for this value")
-    return value
 
 
 def _number(text: str) -> Any:

@@ -37,13 +37,15 @@ class Form:
     def fill(self, fields: Sequence[Field], values: Mapping[str, Any], at: str) -> None:
         """Let the widgets at `at` begin with these values. Raises `ValueError` for what they cannot show."""
         known = {each.key: each for each in fields}
-        if not values.keys() <= known.keys():
-            raise ValueError("the form has no field for this key")
+        if strange := sorted(map(str, values.keys() - known.keys())):
+            raise ValueError(f"the form has no field {strange[0][:60]!r} under {at}")
         for key, value in values.items():
             each = known[key]
+            if value == each.default:
+                continue
             if each.kind == "group":
                 if not isinstance(value, dict):
-                    raise ValueError("the form has no widget for this value")
+                    raise ValueError(f"the form shows {key} only as a mapping of keys to values")
                 st.session_state[self.key(f"{at}.{key}", "on")] = True
                 self.fill(each.inner, value, f"{at}.{key}")
             else:
@@ -58,7 +60,7 @@ class Form:
         found: dict[str, Any] = {}
         row: list[DeltaGenerator] = []
         for each in fields:
-            if each.kind in _WIDE:
+            if each.kind in _WIDE and not (each.kind == "yaml" and each.single):
                 row, value = [], self.one(each, at, place=place)
             else:
                 row = row or list(st.columns(2))
@@ -138,7 +140,7 @@ class Form:
                 )
             case "integer":
                 return self._integer(each, here, name, help_text, usual)
-            case "yaml":
+            case "yaml" if not each.single:
                 key = self._remembered(here, "value", "")
                 return st.text_area(
                     name, key=key, help=help_text, placeholder=usual, height=70, persist_state="session"
@@ -174,7 +176,8 @@ class Form:
         )
 
     def _remembered(self, here: str, what: str, first: Any) -> str:
+        """The session's name for a widget whose value is there; not chosen and not written are one."""
         key = self.key(here, what)
-        if key not in st.session_state:
+        if st.session_state.get(key) in (None, ""):
             st.session_state[key] = first
         return key

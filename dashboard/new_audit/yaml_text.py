@@ -6,6 +6,7 @@ as the same value; what a person could not see (controls, marks that turn the di
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -53,10 +54,8 @@ def flow(value: Any) -> str:
 
 def commented(spec: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequence[Field]]]) -> str:
     """The file's text; all keys must be the schema's. `questions`: check → what it asks, and its options."""
-    from raiaudit.audit.spec import Spec
-
     lines = [_HEAD]
-    for field in fields_of(Spec.model_json_schema(by_alias=True)):
+    for field in _spec_fields():
         if field.key == "checks" and spec.get("checks"):
             lines.append("checks:")
             for check in spec["checks"]:
@@ -64,6 +63,13 @@ def commented(spec: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequen
         elif field.key in spec:
             lines += _entry(field.key, spec[field.key], 0, field.inner, None)
     return "\n".join(lines) + "\n"
+
+
+@cache
+def _spec_fields() -> tuple[Field, ...]:
+    from raiaudit.audit.spec import Spec
+
+    return fields_of(Spec.model_json_schema(by_alias=True))
 
 
 def _check(check: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequence[Field]]]) -> Iterator[str]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from raiaudit.audit.gating import rule, today
 from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.pages import Pages
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
-from raiaudit.dashboard.run import gates, pillars, provenance, states
+from raiaudit.dashboard.run import downloads, gates, pillars, provenance, states
 from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title
@@ -25,7 +27,7 @@ def show(home: Home, pages: Pages) -> None:
     """Draw the run that `?run=` names, the newest without it."""
     entries = list_runs(home)
     if not entries:
-        st.title("Run")
+        st.title("Run", anchor=False)
         st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
         return
     entry = choose_run(entries)
@@ -70,47 +72,39 @@ def _headline(entry: RunEntry) -> None:
 
 
 def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
-    _downloads(entry)
+    _waivers(results)
+    downloads.show(entry)
     scope, untested = st.columns(2, gap="large")
     with scope:
         _scope(results)
     with untested:
         _not_tested(results)
-    st.header("Gates")
-    gates.show(results, pages)
-    st.header("Evidence")
+    st.header("Gates", anchor=False)
+    gates.show(entry.run, results, pages)
+    st.header("Evidence", anchor=False)
     pillars.show(entry.run, results, pages)
-    st.header("Provenance")
+    st.header("Provenance", anchor=False)
     provenance.show(entry, results)
 
 
-def _downloads(entry: RunEntry) -> None:
-    with st.container(horizontal=True):
-        pdf = entry.run.folder / "report.pdf"
-        if pdf.is_file():
-            st.download_button(
-                "PDF report",
-                pdf.read_bytes(),
-                file_name=f"{entry.id}.pdf",
-                mime="application/pdf",
-                type="primary",
-                icon=":material/picture_as_pdf:",
-                on_click="ignore",
-            )
-        else:
-            st.caption(f"No PDF yet: raiaudit report {plain(entry.id)} writes it")
-        st.download_button(
-            "results.json",
-            (entry.run.folder / "results.json").read_bytes(),
-            file_name=f"{entry.id}.json",
-            mime="application/json",
-            icon=":material/data_object:",
-            on_click="ignore",
+def _waivers(results: Results) -> None:
+    """What the run counts as today, where that differs from what was measured, and waivers that are spent."""
+    ruling = rule(results, today())
+    if ruling.waived:
+        st.info(
+            f"Today this run counts as {chip(ruling.status)}, for somebody has answered for "
+            f"{len(ruling.waived)} of its gates. What was measured stays as it was.",
+            icon=":material/history_edu:",
+        )
+    if ruling.expired:
+        st.warning(
+            f"Waivers have expired; the gates they were for count again: {len(ruling.expired)}.",
+            icon=":material/event_busy:",
         )
 
 
 def _scope(results: Results) -> None:
-    st.subheader("Scope")
+    st.header("Scope", anchor=False)
     ran = [check for check in results.checks if check.status == "ran"]
     lines = [
         f"- {results.data.audited:,} of {sum(results.data.sizes.values()):,} examples of "
@@ -123,14 +117,14 @@ def _scope(results: Results) -> None:
 
 
 def _not_tested(results: Results) -> None:
-    st.subheader("Not tested")
+    st.header("Not tested", anchor=False)
     lines = [
         f"- {chip(check.status)} **{plain(check_title(check.check))}**: {plain(check.reason or 'no reason')}"
         for check in results.checks
         if check.status != "ran"
     ]
-    planned = {pillars.pillar_of(check.check) for check in results.checks}
-    left_out = [name for name in pillars.PILLARS if name not in planned]
+    planned = {pillar_of(check.check) for check in results.checks}
+    left_out = [name for name in PILLARS if name not in planned]
     if left_out:
         lines.append(f"- Not in the spec: {', '.join(left_out)}")
     st.markdown("\n".join(lines) if lines else "Everything the spec asked for was tested.")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.audit.gates import SEVERITY
 from raiaudit.dashboard import figures
+from raiaudit.dashboard.examples.finding import ANY_ATTACK
 from raiaudit.dashboard.explanations import maps
 from raiaudit.dashboard.pages import Pages, link
+from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.run import numbers
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.remarks import remarks
@@ -18,24 +19,21 @@ from raiaudit.reports.wording import check_title
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.audit.gates import Status
     from raiaudit.audit.results import CheckOutcome, Results
     from raiaudit.audit.store import Run
 
-__all__ = ["PILLARS", "pillar_of", "show", "worst_of"]
+__all__ = ["show"]
 
-PILLARS = ("performance", "robustness", "privacy", "fairness", "explanations", "reliability")
-
-
-def pillar_of(check: str) -> str:
-    """`robustness.evasion` → "robustness"."""
-    return check.split(".")[0]
-
-
-def worst_of(results: Results, check: str) -> Status | None:
-    """The worst verdict of the gates on one check; None where it has none."""
-    found = [verdict.status for verdict in results.verdicts if verdict.check == check]
-    return max(found, key=SEVERITY.__getitem__, default=None)
+# What a pillar's single examples are looked at for: a link's label, and the filter it sets.
+_EXAMPLES = {
+    "performance": ("Look at the examples it has wrong", {"answer": "wrong"}),
+    "robustness": ("Look at the examples that attacks broke", {"answer": "right", "broken": ANY_ATTACK}),
+    "explanations": ("Look at single examples", {}),
+    "reliability": (
+        "Look at the examples it is worst calibrated on",
+        {"sort": "calibration.brier", "down": "yes"},
+    ),
+}
 
 
 def show(run: Run, results: Results, pages: Pages) -> None:
@@ -49,14 +47,17 @@ def show(run: Run, results: Results, pages: Pages) -> None:
                 if name == "fairness" and _asked(results, name):
                     label = "Explore groups, subgroups, thresholds and rules"
                     link(pages, "fairness", label, icon="groups", run=run.id)
-                _pillar(run, results, name)
+                if name in _EXAMPLES and _asked(results, name):
+                    label, query = _EXAMPLES[name]
+                    link(pages, "example", label, icon="search", run=run.id, **query)
+                _pillar(run, results, name, pages)
 
 
 def _asked(results: Results, pillar: str) -> bool:
     return any(pillar_of(check.check) == pillar for check in results.checks)
 
 
-def _pillar(run: Run, results: Results, pillar: str) -> None:
+def _pillar(run: Run, results: Results, pillar: str, pages: Pages) -> None:
     # A spec may use a check several times; its measurements and figures are one.
     uses: dict[str, list[CheckOutcome]] = {}
     for check in results.checks:
@@ -65,10 +66,10 @@ def _pillar(run: Run, results: Results, pillar: str) -> None:
     if not uses:
         st.info(f"This audit's spec asks nothing about {plain(pillar)}.", icon=":material/block:")
     for outcomes in uses.values():
-        _check(run, results, outcomes)
+        _check(run, results, outcomes, pages)
 
 
-def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None:
+def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome], pages: Pages) -> None:
     check = outcomes[0].check
     st.subheader(plain(check_title(check)), anchor=False)
     st.markdown(plain(outcomes[0].question))
@@ -79,6 +80,6 @@ def _check(run: Run, results: Results, outcomes: Sequence[CheckOutcome]) -> None
         st.markdown(f"{chip('inconclusive')} {plain(remark)}")
     if any(outcome.status == "ran" for outcome in outcomes):
         if check == maps.CHECK:
-            maps.show(run, results)
+            maps.show(run, results, pages)
         figures.show(run, results, check)
         numbers.show([m for m in results.measurements if m.check == check], check)

@@ -27,7 +27,7 @@ from raiaudit.cli import (
     viewing,
 )
 
-__all__ = ["app", "main"]
+__all__ = ["app", "complain", "main"]
 
 app = typer.Typer(
     name="raiaudit",
@@ -85,10 +85,10 @@ def main() -> None:
     try:
         app()
     except RaiauditError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(error.exit_code)
     except OSError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(3)
     except SystemExit as leaving:
         if isinstance(leaving.__context__, BrokenPipeError):  # `raiaudit … | head`
@@ -98,10 +98,11 @@ def main() -> None:
         import traceback
 
         traceback.print_exc()
-        _complain("this is a defect of raiaudit, please report it with the lines above")
+        complain("this is a defect of raiaudit, please report it with the lines above")
         sys.exit(3)
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
+    """An error on standard error; characters that could steer a terminal are spelled out."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     typer.echo("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text), err=True)

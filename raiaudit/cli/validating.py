@@ -2,31 +2,111 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raiaudit.cli.options import UnsafeLoad
 
+if TYPE_CHECKING:
+    from raiaudit.audit.forecast.forecast import CheckForecast, Forecast, ModelForecast, Seconds
+
 __all__ = ["validate"]
+
+_MARKS = {"runs": "✓", "may_run": "?", "cannot": "✗", "stops": "!"}
+_COLOURS = {"runs": "green", "may_run": "yellow", "cannot": "yellow", "stops": "red"}
 
 
 def validate(
     spec: Annotated[Path, typer.Argument(help="The audit spec, a YAML file.")],
     unsafe_load: UnsafeLoad = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The forecast as JSON on standard output.")] = False,
 ) -> None:
-    """Check a spec without running anything; offline and instant.
+    """Check a spec without running anything; say what will run, what cannot and why, and how long it takes.
+
+    Offline. Instant for the data sets of the catalogue; a table of your own is read.
 
     Example: `raiaudit validate examples/digits.yaml`
     """
+    from raiaudit.audit.forecast.forecast import forecast
     from raiaudit.audit.resolution import refuse_unsafe_models
     from raiaudit.audit.spec import load_spec
 
     loaded = load_spec(spec)
     refuse_unsafe_models(loaded, unsafe_load=unsafe_load)
-    models = ", ".join(model.title for model in loaded.spec.subjects)
+    titles = [model.title for model in loaded.spec.subjects]
     gates = sum(len(check.gate) for check in loaded.spec.checks)
-    typer.echo(f"{spec}: valid; {models}; {len(loaded.spec.checks)} checks, {gates} gates")
+    if as_json:
+        typer.echo(
+            json.dumps({"spec": str(spec), "valid": True, "gates": gates, **forecast(loaded).as_data()})
+        )
+        return
+    typer.echo(f"{spec}: valid; {', '.join(titles)}; {len(loaded.spec.checks)} checks, {gates} gates")
     if not gates:
         typer.echo("note: without a gate every verdict is inconclusive (exit code 3)")
+    _show(forecast(loaded))
+
+
+def _show(told: Forecast) -> None:
+    if told.problem:
+        typer.secho(
+            f"\nthe data cannot be read, so a run stops here (exit code 2):\n{told.problem}", fg="red"
+        )
+        return
+    for model in told.models:
+        _show_model(model)
+    assert told.seconds is not None
+    typer.secho(f"\nin all about {_time(told.seconds)}", bold=True)
+    dear = {
+        f"{check.peak}: {_time(check.seconds)} ({model.model})": None
+        for model in told.models
+        for check in sorted(model.checks, key=lambda check: -(check.seconds or (0, 0))[1])[:1]
+        if check.peak and check.seconds
+    }
+    for line in dear:
+        typer.echo(f"  the dearest: {line}")
+    typer.secho(f"estimated: {'; '.join(told.basis)}", dim=True)
+
+
+def _show_model(model: ModelForecast) -> None:
+    training = f", training {_time(model.training)}" if model.training else ""
+    typer.secho(f"\n{model.model}", bold=True, nl=False)
+    typer.echo(f"  {model.source}{training}")
+    width = max(len(check.check) for check in model.checks)
+    for check in model.checks:
+        _show_check(check, width)
+
+
+def _show_check(check: CheckForecast, width: int) -> None:
+    parts = []
+    if check.examples is not None:
+        parts.append(f"{check.examples:,} examples")
+    if check.seconds is not None:
+        parts.append(_time(check.seconds))
+    if check.status == "cannot":
+        parts.append("cannot run" + (": its gate is not_run" if check.gates else ""))
+    elif check.status == "stops":
+        parts.append("stops the run with exit code 2")
+    elif check.status == "may_run":
+        parts.append("may run")
+    typer.secho(f"  {_MARKS[check.status]} ", fg=_COLOURS[check.status], nl=False)
+    typer.echo(f"{check.check:<{width}}  {', '.join(parts)}")
+    for line in check.reason.splitlines():
+        typer.echo(f"      {line}")
+
+
+def _time(seconds: Seconds) -> str:
+    """A range in the unit that suits its upper end, in two digits."""
+    low, high = seconds
+    if high < 1:
+        return "under a second"
+    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
+        if high < 100 * size or unit == "h":
+            return f"{_digits(low / size)}–{_digits(high / size)} {unit}"
+    raise AssertionError("hours are the last unit")
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.5 else f"{float(f'{value:.1g}'):g}"

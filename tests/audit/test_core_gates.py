@@ -1,27 +1,20 @@
-"""Gates at, below, above and around their threshold; the verdict of a run; paired baselines."""
+"""Gates at, below, above and around their threshold; the verdict of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
 import pytest
 from pydantic import ValidationError
 
 from raiaudit.audit.catalogue import CHECKS
-from raiaudit.audit.check import Task
-from raiaudit.audit.comparison import compare_runs, paired_change
-from raiaudit.audit.gates import Baseline, Gate, Status, Verdict, decide, overall
+from raiaudit.audit.gates import Gate, Status, Verdict, decide, overall
 from raiaudit.audit.judgement import judge
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.plan import PlannedCheck
-from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.spec import Policy
 from raiaudit.audit.store import Run
-from raiaudit.errors import UsageError
-from raiaudit.models.version import TrainingRecord
 
 CHECK = "performance.accuracy"
 JUST = 1e-9
@@ -211,156 +204,3 @@ def test_an_error_without_a_gate_is_still_a_verdict(tmp_path: Path) -> None:
     assert judged(tmp_path, planned(), {CHECK: "boom"}, Policy()) == ["error"]
     assert judged(tmp_path, planned(), {}, Policy()) == []
     assert judged(tmp_path, planned(reason="no gradients"), {}, Policy()) == []
-
-
-# Baselines: two runs with constructed paired outcomes
-
-
-def make_run(
-    home: Path, name: str, correct: np.ndarray[Any, Any], *, digest: str = "d", status: Any = "finished"
-) -> Run:
-    """A run whose ledger holds these outcomes of `accuracy.correct`."""
-    run = Run(home / "runs" / name)
-    ids = [f"t{i:04d}" for i in range(len(correct))]
-    frame = pl.DataFrame({"example_id": ids, "accuracy.correct": correct})
-    run.ledger.append(Task(CHECK, "all"), "0" * 16, frame)
-    run.write_header(
-        RunHeader(id=name, suite="s", model="m", data="x", modality="image", status=status, started="1")
-    )
-    record = TrainingRecord(
-        architecture="mlp", config={}, code_version="0", parameters=1, weights_digest=name
-    )
-    data = DataCard(name="x", modality="image", classes=("a", "b"), digest=digest, sizes={}, audited=len(ids))
-    results = Results(
-        run=name,
-        verdict="pass",
-        partial=False,
-        subject=SubjectCard(name="m", version=1, record=record),
-        data=data,
-        seed=0,
-        checks=(),
-        measurements=(),
-        verdicts=(),
-    )
-    (run.folder / "results.json").write_text(results.model_dump_json())
-    return run
-
-
-def outcomes(n: int, wrong: range) -> np.ndarray[Any, Any]:
-    correct = np.ones(n, dtype=bool)
-    correct[wrong] = False
-    return correct
-
-
-def paired_verdict(
-    tmp_path: Path, ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], drop: float, **baseline: Any
-) -> Verdict:
-    run = make_run(tmp_path, "ours", ours)
-    make_run(tmp_path, "theirs", theirs, **baseline)
-    gate = Gate(metric="accuracy", vs_baseline=Baseline(run="theirs", max_drop=drop))
-    found = measured(float(ours.mean()), evidence=("accuracy.correct",))
-    (verdict,) = judge([planned(gate)], [found], {}, Policy(), run, data_digest="d")
-    return verdict
-
-
-@pytest.mark.parametrize(
-    ("lost", "allowed", "expected"),
-    [
-        (0, 0.01, "pass"),  # identical on 1000 examples: the interval is about ±0.003
-        (100, 0.2, "pass"),
-        (100, 0.05, "fail"),  # a drop of 0.1 ± 0.02
-        (100, 0.1, "inconclusive"),
-        (100, 0.11, "inconclusive"),
-    ],
-)
-def test_a_drop_against_a_baseline(tmp_path: Path, lost: int, allowed: float, expected: str) -> None:
-    ours, theirs = outcomes(1000, range(50 + lost)), outcomes(1000, range(50))
-    verdict = paired_verdict(tmp_path, ours, theirs, allowed)
-    assert verdict.status == expected, verdict.explanation
-    assert "theirs" in verdict.explanation
-
-
-def test_pairing_knows_more_than_the_two_accuracies(tmp_path: Path) -> None:
-    """Equal accuracies, but on other examples: the paired interval is wider, and the gate undecided."""
-    apart = paired_verdict(tmp_path, outcomes(1000, range(200)), outcomes(1000, range(200, 400)), 0.02)
-    assert apart.status == "inconclusive"
-    together = paired_verdict(tmp_path / "b", outcomes(1000, range(200)), outcomes(1000, range(200)), 0.02)
-    assert together.status == "pass"
-
-
-def test_an_improvement_passes_a_baseline_gate_of_zero(tmp_path: Path) -> None:
-    assert paired_verdict(tmp_path, outcomes(1000, range(10)), outcomes(1000, range(200)), 0).status == "pass"
-
-
-def test_a_baseline_on_other_data_or_unfinished_or_absent_or_itself_is_not_run(tmp_path: Path) -> None:
-    same = outcomes(100, range(10))
-    other = paired_verdict(tmp_path / "a", same, same, 0.5, digest="other")
-    assert (other.status, "other data" in other.explanation) == ("not_run", True)
-    assert paired_verdict(tmp_path / "b", same, same, 0.5, status="failed").status == "not_run"
-    run = make_run(tmp_path / "c", "ours", same)
-    for name in ("ours", "nobody", "latest"):
-        gate = Gate(metric="accuracy", vs_baseline=Baseline(run=name, max_drop=0.5))
-        found = measured(0.9, evidence=("accuracy.correct",))
-        assert judge([planned(gate)], [found], {}, Policy(), run, data_digest="d")[0].status == "not_run"
-
-
-def test_only_what_one_column_counts_can_be_paired(tmp_path: Path) -> None:
-    """The recall of a class names the same column as evidence, but pairing all examples is not about it."""
-    correct = outcomes(100, range(10))
-    run = make_run(tmp_path, "ours", correct)
-    make_run(tmp_path, "theirs", correct)
-    gate = Gate(metric="recall", vs_baseline=Baseline(run="theirs", max_drop=0.5))
-    found = measured(0.3, metric="recall", where={"class": "7"}, evidence=("accuracy.correct",))
-    assert judge([planned(gate)], [found], {}, Policy(), run, data_digest="d")[0].status == "not_run"
-
-
-def test_every_measurement_that_matches_is_held_against_the_baseline(tmp_path: Path) -> None:
-    """Two radii: the first is as good as the baseline, the second has lost everything."""
-    good, bad = outcomes(500, range(10)), outcomes(500, range(500))
-    runs = [make_run(tmp_path, name, good) for name in ("ours", "theirs")]
-    ids = [f"t{i:04d}" for i in range(500)]
-    for run, large in zip(runs, (bad, good), strict=True):
-        columns = {"evasion.small.broken": ~good, "evasion.large.broken": ~large}
-        run.ledger.append(Task("x", "t"), "0" * 16, pl.DataFrame({"example_id": ids, **columns}))
-    found = [
-        measured(0.98, where={"eps": 0.1}, evidence=("evasion.small.broken",)),
-        measured(0.0, where={"eps": 0.2}, evidence=("evasion.large.broken",)),
-    ]
-    gate = Gate(metric="accuracy", vs_baseline=Baseline(run="theirs", max_drop=0.1))
-    (verdict,) = judge([planned(gate)], found, {}, Policy(), runs[0], data_digest="d")
-    assert (verdict.status, verdict.measurement) == ("fail", found[1])
-
-
-def test_both_the_threshold_and_the_baseline_must_hold(tmp_path: Path) -> None:
-    ours = outcomes(1000, range(400))
-    run, _ = make_run(tmp_path, "ours", ours), make_run(tmp_path, "theirs", ours)
-    gate = Gate(metric="accuracy", min=0.9, vs_baseline=Baseline(run="theirs", max_drop=0.1))
-    found = measured(0.6, 0.55, 0.65, evidence=("accuracy.correct",))
-    assert judge([planned(gate)], [found], {}, Policy(), run, data_digest="d")[0].status == "fail"
-
-
-def test_compare_counts_what_changed_and_turns_broken_around(tmp_path: Path) -> None:
-    ours = make_run(tmp_path, "ours", outcomes(100, range(10)))
-    theirs = make_run(tmp_path, "theirs", outcomes(100, range(30)))
-    ids = [f"t{i:04d}" for i in range(100)]
-    for run, broken in ((ours, 60), (theirs, 80)):
-        frame = pl.DataFrame({"example_id": ids, "evasion.a.broken": [i < broken for i in range(100)]})
-        run.ledger.append(Task("x", "t"), "0" * 16, frame)
-    comparison = compare_runs(ours, theirs)
-    accuracy, evasion = comparison.changes
-    assert (accuracy.n, accuracy.ours, accuracy.baseline) == (100, 0.9, 0.7)
-    assert accuracy.difference == pytest.approx(0.2)
-    assert evasion.difference == pytest.approx(0.2)  # fewer broken is better
-    assert 0 < evasion.low < 0.2 < evasion.high
-    assert any(line.startswith("weights:") for line in comparison.differences)
-
-
-def test_compare_refuses_other_data_and_pairs_only_shared_examples(tmp_path: Path) -> None:
-    ours = make_run(tmp_path, "ours", outcomes(100, range(10)))
-    other = make_run(tmp_path, "other", outcomes(100, range(10)), digest="other")
-    with pytest.raises(UsageError, match="not comparable"):
-        compare_runs(ours, other)
-    shorter = make_run(tmp_path, "shorter", outcomes(40, range(10)))
-    change = paired_change(ours.ledger, shorter.ledger, "accuracy.correct")
-    assert change is not None
-    assert (change.n, change.ours, change.difference) == (40, 0.75, 0.0)

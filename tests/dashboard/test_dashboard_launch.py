@@ -71,8 +71,9 @@ def test_serves_until_stopped_and_leaves_no_process(tmp_path: Path, stop: signal
 def test_pages_import_no_model_library() -> None:
     code = """
 import sys
-from raiaudit.dashboard import models_page
+from raiaudit.dashboard.models import page as models
 from raiaudit.dashboard.audits import overview
+from raiaudit.dashboard.regulation import page as regulation
 from raiaudit.dashboard.run import page
 heavy = {"torch", "sklearn", "mlflow", "opacus", "numba"} & set(sys.modules)
 sys.exit(", ".join(sorted(heavy)) or 0)

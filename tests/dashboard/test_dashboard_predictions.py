@@ -47,9 +47,9 @@ def test_the_run_page_says_that_no_model_was_seen(home: Path, monkeypatch: pytes
 def test_predictions_are_no_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def script() -> None:
         from raiaudit.audit.store import Home
-        from raiaudit.dashboard import models_page
+        from raiaudit.dashboard.models import page
 
-        models_page.show(Home.at(), {})
+        page.show(Home.at(), {})
 
     monkeypatch.setenv("RAIAUDIT_HOME", str(home))
     page = AppTest.from_function(script, default_timeout=30).run()

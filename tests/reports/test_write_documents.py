@@ -9,7 +9,16 @@ from raiaudit.reports import write_documents
 
 def test_a_run_directory_gets_its_documents(finished_run: Run) -> None:
     written = write_documents(finished_run)
-    assert [path.name for path in written] == ["report.pdf", "junit.xml", "results.sarif", "summary.md"]
+    assert [path.name for path in written] == [
+        "report.pdf",
+        "report.html",
+        "measurements.csv",
+        "measurements.parquet",
+        "model_card.md",
+        "junit.xml",
+        "results.sarif",
+        "summary.md",
+    ]
     assert all(path.parent == finished_run.folder and path.stat().st_size > 500 for path in written)
     finished_run.seal()
     assert finished_run.broken_seals() == []
@@ -25,8 +34,9 @@ def test_writing_again_breaks_no_seal(finished_run: Run) -> None:
 def test_importing_the_reports_loads_nothing_heavy() -> None:
     code = (
         "import sys, raiaudit.reports, raiaudit.reports.pdf, raiaudit.reports.terminal, "
-        "raiaudit.reports.junit, raiaudit.reports.markdown, raiaudit.reports.sarif\n"
-        "heavy = {'torch', 'sklearn', 'scipy', 'altair', 'vl_convert', 'typst', 'mlflow', 'PIL'}\n"
+        "raiaudit.reports.junit, raiaudit.reports.markdown, raiaudit.reports.html, raiaudit.reports.tables, "
+        "raiaudit.reports.model_card, raiaudit.reports.sarif\n"
+        "heavy = {'torch', 'sklearn', 'scipy', 'altair', 'vl_convert', 'typst', 'mlflow', 'PIL', 'jinja2'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

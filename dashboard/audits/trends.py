@@ -1,0 +1,154 @@
+"""How the headline numbers of an audit that was repeated have moved: a chart a number, a line a model.
+
+Runs belong together when they come of the same spec file (or command) and audit the same data under the same
+digest. Partial runs, and runs on other bytes of the data, are counted and left out: their numbers are of
+something else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from raiaudit.dashboard.choosing import choose
+from raiaudit.dashboard.reading import Told, told_of
+from raiaudit.dashboard.wording import instant, plain
+from raiaudit.reports.headline import COLUMNS
+from raiaudit.reports.metric_words import explained
+from raiaudit.reports.wording import in_percent, quantity, slice_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.results import RunHeader
+    from raiaudit.dashboard.reading import RunEntry
+
+__all__ = ["show"]
+
+_MOST_RUNS = 80
+_AT_FIRST = 2  # charts before anybody asks for more
+_Run = tuple["RunEntry", "RunHeader"]
+
+
+def show(entries: Sequence[RunEntry]) -> None:
+    """Draw the section; nothing where no audit of a model was repeated. `entries` are newest first."""
+    repeated = {key: runs for key, runs in _by_audit(entries).items() if _most_repeated(runs) > 1}
+    if not repeated:
+        return
+    st.header("Trends", anchor=False)
+    keys = list(repeated)
+    key = choose("trend", "Audit", keys, _title(repeated)) if keys[1:] else keys[0]
+    runs = [
+        (entry, header, told) for entry, header in repeated[key][:_MOST_RUNS] if (told := told_of(entry.run))
+    ]
+    kept = [run for run in runs if not run[1].partial]
+    digest = kept[0][2].data_digest if kept else ""
+    comparable = [run for run in kept if run[2].data_digest == digest]
+    _say_what_is_shown(
+        len(comparable),
+        {
+            "older": len(repeated[key]) - len(repeated[key][:_MOST_RUNS]),
+            "partial": len(runs) - len(kept),
+            "on data with another digest": len(kept) - len(comparable),
+        },
+    )
+    rows = _rows(comparable)
+    drawn = [place for place in range(len(COLUMNS)) if _moves(rows, place)]
+    if not drawn:
+        st.info("No number of this audit has been measured twice on the same data.")
+        return
+    titles = [COLUMNS[place].title for place in drawn]
+    asked = st.pills(
+        "Numbers",
+        titles,
+        selection_mode="multi",
+        default=titles[:_AT_FIRST],
+        key="numbers-over-time",
+        bind="query-params",
+    )
+    chosen = [place for place in drawn if COLUMNS[place].title in asked]
+    for start in range(0, len(chosen), 2):
+        for column, place in zip(st.columns(2, gap="large"), chosen[start : start + 2], strict=False):
+            with column:
+                _chart([row for row in rows if row["place"] == place], place)
+
+
+def _by_audit(entries: Sequence[RunEntry]) -> dict[str, list[_Run]]:
+    found: dict[str, list[_Run]] = {}
+    for entry in entries:
+        header = entry.header
+        if header is not None and header.status == "finished":
+            name = header.spec_path or header.command
+            if name:
+                found.setdefault(f"{name} · {header.data}", []).append((entry, header))
+    return found
+
+
+def _most_repeated(runs: Sequence[_Run]) -> int:
+    return max(Counter(header.model for _, header in runs if not header.partial).values(), default=0)
+
+
+def _title(repeated: dict[str, list[_Run]]) -> Any:
+    return lambda key: f"{key} · {len(repeated[key])} runs, last {instant(repeated[key][0][1].started)}"
+
+
+def _say_what_is_shown(shown: int, left_out: dict[str, int]) -> None:
+    counts = [f"{count} {why}" for why, count in left_out.items() if count]
+    also = f" Left out: {', '.join(counts)}." if counts else ""
+    st.caption(
+        f"{shown} runs on the same data. Bars are intervals of each run by itself: two that overlap may "
+        f"still differ, which raiaudit compare tests example by example.{also}"
+    )
+
+
+def _rows(runs: Sequence[tuple[RunEntry, RunHeader, Told]]) -> list[dict[str, Any]]:
+    """A row a run and headline that has a value; oldest first."""
+    return [
+        {
+            "place": place,
+            "model": header.model,
+            "run": entry.id,
+            "started": header.started,
+            "measured": measured,
+            "slice": slice_text(measured.where),
+            "value": measured.value,
+            "low": measured.low,
+            "high": measured.high,
+        }
+        for entry, header, told in reversed(runs)
+        for place, measured in enumerate(told.headlines)
+        if measured is not None and measured.value is not None
+    ]
+
+
+def _moves(rows: Sequence[dict[str, Any]], place: int) -> bool:
+    return max(Counter(row["model"] for row in rows if row["place"] == place).values(), default=0) > 1
+
+
+def _chart(rows: Sequence[dict[str, Any]], place: int) -> None:
+    import polars as pl
+
+    from raiaudit.dashboard.figures import draw_chart
+    from raiaudit.reports.charts.trends import metric_over_time
+
+    title = COLUMNS[place].title
+    newest: Measurement = rows[-1]["measured"]
+    slices = list(dict.fromkeys(row["slice"] for row in rows))
+    table = pl.DataFrame(
+        [{key: row[key] for key in ("model", "run", "started", "value", "low", "high")} for row in rows],
+        schema_overrides={"low": pl.Float64, "high": pl.Float64},
+        infer_schema_length=None,
+    )
+    chart = metric_over_time(table, percent=in_percent(newest.metric, newest.unit))
+    told = "; ".join(
+        f"{row['model']}, {instant(row['started'])}: {quantity(row['measured'])}" for row in rows
+    )
+    st.markdown(f"**{plain(title)}**")
+    draw_chart(chart, f"Chart. {title} over time. {told}")
+    words = explained(newest.metric)
+    if len(slices) > 1:
+        words += f" Not measured alike in all runs: {'; '.join(slices)}."
+    st.caption(plain(words))
