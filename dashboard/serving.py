@@ -1,4 +1,4 @@
-"""Streamlit's own command, kept from asking the internet who we are: `python -m raiaudit.dashboard.serving run …`.
+"""Streamlit's own command, kept from asking the internet who we are.
 
 When a page of another origin tries to connect, Streamlit compares that origin with this machine's external
 address, which it asks checkip.amazonaws.com for. We serve 127.0.0.1 alone: no external address is ours.

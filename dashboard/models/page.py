@@ -43,7 +43,7 @@ _HEADINGS = (
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
-    st.title("Models")
+    st.title("Models", anchor=False)
     models = known_models(home, list_runs(home), _registered(home))
     if not models:
         st.info("No model is known here yet. Train and audit some with: raiaudit run examples/digits.yaml")

@@ -43,9 +43,7 @@ def begin(form: Form, model: Any) -> None:
     rest = dict(mapping(model))
     sources = [key for key in (*_SOURCES, "factory") if key in rest]
     if len(sources) > 1 or "factory" in sources:
-        raise ValueError(
-            "the form is for a model trained here, registered, in a file or behind an address"
-        )
+        raise ValueError("the form is for a model trained here, registered, in a file or behind an address")
     source = sources[0] if sources else "recipe"
     st.session_state[form.key("model", "source")] = source
     fields = {each.key: each for each in choosable_fields(ModelSpec)}

@@ -39,7 +39,7 @@ def show(entry: RunEntry, results: Results) -> None:
 def _facts(title: str, facts: dict[str, str]) -> None:
     rows = {name: text for name, text in facts.items() if text}
     with st.container(key=f"facts-{title.lower()}"):
-        st.subheader(title)
+        st.subheader(title, anchor=False)
         st.table(
             {"Fact": list(rows), "Value": list(rows.values())},
             border="horizontal",

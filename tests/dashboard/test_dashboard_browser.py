@@ -16,6 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -95,7 +96,7 @@ class Watched:
         self.page.on("request", self._request)
 
     def _console(self, message: Any) -> None:
-        # Streamlit looks for its own address below a page's and is told 404, when a page is opened by address.
+        # Opened by a page's address, Streamlit looks for its own address below it and is told 404.
         if message.type == "error" and not _LOOKING.search(str(message.location.get("url"))):
             self.troubles.append(f"console: {message.text} ({message.location.get('url')})")
 
@@ -135,6 +136,7 @@ def test_from_the_overview_through_every_pillar_to_the_pdf(
     assert f"run={run.id}" in page.url
     assert page.get_by_text(verdict).first.is_visible()
     watched.check()
+    _look_at_the_examples_of_the_failing_gate(watched, run)
     for pillar in FIGURES:
         page.get_by_role("tab", name=pillar, exact=True).click()
         page.locator(f"[role=tab][aria-selected=true]:has-text('{pillar}')").wait_for()
@@ -154,6 +156,24 @@ def test_from_the_overview_through_every_pillar_to_the_pdf(
     watched.settle()
     assert page.get_by_role("heading", name=run.header.model).first.is_visible()
     watched.check()
+
+
+def _look_at_the_examples_of_the_failing_gate(watched: Watched, run: Run) -> None:
+    page = watched.page
+    failing = page.get_by_role("row").filter(has_text="✗ Fail")
+    failing.get_by_role("link", name="Its examples").click()
+    page.get_by_role("heading", level=1, name="Example").wait_for()
+    watched.settle()
+    assert f"run={run.id}" in page.url
+    broken = run.ledger.scan("evasion.linf-0.15-pgd.broken").collect()
+    asked = parse_qs(urlsplit(page.url).query)["example"][0]
+    found = dict(broken.select("example_id", "evasion.linf-0.15-pgd.broken").iter_rows())
+    assert found[asked] is True
+    assert page.get_by_text(asked).first.is_visible()
+    watched.check()
+    page.get_by_role("link", name="The whole audit").click()
+    page.get_by_role("heading", level=1, name=run.header.model).wait_for()
+    watched.settle()
 
 
 def test_hostile_names_stay_text_in_the_document(browser: Browser, home: Home, add: AddRun) -> None:
@@ -256,7 +276,9 @@ def _cancel_and_resume(watched: Watched) -> None:
     page = watched.page
     page.get_by_text("Valid:").wait_for()
     page.get_by_role("radio", name="YAML").or_(page.get_by_role("button", name="YAML")).first.click()
-    box = page.get_by_role("textbox", name="The spec")
+    box = page.get_by_role("textbox", name="The spec", exact=True)
+    box.wait_for()
+    watched.settle()  # what is typed while the page is still being drawn is lost
     box.fill(MANY_TASKS)
     box.press("Control+Enter")
     page.get_by_text("Valid: tiny").wait_for()

@@ -235,6 +235,20 @@ def test_two_sessions_that_start_at_once_start_one(
         until(lambda each=each: not each.alive)  # type: ignore[misc]
 
 
+def test_a_process_that_has_said_its_last_word_keeps_nobody_from_starting(
+    script: Script, begin: Callable[..., Job]
+) -> None:
+    script(ENDS + "\ntime.sleep(60)")
+    job = begin("a")
+    until(lambda: job.conclusion)
+    assert job.alive
+    second = begin("b")
+    for each in (job, second):
+        assert each.record.process is not None
+        signal_group(each.record.process, signal.SIGKILL)
+        until(lambda each=each: not each.alive)  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(
     "name",
     [

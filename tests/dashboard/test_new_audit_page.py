@@ -17,6 +17,7 @@ from raiaudit.dashboard.jobs import starting
 from raiaudit.dashboard.jobs.job import Job, JobKind, JobRecord, list_jobs
 from raiaudit.dashboard.jobs.process import ProcessId, spawn
 from raiaudit.dashboard.new_audit import actions, following, page
+from raiaudit.dashboard.new_audit.foretelling import about
 
 VALID = """\
 data: {name: digits}
@@ -361,3 +362,29 @@ def test_a_training_has_no_checks_and_its_own_command(home: Home, monkeypatch: p
     monkeypatch.setattr(starting, "command_of", command)
     press(test, "Start the training")
     assert seen == ["training"]
+
+
+@pytest.mark.usefixtures("local", "home")
+def test_what_cannot_run_and_how_long_it_takes_is_told_before(tmp_path: Path) -> None:
+    test = opened()
+    assert "About **" in said(test)
+    test = ok(test.segmented_control(key="new_audit.mode").set_value("YAML").run())
+    asks = (
+        VALID.replace("digits", "sst2")
+        .replace("mlp", "lstm")
+        .replace("performance.accuracy", "fairness.groups")
+    )
+    test = ok(test.text_area(key="new_audit.editor").set_value(asks).run())
+    assert "**Fairness between groups** cannot run: the subject offers no group columns" in said(test)
+    missing = VALID.replace("{name: digits}", f"{{name: mine, path: {tmp_path}/none.csv}}")
+    test = ok(test.text_area(key="new_audit.editor").set_value(missing).run())
+    assert "The data cannot be read" in said(test)
+    assert button(test, "Start the audit").disabled  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [((9.2, 26.3), "9–26 s"), ((0.24, 4), "0.2–4 s"), ((68, 393), "1–7 min"), ((4000, 90_000), "1–25 h")],
+)
+def test_an_estimate_has_few_digits(seconds: tuple[float, float], words: str) -> None:
+    assert about(seconds) == words
