@@ -95,8 +95,8 @@ def _plugged_in(entry: EntryPoint) -> Check:
         raise UsageError(
             f"{entry.name!r} is no check of that id",
             where=where,
-            remedy="a check has id (the name of the entry point), version, question, needs, modalities, Config, "
-            "tasks, execute, summarise and evidence: mend the plug-in, or uninstall it",
+            remedy="a check has id (the name of the entry point), version, question, needs, modalities, "
+            "Config, tasks, execute, summarise and evidence: mend the plug-in, or uninstall it",
         )
     return check
 

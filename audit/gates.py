@@ -17,11 +17,24 @@ from raiaudit.audit.measurement import Measurement, matches
 from raiaudit.audit.waivers import Waiver
 from raiaudit.models.numbers import Fraction, SliceValue
 
-__all__ = ["SEVERITY", "Baseline", "Gate", "Status", "Verdict", "decide", "overall", "selected"]
+__all__ = [
+    "LATEST_PASSING",
+    "SEVERITY",
+    "Baseline",
+    "Gate",
+    "Status",
+    "Verdict",
+    "decide",
+    "overall",
+    "selected",
+]
 
 Status = Literal["pass", "fail", "inconclusive", "not_run", "error"]
 
 _MOST_EXAMPLES = 1e9
+
+LATEST_PASSING = "latest-passing"
+"""As a baseline: the newest other run of the model, on the same data, that passed."""
 
 SEVERITY: dict[Status, int] = {"pass": 0, "not_run": 1, "inconclusive": 2, "error": 3, "fail": 4}
 

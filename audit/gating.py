@@ -7,6 +7,9 @@ calendar) and looked up here when somebody asks whether the run may pass: `raiau
 `raiaudit run`, a test. A run sealed on Monday may so pass on Monday and be refused on Friday, from the same
 bytes, and nobody has to run anything again for an expiry to bite. Documents in the run directory are
 written as of the run's own date, which they state.
+
+A sealed run is never rewritten: a waiver that is added to the spec's file, or taken out, after the run has
+finished is noted beside it by the next `raiaudit run`, outside the seal (`waivers.json`).
 """
 
 from __future__ import annotations
@@ -15,17 +18,24 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter, ValidationError
+
+from raiaudit.audit.files import write_atomically
 from raiaudit.audit.gates import overall
+from raiaudit.audit.sealing import WAIVERS
 from raiaudit.audit.store import Run
+from raiaudit.audit.waivers import Waiver
+from raiaudit.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.audit.gates import Status, Verdict
     from raiaudit.audit.results import Results, RunHeader
-    from raiaudit.audit.waivers import Waiver
 
-__all__ = ["Ruling", "WaivedRun", "attach", "day_of", "idle", "rule", "today"]
+__all__ = ["Ruling", "WaivedRun", "attach", "day_of", "idle", "in_force", "renew_waivers", "rule", "today"]
+
+_NOTE = TypeAdapter(tuple[Waiver, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,35 @@ def idle(results: Sequence[Results]) -> list[Waiver]:
         return []
     first, *others = results
     return [w for w in first.idle_waivers if all(w in other.idle_waivers for other in others)]
+
+
+def in_force(run: Run) -> Run:
+    """The run under the waivers that the spec's file has had since; itself if nothing has changed.
+
+    Raises `StorageError` if the note of them is damaged.
+    """
+    note = run.folder / WAIVERS
+    if not note.is_file():
+        return run
+    try:
+        return WaivedRun(run.folder, _NOTE.validate_json(note.read_bytes()))
+    except ValidationError:
+        remedy = "run the same spec again: it is written anew"
+        raise StorageError("is damaged", where=str(note), remedy=remedy) from None
+
+
+def renew_waivers(run: Run, waivers: tuple[Waiver, ...]) -> bool:
+    """Note beside a finished run which waivers its spec has now; whether that changed anything."""
+    note, sealed = run.folder / WAIVERS, run.results
+    text = _NOTE.dump_json(waivers, indent=1)
+    if attach(sealed, waivers, model=run.header.model) == sealed:
+        changed = note.is_file()
+        note.unlink(missing_ok=True)
+        return changed
+    if note.is_file() and note.read_bytes() == text:
+        return False
+    write_atomically(note, text)
+    return True
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Documents = Callable[[Run], object]
     Audit = Callable[[RunHeader, Listener], Results]
 
-__all__ = ["is_complete", "rewrite_results", "surroundings", "write_evidence", "write_run"]
+__all__ = ["is_complete", "surroundings", "write_evidence", "write_run"]
 
 _NOTED = ("raiaudit", "torch", "numpy", "polars", "opacus", "dp-accounting", "foolbox")
 
@@ -87,19 +87,6 @@ def write_run(
     except Exception as error:
         _stop(run, header, events, "failed", message_of(error), "".join(traceback.format_exception(error)))
         raise
-
-
-def rewrite_results(run: Run, results: Results, *, documents: Documents) -> None:
-    """Other waivers for a finished run: its results and documents anew, the journal told, sealed again.
-
-    What was measured is not touched. The caller holds the run's lock.
-    """
-    events = journalled(run.folder / "journal.jsonl", lambda event: None)
-    write_atomically(run.folder / "results.json", results.model_dump_json(indent=2) + "\n")
-    documents(run)
-    waived = sum(verdict.waiver is not None for verdict in results.verdicts)
-    events({"event": "waivers_changed", "run": run.id, "gates": waived})
-    run.seal()
 
 
 def write_evidence(run: Run, tables: Mapping[tuple[str, str], pl.DataFrame]) -> None:

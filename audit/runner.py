@@ -16,7 +16,7 @@ import polars as pl
 
 from raiaudit.audit.files import storage_error
 from raiaudit.audit.gates import overall
-from raiaudit.audit.gating import attach
+from raiaudit.audit.gating import attach, renew_waivers
 from raiaudit.audit.journal import now
 from raiaudit.audit.judgement import judge
 from raiaudit.audit.lock import run_lock
@@ -25,7 +25,6 @@ from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.run_writing import (
     is_complete,
-    rewrite_results,
     surroundings,
     write_evidence,
     write_run,
@@ -76,7 +75,7 @@ def run_suite(
         run = Run(home.runs_folder / run_id)
         runs.append(run)
         if is_complete(run):
-            changed = _waive(run, loaded, model, documents)
+            changed = renew_waivers(run, loaded.waivers)
             event = "waivers_changed" if changed else "run_unchanged"
             listener({"event": event, "run": run_id, "model": model.title})
             continue
@@ -91,17 +90,6 @@ def run_suite(
     if failures:
         raise failures[0]
     return runs
-
-
-def _waive(run: Run, loaded: LoadedSpec, model: ModelSpec, documents: Documents) -> bool:
-    """Bring a complete run's waivers up to date with the spec's file; whether there was anything to do."""
-    results = run.results
-    renewed = attach(results, loaded.waivers, model=model.title)
-    if renewed == results:
-        return False
-    with run_lock(run.folder):
-        rewrite_results(run, renewed, documents=documents)
-    return True
 
 
 @dataclass

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["MANIFEST", "Breach", "breaches", "read_manifest", "seal_folder", "seal_of"]
+__all__ = ["MANIFEST", "WAIVERS", "Breach", "breaches", "read_manifest", "seal_folder", "seal_of"]
 
 MANIFEST = "manifest.sha256"
 SIGNATURES = tuple(MANIFEST + ending for ending in (".sig", ".asc", ".minisig"))
 """Where `ssh-keygen`, `gpg` and `minisign` put a signature of the manifest: made after it."""
-_UNSEALED = frozenset({MANIFEST, LOCK, *SIGNATURES})
+WAIVERS = "waivers.json"
+"""Waivers that changed after the run: what counts, not what was measured."""
+_UNSEALED = frozenset({MANIFEST, LOCK, WAIVERS, *SIGNATURES})
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\x7f\\]+)")
 _SEAL = re.compile(r"# seal ([0-9a-f]{64})")
 _CHUNK = 1 << 20

@@ -122,6 +122,12 @@ def captums(
         )
         return lambda: found.influence(asked)
 
+    def general_swapped(batch: int) -> Callable[[], Tensor]:
+        found = TracInCP(
+            swapped, swapped_train, batch_size=batch, sample_wise_grads_per_batch=True, **options
+        )
+        return lambda: found.influence(swapped_asked)
+
     def fast(batch: int) -> Callable[[], Tensor]:
         found = TracInCPFast(model, model.get_submodule("head.3"), train, batch_size=batch, **options)
         return lambda: found.influence(asked)
@@ -150,6 +156,8 @@ def captums(
         return ask
 
     ways = {"captum TracInCP": general}
+    if part == "all":
+        ways["captum TracInCP, channels_last"] = general_swapped
     if part == "last":
         ways |= {
             "captum TracInCPFast": fast,

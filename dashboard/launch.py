@@ -35,7 +35,8 @@ def serve(home: Path, *, port: int | None = None, open_browser: bool = True) -> 
     """
     chosen = _free_port(port)
     url = f"http://{_LOOPBACK}:{chosen}"
-    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("app.py"))]
+    script = str(Path(__file__).with_name("app.py"))
+    command = [sys.executable, "-m", "raiaudit.dashboard.serving", "run", script]
     server = subprocess.Popen(
         [*command, *streamlit_flags(chosen)],
         env={**os.environ, "RAIAUDIT_HOME": str(home.resolve())},

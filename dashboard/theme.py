@@ -92,6 +92,10 @@ _SHAPE = {
 _SERVER = {
     "server.address": "127.0.0.1",
     "server.headless": "true",
+    # As Streamlit has them by default: what starts an audit must not depend on anybody's config.toml.
+    "server.enableCORS": "true",
+    "server.enableXsrfProtection": "true",
+    "server.enableAgentApi": "false",
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
     "client.toolbarMode": "minimal",

@@ -254,7 +254,7 @@ def loading(name: str, record: TrainingRecord, version: int | None) -> Iterator[
     if record.is_black_box:
         yield "There are no weights: name its endpoint in a spec."
         return
-    yield "From the folder of this card (with `model.safetensors` and `record.json`):"
+    yield "From the folder of the version (with `model.safetensors` and `record.json`):"
     yield ""
     yield "```python"
     yield "import json"

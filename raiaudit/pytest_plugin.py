@@ -106,7 +106,7 @@ class Audited:
 
     def _found(self) -> Iterator[tuple[Run, str, list[str]]]:
         """Every run with what it comes to and one line a gate in the way."""
-        from raiaudit.audit.gating import rule, today
+        from raiaudit.audit.gating import in_force, rule, today
         from raiaudit.audit.store import Home
         from raiaudit.models.markdown import flat
         from raiaudit.reports.theme import VERDICTS
@@ -115,7 +115,7 @@ class Audited:
 
         day = today()
         for name in self.runs:
-            run = Home(self.home).run(name)
+            run = in_force(Home(self.home).run(name))
             results = run.results
             complaints = [] if results.verdicts else ["no gate was set, so nothing was decided"]
             for verdict in results.verdicts:

@@ -125,7 +125,7 @@ def _folded(found: Sequence[Difference]) -> list[Difference]:
         values = tuple(
             None
             if members[0].values[place] is None
-            else ", ".join(f"{key} {_fact(each, place)}" for key, each in told)
+            else ", ".join(f"{key} {_fact(each, place)}" for key, each in told if each.values[place] != "[]")
             for place in range(len(members[0].values))
         )
         folded.append(members[0].model_copy(update={"key": parent, "values": values}))
@@ -187,8 +187,8 @@ def _groups_told(comparison: Comparison, place: int, deltas: Sequence[Delta]) ->
         yield f"No group of {LEAST_OF_GROUP} examples or more is clearly worse off."
 
 
-def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
-    """The numbers, most to be relied on first."""
+def comparison_tables(comparison: Comparison, *, most_cells: int | None = None) -> Iterator[TableOf]:
+    """The numbers, most to be relied on first; of single cells that changed at most `most_cells`."""
     level = f"{comparison.confidence:.0%}"
     families = (
         (
@@ -209,12 +209,13 @@ def comparison_tables(comparison: Comparison) -> Iterator[TableOf]:
             yield TableOf(title, f"{note} {_holm(deltas)}", tuple(_blocks(comparison, deltas)))
     decided = [each for each in comparison.slices if each.outcome in ("better", "worse")]
     if comparison.slices:
-        quantities = {each.quantity for each in decided}
+        decided.sort(key=lambda each: each.p_holm or 0.0)
+        quantities = list(dict.fromkeys(each.quantity for each in decided))[:most_cells]
         shown = [each for each in comparison.slices if each.quantity in quantities]
-        note = (
-            f"{len(decided)} of {len(comparison.slices)} single cells changed beyond chance, and are shown."
-        )
-        yield TableOf("Single cells", f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
+        note = f"{len(decided)} of {len(comparison.slices)} cells changed beyond chance."
+        if len(quantities) < len({each.quantity for each in decided}):
+            note += f" Shown are the {len(quantities)} with the smallest p-values."
+        yield TableOf(CELLS, f"{note} {_holm(comparison.slices)}", tuple(_blocks(comparison, shown)))
     if any(each.fixed or each.broken for each in comparison.changed):
         yield TableOf(EXAMPLES, "", (_changed_block(comparison),))
 
@@ -264,7 +265,7 @@ def _wide(each: Delta) -> tuple[list[str], ...]:
         [number(each, each.reference)],
         [number(each, each.value)],
         [_change(each), _counts(each)],
-        [_UNSET if each.p_holm is None else p_text(each.p_holm).removeprefix("= ")],
+        [_UNSET if each.p_holm is None else p_text(each.p_holm).removeprefix("=\u00a0")],
         [OUTCOMES[each.outcome]],
     )
 
@@ -355,7 +356,7 @@ def signed(each: Delta, value: float) -> str:
 
 def p_text(p: float) -> str:
     """ "< 0.001", "= 0.021"."""
-    return "< 0.001" if p < 1e-3 else f"= {p:.2g}" if p < 0.0995 else f"= {p:.2f}"
+    return "<\u00a00.001" if p < 1e-3 else f"=\u00a0{p:.2g}" if p < 0.0995 else f"=\u00a0{p:.2f}"
 
 
 def _change(each: Delta) -> str:

@@ -7,9 +7,10 @@ without a gate; errors; gates left open; gates that could not be asked. Remedies
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.audit.gates import LATEST_PASSING
 from raiaudit.reports.remedies import error_remedy, flag_rules, remedy
 from raiaudit.reports.waiving import waiver_note
 from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
@@ -27,6 +28,7 @@ __all__ = ["Finding", "finding_rows", "findings"]
 
 _ORDER = ("fail", "flagged", "error", "inconclusive", "not_run")
 _LISTED = 4
+_AGAIN = "As in the finding on the same quantity, in slices that no gate asked about."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,11 @@ def findings(results: Results, day: date) -> list[Finding]:
     open_gates = [v for v in results.verdicts if v.status != "pass"]
     found = [_of_gate(results, verdict, day) for verdict in open_gates]
     gated = [v.measurement for v in open_gates if v.measurement is not None]
-    found += [
-        flagged for rule in flag_rules() for flagged in _flagged(rule, results.measurements, known=gated)
-    ]
+    failed = {(m.check, m.metric) for m in gated}
+    for rule in flag_rules():
+        for flagged in _flagged(rule, results.measurements, known=gated):
+            again = (flagged.check, rule.metric) in failed
+            found.append(replace(flagged, means=_AGAIN, steps=()) if again else flagged)
     return sorted(found, key=lambda each: (_ORDER.index(each.status), bool(each.waiver), -each.miss))
 
 
@@ -125,6 +129,8 @@ def _failed(
     gate = verdict.gate
     if gate is not None and gate.vs_baseline is not None and _miss(verdict) == 0:
         baseline = gate.vs_baseline.run
+        if baseline == LATEST_PASSING:
+            return "The model falls behind the last run that passed by more than was allowed.", steps
         return f"The model falls behind {baseline} on the same examples by more than was allowed.", (
             f"`raiaudit compare {baseline} {results.run}` names what differs between the two runs.",
             *steps,

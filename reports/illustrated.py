@@ -14,9 +14,11 @@ from raiaudit.reports.content import report_content
 from raiaudit.reports.figures import figures, read_evidence, sheets, word_maps
 from raiaudit.reports.figures.explanations import spokesman
 from raiaudit.reports.glyphs import lacking
-from raiaudit.reports.printable import Printable
+from raiaudit.reports.printable import Printable, shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
     from raiaudit.audit.results import Results
@@ -100,19 +102,23 @@ class Illustrated:
 
 def illustrated(run: Run) -> Illustrated:
     """Read a finished run and draw its figures. Raises `StorageError` while it is unfinished."""
+    from raiaudit.reports.charts import unchecked
+
     results, content = run.results, report_content(run)
     checks = [section["check"] for section in content["sections"]]
     evidence = read_evidence(run, checks)
     spelling = Printable([content, [_strings(table) for table in evidence.values()]], lacking)
-    printed = {key: _spelt(table, spelling) for key, table in evidence.items()}
+    # No label of a chart has room for ten thousand characters, and measuring them takes seconds.
+    printed = {key: _mapped(_spelt(table, spelling), shortened) for key, table in evidence.items()}
     drawn: dict[str, list[Drawn]] = {}
     left_out: dict[str, list[str]] = {}
-    for section in content["sections"]:
-        check, measured = section["check"], section["rows"] or section["undefined"]
-        found, left_out[check] = figures(check, printed, results) if measured else ([], [])
-        drawn[check] = [
-            Drawn(each.kind, each.content, each.caption, each.alt, each.broad, each.row) for each in found
-        ]
+    with unchecked():
+        for section in content["sections"]:
+            check, measured = section["check"], section["rows"] or section["undefined"]
+            found, left_out[check] = figures(check, printed, results) if measured else ([], [])
+            drawn[check] = [
+                Drawn(each.kind, each.content, each.caption, each.alt, each.broad, each.row) for each in found
+            ]
     return Illustrated(results, run.header.started, content, evidence, drawn, left_out, spelling)
 
 
@@ -128,14 +134,16 @@ def _strings(table: pl.DataFrame) -> list[str]:
 
 
 def _spelt(table: pl.DataFrame, spelling: Printable) -> pl.DataFrame:
+    return _mapped(table, lambda text: spelling.text(text))
+
+
+def _mapped(table: pl.DataFrame, change: Callable[[str], str]) -> pl.DataFrame:
+    """The table with every text changed, those in lists too."""
     import polars as pl
     import polars.selectors as cs
 
-    def clean(text: str) -> str:
-        return spelling.text(text)
-
-    words = pl.element().map_elements(clean, return_dtype=pl.String)
+    words = pl.element().map_elements(change, return_dtype=pl.String)
     return table.with_columns(
-        cs.string().map_elements(clean, return_dtype=pl.String),
+        cs.string().map_elements(change, return_dtype=pl.String),
         cs.by_dtype(pl.List(pl.String)).list.eval(words),
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STANDARDS", "compile_pdf", "lacking", "timestamp", "write_pdf"]
 
-_TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.typ"
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def write_pdf(run: Run, path: Path | None = None, *, report: Illustrated | None = None) -> Path:
@@ -33,7 +33,8 @@ def write_pdf(run: Run, path: Path | None = None, *, report: Illustrated | None 
     ready = report or illustrated(run)
     with TemporaryDirectory() as folder:
         content = _with_figures(ready, Path(folder))
-        (Path(folder) / "report.typ").write_bytes(_TEMPLATE.read_bytes())
+        for part in _TEMPLATES.glob("report*.typ"):
+            (Path(folder) / part.name).write_bytes(part.read_bytes())
         document = compile_pdf(Path(folder) / "report.typ", content, timestamp(ready.started))
     write_atomically(target, document)
     return target

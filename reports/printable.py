@@ -2,20 +2,24 @@
 
 Names come from outside. Control, format, private and unassigned characters (bidirectional overrides
 among them) and characters without a glyph are written as `[U+1F600]`; right-to-left text is isolated
-(Unicode UAX #9) so that it cannot reorder its neighbours; very long words get invisible places to break.
+(Unicode UAX #9) so that it cannot reorder its neighbours; very long words get invisible places to break, and
+of words longer than any name the beginning, the length and a digest are told.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Printable", "spelt_out", "strings_in"]
+__all__ = ["Printable", "shortened", "spelt_out", "strings_in"]
 
 _LONGEST_WORD = 34
 _CHUNK = 17
+_LONGEST_NAME = 400
+_BEGINNING = 120
 _KEPT = "\n"
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Latin, Greek, Cyrillic and the punctuation and mathematics we write ourselves.
@@ -34,9 +38,15 @@ def spelt_out(text: str) -> str:
 
 
 class Printable:
-    """`lacking` tells which of a set of characters the fonts cannot show; it is asked once for all texts."""
+    """`lacking` tells which of a set of characters the fonts cannot show; it is asked once for all texts.
 
-    def __init__(self, texts: Any, lacking: Callable[[frozenset[str]], frozenset[str]]) -> None:
+    A setting that breaks long words by itself needs no invisible places for it: `breaks` is then False.
+    """
+
+    def __init__(
+        self, texts: Any, lacking: Callable[[frozenset[str]], frozenset[str]], *, breaks: bool = True
+    ) -> None:
+        self._breaks = breaks
         doubtful = {char for text in strings_in(texts) for char in text} - _CERTAIN
         askable = frozenset(char for char in doubtful if not _unprintable(char))
         self._lacking = lacking(askable) if askable else frozenset()
@@ -47,7 +57,10 @@ class Printable:
             text = "".join(self._char(char) for char in text)
             if any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in text):
                 text = f"\u2068{text}\u2069"
-        return _LONG_WORD.sub(_with_breaks, text) if breakable else text
+        if not breakable:
+            return text
+        short = _ENDLESS_WORD.sub(shortened, text)
+        return _LONG_WORD.sub(_with_breaks, short) if self._breaks else short
 
     def everything(self, data: Any) -> Any:
         """The same structure with every string (keys excepted) made printable."""
@@ -78,7 +91,17 @@ def strings_in(data: Any) -> list[str]:
     return []
 
 
+_ENDLESS_WORD = re.compile(rf"[^\s\u200b]{{{_LONGEST_NAME + 1},}}")
 _LONG_WORD = re.compile(rf"[^\s\u200b]{{{_LONGEST_WORD},}}")
+
+
+def shortened(found: re.Match[str] | str) -> str:
+    """The beginning of a very long text, with what tells it from others that begin so."""
+    text = found if isinstance(found, str) else found[0]
+    if len(text) <= _LONGEST_NAME:
+        return text
+    digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
+    return f"{text[:_BEGINNING]}… ({len(text):,} characters, sha256 {digest})"
 
 
 def _with_breaks(found: re.Match[str]) -> str:

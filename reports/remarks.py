@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["remarks"]
 
+_ATTACKED = "robustness.evasion"
 _PRIVACY = ("epsilon_margin", "epsilon_all_trials")
 
 
@@ -34,7 +35,10 @@ def remarks(results: Results, check: str) -> list[str]:
     limits = [
         f"{m.where['attack']}: {m.reason}"
         for m in own
-        if m.metric == "robust_accuracy" and m.value is not None and m.reason and "attack" in m.where
+        if (m.check, m.metric) == (_ATTACKED, "robust_accuracy")
+        and m.value is not None
+        and m.reason
+        and "attack" in m.where
     ]
     privacy = [m.reason for m in own if m.metric in _PRIVACY and m.value is not None and m.reason]
     return list(dict.fromkeys([*doubts, *limits, *privacy, *_stronger(own), *_doubted_maps(results, check)]))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement, Scalar
 
 __all__ = [
+    "METRICS",
     "check_title",
     "decimal",
     "in_percent",
@@ -59,7 +60,7 @@ _COUNTED = {
 }
 """Units of what is counted, and one of them."""
 _ACRONYMS = {"auc": "AUC", "ece": "ECE", "tpr": "TPR", "fpr": "FPR", "fnr": "FNR", "tnr": "TNR", "ppv": "PPV"}
-_METRICS = {
+METRICS = {
     "tpr_at_fpr": "TPR at fixed FPR",
     "membership_auc": "Membership attack AUC",
     "attribute_accuracy": "Attribute guessed right",
@@ -181,8 +182,8 @@ def check_title(check: str) -> str:
 
 def metric_title(metric: str) -> str:
     """`tpr_at_fpr` → "TPR at fixed FPR"; an unknown metric has its underscores taken out."""
-    if metric in _METRICS:
-        return _METRICS[metric]
+    if metric in METRICS:
+        return METRICS[metric]
     words = [_ACRONYMS.get(word, word) for word in metric.split("_") if word]
     text = " ".join(words)
     return text[:1].upper() + text[1:]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from raiaudit.audit.comparison.paired import test_means, test_yes_no
 from raiaudit.audit.comparison.pairing import Pairs, Rows, pairs_of
-from raiaudit.audit.gates import Verdict
+from raiaudit.audit.gates import LATEST_PASSING, Verdict
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.audit.store import Home, Run
 from raiaudit.errors import UsageError
@@ -23,18 +23,18 @@ from raiaudit.errors import UsageError
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Gate, Status
     from raiaudit.audit.measurement import Measurement
+    from raiaudit.audit.results import Results
 
-__all__ = ["LATEST_PASSING", "baseline_of", "decide_against"]
-
-LATEST_PASSING = "latest-passing"
+__all__ = ["baseline_of", "decide_against"]
 
 
 def baseline_of(name: str, run: Run, data_digest: str) -> Run:
     """The finished run that `name` means to `run`, audited on the same data.
 
     An id or the start of one is looked for beside `run`; so is `latest-passing`, the newest other run of
-    this model whose gates all passed, none of them waived. A path to a run directory starts where the spec
-    is. Raises `UsageError` if there is none, or it cannot be compared.
+    this model whose gates all passed, waivers or not. Gates that had no baseline themselves are left out of
+    that, or there could never be a first. A path to a run directory starts where the spec is. Raises
+    `UsageError` if there is none, or it cannot be compared.
     """
     home = Home(run.folder.parent.parent)
     folder = Path(run.header.spec_path).parent / name
@@ -54,14 +54,26 @@ def baseline_of(name: str, run: Run, data_digest: str) -> Run:
 
 
 def _latest_passing(home: Home, run: Run, data_digest: str) -> Run:
-    model = run.header.model
+    kind = (run.header.model, run.header.partial)
     for other in home.runs():
-        header = other.header
-        if other.id == run.id or header.model != model or header.verdict != "pass" or not other.finished:
+        if other.id == run.id or (other.header.model, other.header.partial) != kind or not other.finished:
             continue
-        if other.results.data.digest == data_digest:
+        results = other.results
+        if results.data.digest == data_digest and _passed(results):
             return other
-    raise UsageError(f"no other run of {model} on these data has passed yet")
+    raise UsageError(f"no other run of {run.header.model} on these data has passed yet")
+
+
+def _passed(results: Results) -> bool:
+    ran = {outcome.check for outcome in results.checks if outcome.status == "ran"}
+    return bool(results.verdicts) and all(
+        verdict.status == "pass" or (verdict.check in ran and _had_no_baseline(verdict))
+        for verdict in results.verdicts
+    )
+
+
+def _had_no_baseline(verdict: Verdict) -> bool:
+    return verdict.gate is not None and verdict.gate.vs_baseline is not None and verdict.measurement is None
 
 
 def decide_against(check: str, gate: Gate, measurement: Measurement, run: Run, baseline: Run) -> Verdict:

@@ -31,6 +31,8 @@ _TOPIC_OF = {"data": "data", "model": "model", "checks": "checks"}
 _TOLD_ELSEWHERE = ("model.name", "model.recipe", "resolved.model_identity", "resolved.data_digest")
 
 
+# The record has these too, with every default.
+_OF_THE_MODEL = ("architecture", "options")
 _LABELS = ("use", "metric")
 _VERSION = "version of "
 
@@ -69,7 +71,7 @@ def differences(runs: Sequence[tuple[Run, Results]]) -> tuple[Difference, ...]:
         # A check that one run lacks is a difference of the spec.
         if len(set(values)) > 1 and not (key.startswith(_VERSION) and None in values)
     ]
-    return tuple(sorted(found, key=lambda each: _TOPICS.index(each.topic)))
+    return tuple(sorted(found, key=lambda each: (_TOPICS.index(each.topic), each.key != "name", each.key)))
 
 
 def checks_of_other_versions(ours: Run, reference: Run) -> frozenset[str]:
@@ -91,6 +93,8 @@ def _facts(run: Run, results: Results) -> Iterator[tuple[tuple[Topic, str], str]
     told = record.model_dump(
         mode="json", exclude={"code_version", "metrics", "data_source", "data_licence", "classes", "seconds"}
     )
+    for key in _OF_THE_MODEL if told["recipe"] else ():
+        told["recipe"].pop(key)
     yield ("model", "training seed"), str(told.pop("seed"))
     for key, value in _flat(told, ""):
         yield ("model", key), value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,6 +15,7 @@ from raiaudit.dashboard.compare.computing import comparison_of, pdf_of
 from raiaudit.dashboard.compare.examples import changed_examples
 from raiaudit.dashboard.compare.tables import draw
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.pages import link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import NotComparableError, StorageError
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from raiaudit.dashboard.reading import RunEntry
 
 __all__ = ["show"]
+
+_TALLEST = 1200  # pixels of a chart
 
 
 def show(home: Home, pages: Pages) -> None:
@@ -94,6 +99,9 @@ def _comparison(comparison: Comparison, pages: Pages) -> None:
     st.markdown(f"**{plain(comparison_title(comparison))}** :gray[{comparison.audited:,} audited examples]")
     draw([run_block(comparison)], alt="The runs that are compared, the reference first")
     _downloads(comparison)
+    with st.container(horizontal=True):
+        for run in comparison.runs:
+            link(pages, "run", f"Run of {plain(run.name)}", run=run.id)
     st.header("What differs besides the results", anchor=False)
     blocks = list(difference_blocks(comparison))
     if blocks:
@@ -101,7 +109,8 @@ def _comparison(comparison: Comparison, pages: Pages) -> None:
     else:
         st.markdown("Nothing: same data, seed, code, model and spec.")
     st.header("What to read first", anchor=False)
-    st.markdown("\n".join(f"- **{plain(name)}:** {plain(line)}" for name, line in findings(comparison)))
+    for name, told in groupby(findings(comparison), key=itemgetter(0)):
+        st.markdown("\n".join([f"**{plain(name)}**", "", *(f"- {plain(line)}" for _, line in told)]))
     _forests(comparison)
     for table in comparison_tables(comparison):
         st.header(plain(table.title), anchor=False)
@@ -127,7 +136,7 @@ def _forests(comparison: Comparison) -> None:
 
     for kind, caption in FORESTS:
         deltas = getattr(comparison, kind)
-        if (chart := forest(comparison, deltas)) is not None:
+        if (chart := forest(comparison, deltas, tallest=_TALLEST)) is not None:
             draw_chart(chart, forest_text(comparison, deltas))
             st.caption(plain(caption))
 

@@ -20,6 +20,7 @@ __all__ = ["ask"]
 
 _ANSWERS = {"": "Right or wrong", "right": "Right", "wrong": "Wrong"}
 _DOWN = "yes"
+_PREFIX = "example-"  # of the widgets' keys, which all pages share; the address has the names alone
 
 
 def ask(rows: ExampleRows, results: Results) -> Filter:
@@ -45,12 +46,12 @@ def ask(rows: ExampleRows, results: Results) -> Filter:
         sort = _one("sort", "Sort by", ["", *sortable(rows)], words={"": "id"}, column=True)
     with second[3]:
         _remember("find", st.query_params.get("find", ""))
-        search = st.text_input("Part of the id", key="find", placeholder="any").strip()
+        search = st.text_input("Part of the id", key=_PREFIX + "find", placeholder="any").strip()
         _tell("find", search)
     down = False
     if sort:
         _remember("down", st.query_params.get("down") == _DOWN)
-        down = st.toggle("Largest first", key="down")
+        down = st.toggle("Largest first", key=_PREFIX + "down")
     _tell("down", _DOWN if down else "")
     return Filter(
         answer=cast('Literal["", "right", "wrong"]', answer),
@@ -80,19 +81,19 @@ def _one(
             return f"{meaning.title} ({option})"
         return variant_words(option) if key == "broken" else option
 
-    named = st.query_params.get(key, "")
+    named, widget = st.query_params.get(key, ""), _PREFIX + key
     _remember(key, named if named in options else "")
-    if st.session_state[key] not in options:  # those of another run
-        st.session_state[key] = ""
-    chosen: str = st.selectbox(title, options, format_func=shown, key=key, disabled=len(options) < 2)
+    if st.session_state[widget] not in options:  # those of another run
+        st.session_state[widget] = ""
+    chosen: str = st.selectbox(title, options, format_func=shown, key=widget, disabled=len(options) < 2)
     _tell(key, chosen)
     return chosen
 
 
 def _remember(key: str, value: str | bool) -> None:
     """What the address says, when the page is opened; from then on what is chosen."""
-    if key not in st.session_state:
-        st.session_state[key] = value
+    if _PREFIX + key not in st.session_state:
+        st.session_state[_PREFIX + key] = value
 
 
 def _tell(key: str, value: str) -> None:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Scalar
     from raiaudit.dashboard.examples.rows import ExampleRows
 
-__all__ = ["gate_examples"]
+__all__ = ["LEADING", "gate_examples"]
+
+LEADING = ("fail", "inconclusive")
+"""Verdicts whose examples are worth a look."""
 
 # Checks whose rows are sorted by a column, and whether the largest value comes first.
 _SORTED = {
@@ -25,9 +28,10 @@ _METHOD = "integrated_gradients"
 
 
 def gate_examples(verdict: Verdict, rows: ExampleRows) -> dict[str, str] | None:
-    """The filter that shows them; None where no row of the ledger tells one example from another."""
+    """The filter that shows them; None where there is nothing to see: the gate passed, or no row tells."""
     gate = verdict.gate
-    assert gate is not None
+    if gate is None or verdict.status not in LEADING or rows.audited() is None:
+        return None
     where = {**(verdict.measurement.where if verdict.measurement else {}), **gate.where}
     group = _group(where, rows)
     if verdict.check == "robustness.evasion":

@@ -33,7 +33,7 @@ _MOST_EVENTS = 16 << 20
 
 
 class JobRecord(BaseModel):
-    """`job.json`: plain data about what was started. `created` is ISO 8601 in UTC."""
+    """`job.json`: what was started, as plain data. `created`: ISO 8601, UTC; `expected`: seconds, from, to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +44,7 @@ class JobRecord(BaseModel):
     models: tuple[str, ...]
     created: str
     process: ProcessId | None = None
+    expected: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class Job:
     def alive(self) -> bool:
         """Whether its process runs."""
         return self.record.process is not None and self.record.process.alive
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it has more to do: a process may take seconds to end once it has said its last word."""
+        return self.state in ("running", "cancelling")
 
     @property
     def state(self) -> JobState:

@@ -86,8 +86,16 @@ def spec_path(home: Home, name: str, text: str) -> Path:
     raise StorageError("too many specs of this name", where=str(folder), remedy="choose another name")
 
 
-def start(home: Home, kind: JobKind, loaded: LoadedSpec, text: str, *, most: int = 1) -> Job:
-    """Write the spec that was validated as `loaded`, and run it.
+def start(
+    home: Home,
+    kind: JobKind,
+    loaded: LoadedSpec,
+    text: str,
+    *,
+    expected: tuple[float, float] | None = None,
+    most: int = 1,
+) -> Job:
+    """Write the spec that was validated as `loaded`, and run it. `expected`: seconds it may take, from, to.
 
     Raises `UsageError` while `most` jobs run, `StorageError` if something cannot be written or is a link.
     """
@@ -111,6 +119,7 @@ def start(home: Home, kind: JobKind, loaded: LoadedSpec, text: str, *, most: int
             command=command_of(kind, home, path),
             models=models,
             created=now(),
+            expected=expected,
         )
         return _launched(home, record, env)
 
@@ -122,6 +131,7 @@ def resume(home: Home, job: Job, loaded: LoadedSpec, *, most: int = 1) -> Job:
             update={
                 "process": None,
                 "created": now(),
+                "expected": None,
                 "command": command_of(job.record.kind, home, loaded.source.path),
             }
         )
@@ -195,7 +205,7 @@ def _sole_starter(home: Home, most: int) -> Iterator[None]:
             raise UsageError(
                 "another one is being started at this moment", where=str(folder), remedy="try again"
             ) from None
-        running = [job for job in list_jobs(home) if job.alive]
+        running = [job for job in list_jobs(home) if job.at_work]
         if len(running) >= most:
             raise UsageError(
                 f"{running[0].record.title} is running",

@@ -10,6 +10,7 @@ import streamlit as st
 from raiaudit.audit.spec import LoadedSpec
 from raiaudit.dashboard.jobs.starting import start
 from raiaudit.dashboard.new_audit.checking import Problem, check
+from raiaudit.dashboard.new_audit.foretelling import foretold, show_foretold
 from raiaudit.dashboard.new_audit.local import obstacle_here
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import RaiauditError
@@ -41,17 +42,21 @@ def offer(
 
     `told`: the problem stands beside its field already.
     """
+    stops = isinstance(found, Problem)
     if isinstance(found, Problem):
         _say_problem(found, told=told)
     elif found is not None:
         _say_valid(found)
+        ahead = foretold(found)
+        show_foretold(ahead)
+        stops = ahead is not None and bool(ahead.problem)
     with st.container(horizontal=True):
         if obstacle is None:
             st.button(
                 f"Start the {state.kind}",
                 type="primary",
                 icon=":material/play_arrow:",
-                disabled=isinstance(found, Problem),
+                disabled=stops,
                 on_click=_start,
                 args=(home, state.kind, text, path),
             )
@@ -104,6 +109,8 @@ def _start(home: Home, kind: JobKind, text: str, path: Path) -> None:
         st.session_state[PROBLEM] = found.text
         return
     try:
-        st.query_params["job"] = start(home, kind, found, text).id
+        told = foretold(found) if kind == "audit" else None
+        expected = told.seconds if told is not None else None
+        st.query_params["job"] = start(home, kind, found, text, expected=expected).id
     except RaiauditError as error:
         st.session_state[PROBLEM] = str(error)

@@ -17,6 +17,7 @@ from raiaudit.dashboard.jobs.progress import Progress, progress_of, sentence
 from raiaudit.dashboard.jobs.starting import cancel, resume
 from raiaudit.dashboard.new_audit.actions import PROBLEM
 from raiaudit.dashboard.new_audit.endings import LOG_LINES, show_end
+from raiaudit.dashboard.new_audit.foretelling import about
 from raiaudit.dashboard.new_audit.local import obstacle_here
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import chip, duration, instant, plain
@@ -43,7 +44,7 @@ def show_job(home: Home, pages: Pages, job: Job, obstacle: str | None) -> None:
     """Draw one job. `obstacle`: why this session may not stop or resume it."""
     st.title(plain(job.record.title), anchor=False)
     st.caption(f"{job.record.kind.capitalize()} started from the dashboard on {instant(job.record.created)}")
-    if job.state in ("running", "cancelling"):
+    if job.at_work:
         _follow(job, obstacle)
         return
     st.markdown(_chip(job))
@@ -95,13 +96,13 @@ def _chip(job: Job) -> str:
 @st.fragment(run_every=1)
 def _follow(job: Job, obstacle: str | None) -> None:
     state = job.state
-    if state not in ("running", "cancelling"):
+    if not job.at_work:
         st.rerun()
     progress = progress_of(job.events)
     st.markdown(f"{_LOOKS[state]} {_doing(job, progress)}")
     st.progress(progress.share, text=_counts(progress))
     st.caption(
-        f"{duration(_seconds_since(job.record.created))} so far{_left(progress)}. "
+        f"{duration(_seconds_since(job.record.created))} so far{_expected(job)}{_left(progress)}. "
         "It goes on if you close this page or stop the dashboard."
     )
     if obstacle is None:
@@ -147,6 +148,10 @@ def _counts(progress: Progress) -> str:
     unit = "epochs" if progress.phase == "training" else "tasks"
     failed = f", {progress.failures} failed" if progress.failures else ""
     return f"{progress.done} of {progress.total} {unit}{failed}"
+
+
+def _expected(job: Job) -> str:
+    return f" of {about(job.record.expected)} estimated" if job.record.expected is not None else ""
 
 
 def _left(progress: Progress) -> str:

@@ -57,7 +57,7 @@ def show(home: Home, pages: Pages) -> None:
     if asked is not None:
         st.warning(f"There is no job {plain(asked)} here.", icon=":material/warning:")
     for job in jobs:
-        if job.alive:
+        if job.at_work:
             title = f"{plain(job.record.title)} is running: follow it"
             link(pages, "new", title, icon="play_circle", job=job.id)
     _write(home, state, obstacle)

@@ -176,7 +176,7 @@ class Form:
         )
 
     def _remembered(self, here: str, what: str, first: Any) -> str:
-        """The session's name for a widget whose value is there; nothing chosen and nothing written are one."""
+        """The session's name for a widget whose value is there; not chosen and not written are one."""
         key = self.key(here, what)
         if st.session_state.get(key) in (None, ""):
             st.session_state[key] = first

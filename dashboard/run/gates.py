@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.audit.gates import SEVERITY
-from raiaudit.audit.gating import today
+from raiaudit.audit.gating import in_force, today
 from raiaudit.dashboard import tables
-from raiaudit.dashboard.examples.links import gate_examples
+from raiaudit.dashboard.examples.links import LEADING, gate_examples
 from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.run.numbers import metric_heading
 from raiaudit.dashboard.tables import Html
@@ -27,44 +27,42 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-_LOOKED_INTO = ("fail", "inconclusive")
-
 
 def show(run: Run, results: Results, pages: Pages) -> None:
     """Draw the table, the worst gates first."""
     if not results.verdicts:
         st.info("The spec sets no gate, so nothing was decided: the verdict is inconclusive.")
         return
-    worst_first = sorted(results.verdicts, key=lambda verdict: -SEVERITY[verdict.status])
-    rows = open_rows(run)
-    by_example = rows if rows.audited() is not None else None
+    current = in_force(run)
+    verdicts = current.results.verdicts if current is not run else results.verdicts
+    worst_first = sorted(verdicts, key=lambda verdict: -SEVERITY[verdict.status])
+    lost = any(verdict.status in LEADING for verdict in worst_first)
+    examples = open_rows(run) if lost and "example" in pages else None
     tables.draw(
         "The gates of this audit and why each was decided so",
         [tables.text(name) for name in ("Result", "Gate", "Measured", "Threshold", "Why")],
-        [_row(verdict, results, by_example, pages) for verdict in worst_first],
+        [_row(verdict, results, examples) for verdict in worst_first],
     )
 
 
-def _row(
-    verdict: Verdict, results: Results, rows: ExampleRows | None, pages: Pages
-) -> tuple[Html, list[Html]]:
+def _row(verdict: Verdict, results: Results, rows: ExampleRows | None) -> tuple[Html, list[Html]]:
     gate, measured = verdict.gate, verdict.measurement
     metric = metric_heading(gate.metric, slice_text(gate.where)) if gate else Html("")
     pillar = verdict.check.split(".")[0].capitalize()
     check = tables.linked("run", tables.text(check_title(verdict.check)), run=results.run, pillar=pillar)
     examples = Html("")
-    if "example" in pages and gate is not None and rows is not None and verdict.status in _LOOKED_INTO:
-        query = gate_examples(verdict, rows)
-        if query is not None:
-            label = tables.text("Its examples ›")
-            examples = tables.linked("example", label, plainly=False, run=results.run, **query)
-    note = waiver_note(verdict, today())
-    waived = tables.noted("Waived") if verdict.waived(today()) else Html("")
+    if rows is not None and (query := gate_examples(verdict, rows)) is not None:
+        examples = tables.linked(
+            "example", tables.text("Its examples ›"), plainly=False, run=results.run, **query
+        )
+    day = today()
+    waived = tables.noted("Waived") if verdict.waived(day) else Html("")
+    note = tables.text(waiver_note(verdict, day))
     return tables.joined(tables.badge(verdict.status), waived), [
         tables.joined(check, metric),
         _measured(measured),
         tables.text(unbroken(threshold(gate, measured))) if gate else tables.text("—"),
-        tables.joined(tables.text(verdict.explanation), tables.text(note), examples, by="<br>"),
+        tables.joined(tables.text(verdict.explanation), note, examples, by="<br>"),
     ]
 
 

@@ -10,6 +10,8 @@ import typer
 from raiaudit.cli.options import HomeOption, RunName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from raiaudit.audit.store import Run
 
 __all__ = ["report", "verify"]
@@ -66,12 +68,20 @@ def verify(
             help="A certificate (PEM or DER) that the PDF's signatures must lead to; may be repeated."
         ),
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Also derive the results from the ledger again, and the documents from them."
+        ),
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Recompute every hash of a run and hold its PDF, or the one given, against it.
 
     Exits with 0 if all is as it was sealed, with 1 naming every file that is not, with 3 for a run that was
     never sealed. Of a signed PDF it says who signed; reading signatures needs the extra `sign`.
+    Seals tell what changed later, `--deep` results that never followed from their rows: it needs the data
+    set and, for documents, the same version of raiaudit, and says what it could not do.
 
     Example: `raiaudit verify report.pdf .raiaudit/runs/digits-digits-cnn-1f2e3d4c5b`
     """
@@ -92,6 +102,10 @@ def verify(
         )
         problems += examined.problems
         remarks += examined.remarks
+    if deep:
+        for more_problems, more_remarks in _deep(found):
+            problems += more_problems
+            remarks += more_remarks
     here = seal_of(found.folder)
     if seal is not None and seal.lower() != here:
         problems.append(f"{MANIFEST} has the seal {here}, not the one given: it was made anew")
@@ -103,6 +117,20 @@ def verify(
         raise typer.Exit(1)
     _say(f"intact: every file of {found.id} is as it was sealed")
     _say(f"seal: {here}" + ("" if seal else " (kept elsewhere, it also tells if all was made anew: --seal)"))
+
+
+def _deep(run: Run) -> Iterator[tuple[list[str], list[str]]]:
+    """Problems and remarks."""
+    from raiaudit.audit.rederiving import rederive
+    from raiaudit.errors import StorageError
+    from raiaudit.reports.rerendering import documents_unlike_their_run
+
+    try:
+        found = rederive(run)
+        yield found.problems, found.remarks
+        yield documents_unlike_their_run(run)
+    except StorageError as error:
+        yield [f"nothing can be derived again: {error}"], []
 
 
 def _run_of(document: Path, run: Path | None, home: Path | None) -> Run:

@@ -22,7 +22,7 @@ _HELP = "Run ids, or the start of one each. `latest`: every run that the newest 
 
 
 def gate(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help=_HELP)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="RUN", help=_HELP)] = None,
     home: HomeOption = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     sarif: Annotated[Path | None, typer.Option(help="Write SARIF 2.1.0 here, for code scanning.")] = None,
@@ -31,7 +31,7 @@ def gate(
     ] = None,
     waivers: Annotated[
         Path | None,
-        typer.Option(help="A YAML file of waivers that count instead of those the runs were sealed with."),
+        typer.Option(help="A YAML file of waivers that count instead of the spec's."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the table.")
@@ -39,9 +39,15 @@ def gate(
 ) -> None:
     """Print the verdicts of finished runs and exit with their code.
 
-    0: every gate passed or is waived · 1: a gate failed · 2: no such run, or a wrong waiver file ·
-    3: undecided, an error, not run, no gate at all, or a run that has not finished. Nothing is computed
-    again, and nothing in a run directory is touched. A waiver counts up to the day it names (UTC).
+    Nothing is computed again and no run is touched. A waiver counts through its last day (UTC). Exit codes:
+
+    - 0: every gate passed, or is waived
+
+    - 1: a gate failed
+
+    - 2: there is no such run, or the waiver file is wrong
+
+    - 3: undecided, an error, not run, no gate at all, or a run that has not finished
 
     Examples: `raiaudit gate` · `raiaudit gate latest --junit audit.xml --sarif audit.sarif` ·
     `raiaudit gate latest --waivers waivers.yaml --summary "$GITHUB_STEP_SUMMARY"`
@@ -79,7 +85,7 @@ def gate(
 
 def _chosen(home: Home, names: Sequence[str], waivers: Path | None) -> list[Run]:
     """The runs by name, each once, under the waivers of a file if one is given."""
-    from raiaudit.audit.gating import WaivedRun
+    from raiaudit.audit.gating import WaivedRun, in_force
     from raiaudit.audit.waivers import load_waivers
 
     others = None if waivers is None else load_waivers(waivers)
@@ -87,7 +93,7 @@ def _chosen(home: Home, names: Sequence[str], waivers: Path | None) -> list[Run]
     for name in names:
         for run in home.suite("latest") if name == "latest" else [home.run(name)]:
             found[run.id] = run
-    return [run if others is None else WaivedRun(run.folder, others) for run in found.values()]
+    return [in_force(run) if others is None else WaivedRun(run.folder, others) for run in found.values()]
 
 
 def _told(runs: Sequence[Run], rulings: Sequence[Ruling], code: int) -> dict[str, object]:

@@ -56,7 +56,7 @@ def _describe(event: Event) -> str | None:
     templates = {
         "run_started": "{model}: {run}",
         "run_unchanged": "{model}: nothing to do, {run} is complete",
-        "waivers_changed": "{model}: {run} is complete; its waivers were brought up to date",
+        "waivers_changed": "{model}: {run} is complete; the waivers have changed",
         "trained": "  {model}: trained, version {version}, validation accuracy {validation_accuracy:.3f}",
         "plan": "  {tasks} tasks, {done} already done",
         "task_failed": "  FAILED {check} {task}: {error}",

@@ -60,8 +60,9 @@ def run(
             code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
             _finished(None, [], "error", code, error=str(error))
         raise
-    from raiaudit.audit.gating import rule, today
+    from raiaudit.audit.gating import in_force, rule, today
 
+    runs = [in_force(found) for found in runs]
     rulings = [rule(found.results, today()) for found in runs]
     verdicts = [str(ruling.status) for ruling in rulings]
     code = exit_code(verdicts)

@@ -28,7 +28,7 @@ from raiaudit.reports.charts.robustness import (
 )
 from raiaudit.reports.charts.signed_bars import signed_bars
 from raiaudit.reports.charts.stability import overlap_against_eps
-from raiaudit.reports.charts.style import to_svg
+from raiaudit.reports.charts.style import to_svg, unchecked
 from raiaudit.reports.charts.subgroups import subgroup_gaps
 from raiaudit.reports.charts.tradeoff import (
     accuracy_against_budget,
@@ -76,5 +76,6 @@ __all__ = [
     "subgroup_gaps",
     "to_svg",
     "trace_curves",
+    "unchecked",
     "words_by_class",
 ]

@@ -20,24 +20,29 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.comparison.results import Comparison, Delta
 
-__all__ = ["forest", "forest_text"]
+__all__ = ["forest", "forest_text", "left_out"]
 
-_ROW = 15  # pixels a run
+_ROW = 12  # pixels a run
 _GAP = 8
 _LONGEST = 90  # characters of a name
 _FRAME = 64
-_TALLEST = 470  # on a page in print
+TALLEST = 470  # on a page in print
 _TITLE = "better by, in percentage points (left of the line: worse)"
 
 
 def forest(
-    comparison: Comparison, deltas: Sequence[Delta], *, clean: Callable[[str], str] = str, width: int = 620
+    comparison: Comparison,
+    deltas: Sequence[Delta],
+    *,
+    clean: Callable[[str], str] = str,
+    width: int = 620,
+    tallest: int = TALLEST,
 ) -> AnyChart | None:
     """The first quantities of `deltas` that are fractions, a line each, a dot a run; None without any.
 
-    As many as a page holds: the tables have all. `clean` makes names fit for where the chart goes.
+    As many as `tallest` pixels hold. `clean` makes names fit for where the chart goes.
     """
-    rows = _rows(comparison, deltas, clean)
+    rows = _rows(comparison, deltas, clean, tallest)
     if not rows:
         return None
     called = [clean(_short(name)) for name in names(comparison)[1:]]
@@ -75,10 +80,28 @@ def forest_text(comparison: Comparison, deltas: Sequence[Delta]) -> str:
     told = "; ".join(
         f"{row['run']}, {row['quantity']}: {row['points']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}], "
         f"{row['finding']}"
-        for row in _rows(comparison, deltas, str)
+        for row in _rows(comparison, deltas, str, TALLEST)
     )
     reference = comparison.runs[0].name
     return f"Forest plot. Difference to {reference} in percentage points, positive is better. {told}"
+
+
+def left_out(comparison: Comparison, deltas: Sequence[Delta]) -> str:
+    """ " Drawn are the first 10 of 12; …", for the caption; empty where the chart in print shows all."""
+    drawn = _drawable(deltas)
+    every, shown = {(each.quantity, each.group) for each in drawn}, _shown(comparison, drawn, TALLEST)
+    if len(shown) == len(every):
+        return ""
+    return f" Drawn are the first {len(shown)} of {len(every)}; the tables have all."
+
+
+def _drawable(deltas: Sequence[Delta]) -> list[Delta]:
+    return [each for each in deltas if not each.unit and each.low is not None and each.high is not None]
+
+
+def _shown(comparison: Comparison, drawn: Sequence[Delta], tallest: int) -> list[tuple[object, object]]:
+    most = max(3, (tallest - _FRAME) // (_ROW * (len(comparison.runs) - 1) + _GAP))
+    return list(dict.fromkeys((each.quantity, each.group) for each in drawn))[:most]
 
 
 def _short(text: str) -> str:
@@ -88,12 +111,11 @@ def _short(text: str) -> str:
 
 
 def _rows(
-    comparison: Comparison, deltas: Sequence[Delta], clean: Callable[[str], str]
+    comparison: Comparison, deltas: Sequence[Delta], clean: Callable[[str], str], tallest: int
 ) -> list[dict[str, object]]:
     called = [clean(_short(name)) for name in names(comparison)]
-    drawn = [each for each in deltas if not each.unit and each.low is not None and each.high is not None]
-    most = max(3, (_TALLEST - _FRAME) // (_ROW * (len(called) - 1) + _GAP))
-    shown = list(dict.fromkeys((each.quantity, each.group) for each in drawn))[:most]
+    drawn = _drawable(deltas)
+    shown = _shown(comparison, drawn, tallest)
     found: list[dict[str, object]] = []
     for each in drawn:
         if (each.quantity, each.group) not in shown:

@@ -6,7 +6,8 @@ equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -16,7 +17,17 @@ from raiaudit.reports.theme import FAINT, FONT, GRID, INK, MUTED, SERIES
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["AnyChart", "curve", "inline", "percent_axis", "series", "styled", "to_svg", "tooltips"]
+__all__ = [
+    "AnyChart",
+    "curve",
+    "inline",
+    "percent_axis",
+    "series",
+    "styled",
+    "to_svg",
+    "tooltips",
+    "unchecked",
+]
 
 WIDTH = 340
 HEIGHT = 240
@@ -137,6 +148,18 @@ def styled(chart: AnyChart, *, width: int = WIDTH, height: int = HEIGHT) -> AnyC
         text=alt.MarkConfig(font=FONT, fontSize=11, color=MUTED),
     )
     return chart.properties(width=width, height=height, config=config)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Without Altair's check of every object against its schema: a third of the time of making a chart.
+
+    For documents, whose charts the tests have drawn; not for threads: the switch is Altair's global one.
+    """
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        yield
 
 
 def to_svg(chart: Any) -> str:

@@ -40,7 +40,7 @@ def to_html(report: Illustrated) -> str:
     """The page as text; the same run gives the same text."""
     from raiaudit.reports.html.inline import chart, data_uri
 
-    content = report.worded(Printable([], lambda _: frozenset()))
+    content = report.worded(Printable([], lambda _: frozenset(), breaks=False))
     checks = [section["check"] for section in report.content["sections"]]
     number = 0
     for check, section in zip(checks, content["sections"], strict=True):

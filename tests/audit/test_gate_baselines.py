@@ -16,7 +16,7 @@ from raiaudit.audit.gates import Baseline, Gate, Status, Verdict
 from raiaudit.audit.judgement import judge
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.plan import PlannedCheck
-from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
+from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.spec import Policy
 from raiaudit.audit.store import Run
 from raiaudit.models.version import TrainingRecord
@@ -24,6 +24,7 @@ from raiaudit.models.version import TrainingRecord
 CHECK = "performance.accuracy"
 CORRECT, LOSS = "accuracy.correct", "accuracy.log_loss"
 Values = np.ndarray[Any, Any]
+THRESHOLD = Gate(metric="accuracy", min=0)
 
 
 def measured(value: float, **more: Any) -> Measurement:
@@ -44,6 +45,7 @@ def make_run(
     digest: str = "d",
     verdict: Status = "pass",
     first_id: int = 0,
+    gate: Gate = THRESHOLD,
     **header: Any,
 ) -> Run:
     """A run whose ledger holds these columns."""
@@ -64,9 +66,9 @@ def make_run(
         subject=SubjectCard(name="m", version=1, record=record),
         data=data,
         seed=0,
-        checks=(),
+        checks=(CheckOutcome(check=CHECK, question="", status="ran"),),
         measurements=measurements,
-        verdicts=(),
+        verdicts=(Verdict(status=verdict, check=CHECK, gate=gate, measurement=None, explanation=""),),
     )
     (run.folder / "results.json").write_text(results.model_dump_json())
     return run
@@ -260,7 +262,18 @@ def test_the_latest_passing_run_of_the_model_on_these_data(tmp_path: Path) -> No
     accurate(tmp_path, "other-data", same, started="6", digest="other")
     accurate(tmp_path, "other-model", same, started="7", model="n")
     accurate(tmp_path, "stopped", same, started="8", status="interrupted")
+    accurate(tmp_path, "quick-look", same, started="8", partial=True)
     assert "than in good," in chosen()
+
+
+@pytest.mark.parametrize("status", ["not_run", "fail"])  # as the policy has it
+def test_a_first_run_without_a_baseline_is_the_baseline_of_the_second(tmp_path: Path, status: Status) -> None:
+    same = outcomes(100, range(10))
+    run = accurate(tmp_path, "ours", same, started="9")
+    gate = against("latest-passing", 0.5)
+    accurate(tmp_path, "failed", same, started="2", verdict=status)
+    accurate(tmp_path, "first", same, started="1", verdict=status, gate=gate)
+    assert "than in first," in judged(run, gate, *run.results.measurements).explanation
 
 
 def test_the_start_of_an_id_or_a_folder_beside_the_spec(tmp_path: Path) -> None:

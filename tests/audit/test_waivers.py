@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from raiaudit.audit.gates import Gate, Status, Verdict, overall
-from raiaudit.audit.gating import attach, idle, rule
-from raiaudit.audit.results import DataCard, Results, SubjectCard
+from raiaudit.audit.gating import attach, idle, in_force, renew_waivers, rule
+from raiaudit.audit.results import DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.spec import load_spec
+from raiaudit.audit.store import Run
 from raiaudit.audit.waivers import Waiver, load_waivers
-from raiaudit.errors import SpecError
+from raiaudit.errors import SpecError, StorageError
 from raiaudit.models.version import TrainingRecord
 
 ENTRY = {
@@ -89,6 +90,8 @@ def test_what_is_missing_is_named_with_its_line(tmp_path: Path, key: str) -> Non
     [
         ({"owner": '""'}, 3, "at least 1 character"),
         ({"reason": '"  "'}, 4, "at least 1 character"),
+        ({"reason": "x" * 2001}, 4, "at most 2000 characters"),
+        ({"owner": "x" * 301}, 3, "at most 300 characters"),
         ({"expires": "never"}, 5, "date"),
         ({"expires": "0"}, 5, "a date such as 2027-01-31"),  # not 1970
         ({"expires": "20270131"}, 5, "a date such as 2027-01-31"),
@@ -262,6 +265,50 @@ def test_the_waiver_of_the_how_to_page_is_one(tmp_path: Path) -> None:
 def test_the_baseline_of_the_how_to_page_is_one(tmp_path: Path) -> None:
     (text,) = [block for block in blocks() if "latest-passing" in block]
     path = tmp_path / "audit.yaml"
-    path.write_text(f"data: {{name: digits}}\nmodel: {{recipe: {{architecture: mlp}}}}\nchecks:\n{text}")
+    path.write_text(
+        f"data: {{name: digits}}\nmodel: {{name: m, recipe: {{architecture: mlp}}}}\nchecks:\n{text}"
+    )
     gates = load_spec(path).spec.checks[0].gate
     assert [gate.vs_baseline.run for gate in gates if gate.vs_baseline] == ["latest-passing"] * 2
+
+
+# After the run
+
+
+def sealed(tmp_path: Path, *waivers: Waiver) -> Run:
+    run = Run(tmp_path / "runs" / "r")
+    header = RunHeader(
+        id="r", suite="s", model="m", data="x", modality="image", status="finished", started="1"
+    )
+    run.write_header(header)
+    found = attach(results(verdict("fail")), waivers, model="m")
+    (run.folder / "results.json").write_text(found.model_dump_json())
+    run.seal()
+    return run
+
+
+def test_a_waiver_added_later_counts_and_breaks_no_seal(tmp_path: Path) -> None:
+    run = sealed(tmp_path)
+    assert in_force(run) is run
+    assert renew_waivers(run, (waiver(),)) is True
+    assert renew_waivers(run, (waiver(),)) is False
+    assert rule(in_force(run).results, DAY).status == "pass"
+    assert run.broken_seals() == []
+    assert rule(run.results, DAY).status == "fail"
+
+
+def test_a_waiver_taken_out_later_counts_no_more(tmp_path: Path) -> None:
+    run = sealed(tmp_path, waiver())
+    assert renew_waivers(run, ()) is True
+    assert rule(in_force(run).results, DAY).status == "fail"
+    assert renew_waivers(run, (waiver(),)) is True  # as it was sealed: the note is gone
+    assert in_force(run) is run
+    assert renew_waivers(run, (waiver(),)) is False
+    assert run.broken_seals() == []
+
+
+def test_a_damaged_note_of_waivers_is_no_pass(tmp_path: Path) -> None:
+    run = sealed(tmp_path, waiver())
+    (run.folder / "waivers.json").write_text("[{}]")
+    with pytest.raises(StorageError, match=r"waivers\.json: is damaged"):
+        in_force(run)

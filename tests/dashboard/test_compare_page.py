@@ -60,7 +60,7 @@ def edit(run: Run, change: Callable[[dict[str, Any]], None]) -> None:
 @pytest.fixture
 def pair(add: AddRun) -> tuple[Run, Run]:
     """Two runs whose accuracy is in their ledgers: 30 of 300 fixed, 3 broken, group b pays for a."""
-    made = []
+    made: list[Run] = []
     for name, model, wrong in (
         ("run-a", "plain", range(60)),
         ("run-b", "robust", [*range(30, 60), 290, 291, 292]),

@@ -1,6 +1,6 @@
-"""Jobs: child processes that outlive their server, are known again, and are stopped only if they are who they were.
+"""Jobs: child processes that outlive their server, and are stopped only if they are who they were.
 
-The processes here are small scripts in place of `raiaudit run`: what it prints and how it ends is theirs to say.
+The processes here are small scripts in place of `raiaudit run`: what is printed and how it ends is theirs.
 """
 
 from __future__ import annotations
@@ -143,10 +143,10 @@ def test_a_job_that_hears_no_interrupt_is_ended_at_once(script: Script, begin: C
     job = begin()
     until(lambda: (job.folder / "events.jsonl").read_text())
     cancel(job)
-    assert job.state == "cancelling"
+    states = [job.state]
     cancel(job, at_once=True)
     until(lambda: not job.alive)
-    assert job.state == "cancelled"
+    assert [*states, job.state] == ["cancelling", "cancelled"]
 
 
 def test_an_interrupt_reaches_the_child_of_a_server_that_ignores_it(tmp_path: Path) -> None:
@@ -235,6 +235,20 @@ def test_two_sessions_that_start_at_once_start_one(
         until(lambda each=each: not each.alive)  # type: ignore[misc]
 
 
+def test_a_process_that_has_said_its_last_word_keeps_nobody_from_starting(
+    script: Script, begin: Callable[..., Job]
+) -> None:
+    script(ENDS + "\ntime.sleep(60)")
+    job = begin("a")
+    until(lambda: job.conclusion)
+    assert job.alive
+    second = begin("b")
+    for each in (job, second):
+        assert each.record.process is not None
+        signal_group(each.record.process, signal.SIGKILL)
+        until(lambda each=each: not each.alive)  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -293,7 +307,7 @@ def test_a_folder_that_is_a_link_is_refused(
 def test_the_command_is_a_list_with_the_spec_last_and_without_unsafe_load(home: Home) -> None:
     path = spec_path(home, "--unsafe-load", SPEC)
     for kind in ("audit", "training"):
-        command = command_of(kind, home, path)  # type: ignore[arg-type]
+        command = command_of(kind, home, path)
         assert command[:4] == (sys.executable, "-P", "-m", "raiaudit")
         assert command[-2:] == ("--", str(path))
         assert "--unsafe-load" not in command
@@ -315,9 +329,8 @@ def test_the_child_gets_that_environment_and_no_more(
     script: Script, begin: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_SECRET", "s")
-    script(
-        "import json, os; print(json.dumps({'event': 'finished', 'verdict': 'pass', 'names': list(os.environ)}))"
-    )
+    told = "{'event': 'finished', 'verdict': 'pass', 'names': list(os.environ)}"
+    script(f"import json, os; print(json.dumps({told}))")
     job = begin()
     until(lambda: job.state == "finished")
     assert job.conclusion is not None

@@ -1,4 +1,4 @@
-"""The form's parts without a page: fields from the schema, values there and back, YAML, the validator's words."""
+"""The form's parts without a page: fields from the schema, values there and back, YAML, the validator."""
 
 from __future__ import annotations
 
@@ -101,8 +101,16 @@ def test_one_of_several_may_stand_alone_where_the_schema_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [("integer", 2**60), ("integer", True), ("choice", "x"), ("number", "nine"), ("texts", ["a", "a"])]
-    + [("text", 3), ("boolean", "yes"), ("choices", ["x"])],
+    [
+        ("integer", 2**60),
+        ("integer", True),
+        ("choice", "x"),
+        ("number", "nine"),
+        ("texts", ["a", "a"]),
+        ("text", 3),
+        ("boolean", "yes"),
+        ("choices", ["x"]),
+    ],
 )
 def test_what_a_widget_cannot_show_is_an_error_not_a_loss(kind: Any, value: Any) -> None:
     with pytest.raises(ValueError, match="no widget"):
@@ -214,11 +222,11 @@ def test_the_validator_s_words_are_put_where_they_belong(line: str, key: str, sa
         "a: &b 1",
         "x" * (1 << 21),
         "model: {path: " + "a/" * 9000 + "b.pt, arch: cnn}",
-        "\0",
+        "\x00",
         "a: b: c",
-    ]
-    + ["data: {name: digits}\nmodel: {factory: 'x.py:make'}\nchecks: [{use: performance.accuracy}]"]
-    + ['data: {name: digits}\nmodel: {path: "a\\0b", arch: cnn}\nchecks: [{use: performance.accuracy}]'],
+        "data: {name: digits}\nmodel: {factory: 'x.py:make'}\nchecks: [{use: performance.accuracy}]",
+        'data: {name: digits}\nmodel: {path: "a\\0b", arch: cnn}\nchecks: [{use: performance.accuracy}]',
+    ],
 )
 def test_a_text_that_is_no_spec_is_a_problem_not_a_crash(text: str) -> None:
     found = check(text, HERE)

@@ -1,10 +1,12 @@
-"""The page in every state: form, YAML, what is wrong, what may not be done here, and a job from start to end."""
+"""The page in every state: form, YAML, what is wrong, what may not be done here, and a job to its end."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,8 +15,9 @@ from streamlit.testing.v1 import AppTest
 from raiaudit.audit.store import Home
 from raiaudit.dashboard.jobs import starting
 from raiaudit.dashboard.jobs.job import Job, JobKind, JobRecord, list_jobs
-from raiaudit.dashboard.jobs.process import ProcessId
+from raiaudit.dashboard.jobs.process import ProcessId, spawn
 from raiaudit.dashboard.new_audit import actions, following, page
+from raiaudit.dashboard.new_audit.foretelling import about
 
 VALID = """\
 data: {name: digits}
@@ -107,9 +110,9 @@ def job(home: Home, *, kind: JobKind = "audit", process: ProcessId | None = None
     return Job(folder, record)
 
 
-def us() -> ProcessId:
-    """A process that runs: this one."""
-    here = starting.spawn([sys.executable, "-c", "pass"], env={}, out=Path(os.devnull), err=Path(os.devnull))
+def gone() -> ProcessId:
+    """A process that has ended."""
+    here = spawn([sys.executable, "-c", "pass"], env={}, out=Path(os.devnull), err=Path(os.devnull))
     os.waitpid(here.pid, 0)
     return here
 
@@ -186,7 +189,7 @@ def test_a_kind_of_training_brings_the_fields_it_needs() -> None:
 def test_checks_that_are_chosen_bring_what_they_need_for_these_data() -> None:
     test = opened()
     pills = next(each for each in test.get("button_group") if str(each.key).endswith("checks/robustness"))
-    test = ok(test.pills(key=str(pills.key)).set_value(["robustness.reliability"]).run())  # type: ignore[attr-defined]
+    test = ok(test.pills(key=str(pills.key)).set_value(["robustness.reliability"]).run())
     checks = spec_of(test)["checks"]
     assert {"use": "robustness.reliability", "with": {"eps": "8/255"}} in checks  # type: ignore[operator]
     assert "Valid:" in said(test)
@@ -228,7 +231,7 @@ def test_yaml_is_checked_too_and_shown_in_the_form_where_it_fits() -> None:
     test = opened()
     test = ok(test.segmented_control(key="new_audit.mode").set_value("YAML").run())
     box = test.text_area(key="new_audit.editor")
-    assert "apiVersion" in box.value
+    assert "apiVersion" in str(box.value)
     test = ok(box.set_value("data: {name: digit}\nmodel: {ref: registry:x}\nchecks: []\n").run())
     assert "Not valid yet" in said(test)
     test = ok(test.text_area(key="new_audit.editor").set_value(VALID + "run: {seed: 3}\n").run())
@@ -236,7 +239,7 @@ def test_yaml_is_checked_too_and_shown_in_the_form_where_it_fits() -> None:
     test = press(test, "Show it in the form")
     assert spec_of(test)["run"] == {"seed": 3}
     test = ok(test.segmented_control(key="new_audit.mode").set_value("YAML").run())
-    two = "data: {name: digits}\nmodels: [{ref: registry:a}, {ref: registry:b}]\nchecks: [{use: performance.accuracy}]"
+    two = "data: {name: digits}\nmodels: [{ref: a}, {ref: b}]\nchecks: [{use: performance.accuracy}]"
     test = ok(test.text_area(key="new_audit.editor").set_value(two).run())
     assert "Valid: a, b" in said(test)
     test = press(test, "Show it in the form")
@@ -294,29 +297,23 @@ def test_a_button_pressed_in_an_old_session_asks_again_whether_it_may(
 
 @pytest.mark.usefixtures("local")
 @pytest.mark.parametrize(
-    ("events", "shows", "offers"),
+    ("event", "shows", "offers"),
     [
-        (['{"event": "finished", "runs": [], "verdict": "pass", "exit_code": 0}'], "✓ Pass", None),
+        ({"event": "finished", "verdict": "pass", "runs": []}, "✓ Pass", None),
+        ({"event": "finished", "verdict": "interrupted", "runs": []}, "Cancelled", "Resume"),
         (
-            ['{"event": "finished", "runs": [], "verdict": "interrupted", "exit_code": 130}'],
-            "Cancelled",
-            "Resume",
-        ),
-        (
-            [
-                '{"event": "finished", "verdict": "error", "exit_code": 3, "error": "/x: the disk is full\\n→ free some"}'
-            ],
-            "/x: the disk is full",
+            {"event": "finished", "verdict": "error", "error": "/x: full\n→ free some"},
+            "/x: full",
             "Try again",
         ),
-        (['{"event": "run_started", "run": "r", "model": "tiny"}'], "Ended without a word", "Resume"),
+        ({"event": "run_started", "run": "r", "model": "tiny"}, "Ended without a word", "Resume"),
     ],
 )
 def test_every_end_is_told_with_what_can_be_done(
-    home: Home, events: list[str], shows: str, offers: str | None
+    home: Home, event: dict[str, Any], shows: str, offers: str | None
 ) -> None:
-    ended = job(home, process=us())
-    (ended.folder / "events.jsonl").write_text("\n".join(events) + "\n")
+    ended = job(home, process=gone())
+    (ended.folder / "events.jsonl").write_text(json.dumps(event) + "\n")
     test = opened(job=ended.id)
     assert shows in said(test)
     assert (button(test, offers) is not None) if offers else "By hand" not in said(test)
@@ -325,16 +322,17 @@ def test_every_end_is_told_with_what_can_be_done(
 
 @pytest.mark.usefixtures("local")
 def test_a_training_that_ended_names_its_model(home: Home) -> None:
-    ended = job(home, kind="training", process=us())
-    event = '{"event": "finished", "exit_code": 0, "models": [{"name": "t", "version": 2, "metrics": {"validation_accuracy": 0.91}}]}'
-    (ended.folder / "events.jsonl").write_text(event + "\n")
+    ended = job(home, kind="training", process=gone())
+    model = {"name": "t", "version": 2, "metrics": {"validation_accuracy": 0.91}}
+    event = {"event": "finished", "exit_code": 0, "models": [model]}
+    (ended.folder / "events.jsonl").write_text(json.dumps(event) + "\n")
     assert "**t** is registered as version 2, validation accuracy 91.0 %" in said(opened(job=ended.id))
 
 
 @pytest.mark.usefixtures("local")
 def test_hostile_names_in_a_job_s_files_stay_text(home: Home) -> None:
     name = "<script>alert(1)</script> [x](https://evil.example)"
-    ended = job(home, process=us(), title=name)
+    ended = job(home, process=gone(), title=name)
     (ended.folder / "events.jsonl").write_text(
         '{"event": "run_started", "run": "../../../etc", "model": "' + name + '"}\n'
         '{"event": "finished", "runs": ["../../../etc"], "verdict": ":red[x]", "exit_code": 0}\n'
@@ -364,3 +362,29 @@ def test_a_training_has_no_checks_and_its_own_command(home: Home, monkeypatch: p
     monkeypatch.setattr(starting, "command_of", command)
     press(test, "Start the training")
     assert seen == ["training"]
+
+
+@pytest.mark.usefixtures("local", "home")
+def test_what_cannot_run_and_how_long_it_takes_is_told_before(tmp_path: Path) -> None:
+    test = opened()
+    assert "About **" in said(test)
+    test = ok(test.segmented_control(key="new_audit.mode").set_value("YAML").run())
+    asks = (
+        VALID.replace("digits", "sst2")
+        .replace("mlp", "lstm")
+        .replace("performance.accuracy", "fairness.groups")
+    )
+    test = ok(test.text_area(key="new_audit.editor").set_value(asks).run())
+    assert "**Fairness between groups** cannot run: the subject offers no group columns" in said(test)
+    missing = VALID.replace("{name: digits}", f"{{name: mine, path: {tmp_path}/none.csv}}")
+    test = ok(test.text_area(key="new_audit.editor").set_value(missing).run())
+    assert "The data cannot be read" in said(test)
+    assert button(test, "Start the audit").disabled  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [((9.2, 26.3), "9–26 s"), ((0.24, 4), "0.2–4 s"), ((68, 393), "1–7 min"), ((4000, 90_000), "1–25 h")],
+)
+def test_an_estimate_has_few_digits(seconds: tuple[float, float], words: str) -> None:
+    assert about(seconds) == words

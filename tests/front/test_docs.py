@@ -1,13 +1,16 @@
-"""The documents say what is: their specs are valid, their commands and files exist."""
+"""The documents say what is: their commands, links and files exist, and the site builds."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 import typer
 
-from raiaudit.audit.spec import load_spec
 from raiaudit.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,25 +21,6 @@ COMMAND = re.compile(r"raiaudit ([a-z]+)(?: (list|show|train|add|compare|ablate|
 def code_in(document: Path) -> str:
     """Fenced blocks and code spans alone."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", document.read_text(), re.DOTALL))
-
-
-def specs() -> list[tuple[str, str]]:
-    found = []
-    for document in DOCUMENTS:
-        blocks = re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL)
-        found += [(f"{document.name}-{i}", text) for i, text in enumerate(blocks) if "checks:" in text]
-    return found
-
-
-@pytest.mark.parametrize(("name", "text"), specs(), ids=[name for name, _ in specs()])
-def test_specs_in_documents_are_valid(name: str, text: str, tmp_path: Path) -> None:
-    path = tmp_path / f"{name}.yaml"
-    path.write_text(text)
-    assert load_spec(path).spec.checks
-
-
-def test_the_readme_shows_a_spec() -> None:
-    assert any(name.startswith("README") for name, _ in specs())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -59,6 +43,44 @@ def test_links_in_documents_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^":]+)"', text)
     for target in targets:
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import generate_reference, json; print(json.dumps(generate_reference.pages()))",
+        ],
+        cwd=ROOT / "docs",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    for name, text in json.loads(found.stdout).items():
+        drifted = f"docs/reference/{name} is not what the code says: run `python docs/generate_reference.py`"
+        assert (ROOT / "docs" / "reference" / name).read_text() == text, drifted
+
+
+def test_the_site_builds_and_needs_nobody_else(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install -e '.[docs]'")
+    pytest.importorskip("material", reason="mkdocs-material is not installed: pip install -e '.[docs]'")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not included in the" not in done.stderr, done.stderr  # a page that the navigation lacks
+    for page in (tmp_path / "site").rglob("*.html"):
+        text = page.read_text()
+        fetched = re.findall(r"""<(?:script|img|iframe)[^>]+src="(https?:[^"]+)""", text)
+        fetched += re.findall(r"""<link[^>]+rel="(?:stylesheet|preconnect)"[^>]+href="(https?:[^"]+)""", text)
+        assert not fetched, f"{page.name} fetches {fetched}"
 
 
 def test_make_targets_in_documents_exist() -> None:

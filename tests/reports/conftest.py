@@ -15,6 +15,7 @@ from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, S
 from raiaudit.audit.store import Run
 from raiaudit.models.recipe import Adversary, Recipe
 from raiaudit.models.version import PrivacyRecord, TrainingRecord
+from raiaudit.reports import write_documents
 
 MakeRun = Callable[..., Run]
 
@@ -30,7 +31,7 @@ def _m(check: str, metric: str, value: float | None, half: float | None = None, 
     return Measurement(check=check, metric=metric, value=value, **limits, **(defaults | more))
 
 
-def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
+def _measurements(groups: tuple[str, ...], column: str) -> list[Measurement]:
     evasion, fairness = "robustness.evasion", "fairness.groups"
     found = [
         _m("performance.accuracy", "accuracy", 0.986, 0.01),
@@ -88,11 +89,18 @@ def _measurements(groups: tuple[str, ...]) -> list[Measurement]:
         ),
     ]
     found += [
-        _m(fairness, "selection_rate", 0.5 + 0.04 * i, 0.06, where={"group": f"stroke={name}"}, n=90 + i)
+        _m(fairness, "selection_rate", 0.5 + 0.04 * i, 0.06, where={"group": f"{column}={name}"}, n=90 + i)
         for i, name in enumerate(groups)
     ]
     found.append(
-        _m(fairness, "impact_ratio", 0.87, 0.09, method="koopman1984", where={"group": f"stroke={groups[0]}"})
+        _m(
+            fairness,
+            "impact_ratio",
+            0.87,
+            0.09,
+            method="koopman1984",
+            where={"group": f"{column}={groups[0]}"},
+        )
     )
     found += [
         _m("explanations.attribution", "deletion_gain", 0.31, 0.04, n=100, method="petsiuk2018"),
@@ -152,7 +160,7 @@ def _image(size: int, phase: float) -> list[float]:
     ]
 
 
-def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl.DataFrame]:
+def _evidence(classes: tuple[str, ...], groups: tuple[str, ...], column: str) -> dict[str, pl.DataFrame]:
     eps = (0.0, 0.05, 0.1, 0.15)
     names = [classes[i % len(classes)] for i in range(6)]
     rows: dict[str, list[dict[str, Any]]] = {
@@ -213,7 +221,7 @@ def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl
         ],
         "fairness.groups/by_group": [
             {
-                "attribute": "stroke",
+                "attribute": column,
                 "group": g,
                 "metric": metric,
                 "value": None if undefined else 0.5 + 0.04 * i,
@@ -260,19 +268,23 @@ def _evidence(classes: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, pl
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Make a finished run; keywords replace parts of its results (`classes`, `groups`, `partial`, …)."""
+    return _maker(tmp_path)
 
+
+def _maker(root: Path) -> MakeRun:
     def make(
         *,
         classes: tuple[str, ...] = tuple("0123456789"),
         groups: tuple[str, ...] = ("light", "heavy"),
+        column: str = "stroke",
         model: str = "digits-cnn",
         partial: bool = False,
         evidence: bool = True,
         folder: str = "runs",
         **changes: Any,
     ) -> Run:
-        run = Run(tmp_path / folder / _RUN)
-        measured = _measurements(groups)
+        run = Run(root / folder / _RUN)
+        measured = _measurements(groups, column)
         record = TrainingRecord(
             architecture="cnn",
             config={"width": 32, "shape": [1, 8, 8]},
@@ -312,7 +324,7 @@ def make_run(tmp_path: Path) -> MakeRun:
                 digest="d" * 64,
                 sizes={"train": 1097, "validation": 200, "test": 500},
                 audited=100 if partial else 500,
-                groups={"stroke": {name: 250 + i for i, name in enumerate(groups)}},
+                groups={column: {name: 250 + i for i, name in enumerate(groups)}},
                 source="UCI, doi:10.24432/C50P49",
                 licence="CC BY 4.0",
             ),
@@ -363,7 +375,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             {"event": "task_finished", "check": "performance.accuracy", "task": "0", "seconds": 0.5},
         ]
         (run.folder / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-        for name, table in _evidence(classes, groups).items() if evidence else ():
+        for name, table in _evidence(classes, groups, column).items() if evidence else ():
             path = run.folder / "evidence" / f"{name}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             table.write_parquet(path)
@@ -376,3 +388,42 @@ def make_run(tmp_path: Path) -> MakeRun:
 def finished_run(make_run: MakeRun) -> Run:
     """An ordinary finished run."""
     return make_run()
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    '#let x = panic("x")',
+    "=cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1",
+    "../../x",
+    "javascript:alert(1)",
+    "[x](javascript:alert(1))",
+    "{{ 7*7 }}{% raw %}",
+    "nul\x00byte",
+    "abc\u202egpj",
+    "שלום",
+    "漢字 😀",
+    "long " + "x" * 10_000,
+)
+
+
+@pytest.fixture(scope="session")
+def hostile_names() -> tuple[str, ...]:
+    """Names that mean something to some program that reads a document."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run whose model, classes, groups and column have such names."""
+    root = tmp_path_factory.mktemp("hostile")
+    return _maker(root)(model=HOSTILE[3], classes=HOSTILE, groups=HOSTILE, column=HOSTILE[0])
+
+
+@pytest.fixture(scope="session")
+def hostile_documents(hostile_run: Run) -> dict[str, Path]:
+    """Every document of that run by its name."""
+    return {path.name: path for path in write_documents(hostile_run)}

@@ -11,7 +11,7 @@ import pytest
 
 from raiaudit.audit.store import Run
 from raiaudit.errors import StorageError
-from raiaudit.reports.pdf import write_pdf
+from raiaudit.reports.pdf import compile_pdf, write_pdf
 
 MakeRun = Callable[..., Run]
 
@@ -55,6 +55,34 @@ def test_is_tagged_archival_and_accessible(finished_run: Run) -> None:
     ).stdout
     assert re.search(r"Tagged:\s+yes", info)
     assert re.search(r"Title:\s+Audit report: digits-cnn v3 on digits", info)
+
+
+def test_a_figure_without_words_is_no_document(tmp_path: Path) -> None:
+    """The standard is held by the compiler: whoever forgets a figure's alt text gets no PDF."""
+    import typst
+
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
+    (tmp_path / "a.svg").write_text(svg)
+    page = '#set document(title: "t", date: auto)\n#set text(font: "Libertinus Serif", lang: "en")\n'
+    (tmp_path / "said.typ").write_text(page + '#image("a.svg", alt: "a square")')
+    (tmp_path / "silent.typ").write_text(page + '#image("a.svg")')
+    assert compile_pdf(tmp_path / "said.typ", {}, 0).startswith(b"%PDF")
+    with pytest.raises(typst.TypstError, match="alt"):
+        compile_pdf(tmp_path / "silent.typ", {}, 0)
+
+
+def test_page_two_lists_the_findings_with_remedies(make_run: MakeRun) -> None:
+    text = flat(text_of(write_pdf(make_run(evidence=False))))
+    assert text.index("1. Robust accuracy (norm = linf, ε = 0.15, attack = pgd)") < text.index("2. Drift")
+    assert "Train adversarially at this radius (recipe kind adversarial)" in text
+    assert "The check stopped before it had an answer" in text
+    assert "Train with a recipe of kind private" in text
+
+
+def test_every_reference_leads_to_its_entry(finished_run: Run) -> None:
+    text = flat(text_of(write_pdf(finished_run)))
+    assert "Wilson 1927 [" in text
+    assert "E. B. Wilson. Probable inference" in text
 
 
 def test_same_run_same_bytes_wherever_it_lies(make_run: MakeRun, tmp_path: Path) -> None:

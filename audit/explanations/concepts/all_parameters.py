@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_all_parameters"]
 
+_CHUNK = 128  # examples whose layers' inputs still fit a processor's cache well
 _MOST_BYTES = 1 << 30  # of the audited examples' gradients
 
 
@@ -106,10 +107,41 @@ class _Factors:
 
 
 def _by_rules(network: nn.Module) -> Chunks:
+    import torch
+
     from raiaudit.models.training.hooks import BookKeeping
 
-    mode = BookKeeping(network, label_smoothing=0.0)
-    return lambda x_B, y_B: mode.parts(x_B[:, None], y_B)
+    swapped = _quicker_swapped(network)
+    mode = BookKeeping(_channels_last(network) if swapped else network, label_smoothing=0.0)
+
+    def chunks(x_B: Tensor, y_B: Tensor) -> Iterator[Mapping[str, Part]]:
+        for x, y in zip(torch.split(x_B, _CHUNK), torch.split(y_B, _CHUNK), strict=True):
+            if swapped and x.ndim == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
+            yield from mode.parts(x[:, None], y)
+
+    return chunks
+
+
+def _quicker_swapped(network: nn.Module) -> bool:
+    """Whether channels-last order pays: for plain convolutions, but not through a GroupNorm's backward."""
+    from torch import nn
+
+    kinds = {type(module) for module in network.modules()}
+    convolutions = {kind for kind in kinds if issubclass(kind, nn.Conv2d)}
+    return convolutions == {nn.Conv2d} and not any(issubclass(kind, nn.GroupNorm) for kind in kinds)
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    import copy
+
+    import torch
+
+    swapped = copy.deepcopy(network)
+    for parameter in swapped.parameters():
+        if parameter.ndim == 4:  # `Module.to` leaves those of one channel as they are
+            parameter.data = parameter.data.clone(memory_format=torch.channels_last)
+    return swapped
 
 
 def _by_vmap(network: nn.Module) -> Chunks:
