@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["choose", "choose_run"]
 
 _LOOKED_AT = "run-looked-at"
+_ISOLATED = "\u2068{}\u2069"  # a name written from right to left turns nothing else about
 
 
 def choose_run(entries: list[RunEntry]) -> RunEntry:
@@ -55,4 +56,5 @@ def _title(entry: RunEntry) -> str:
     if entry.header is None:
         return f"{entry.id} · damaged"
     header = entry.header
-    return f"{header.model} on {header.data} · {instant(header.started)} · {word(entry.state)} · {entry.id}"
+    names = f"{_ISOLATED.format(header.model)} on {_ISOLATED.format(header.data)}"
+    return f"{names} · {instant(header.started)} · {word(entry.state)} · {entry.id}"
