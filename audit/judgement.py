@@ -91,4 +91,6 @@ def _under(policy: Policy, verdict: Verdict) -> Verdict:
 
 
 def _without_measurement(status: Status, check: str, gate: Gate | None, why: str) -> Verdict:
-    return Verdict(status=status, check=check, gate=gate, measurement=None, explanation=why)
+    # An error's remedy stands on a line of its own, which a verdict has not.
+    line = why.replace("\n", " ")
+    return Verdict(status=status, check=check, gate=gate, measurement=None, explanation=line)

@@ -1,7 +1,7 @@
 """Where runs live: `RAIAUDIT_HOME/runs/<id>/`, and how they are found and read.
 
 A run directory: `spec.lock.yaml header.json journal.jsonl ledger/ evidence/ results.json report.pdf
-junit.xml summary.md manifest.sha256`. Lists read headers only. Readers never write.
+junit.xml results.sarif summary.md manifest.sha256`. Lists read headers only. Readers never write.
 """
 
 from __future__ import annotations

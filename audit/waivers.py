@@ -53,7 +53,8 @@ def _day(value: Any) -> Any:
     return value
 
 
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
 class Waiver(BaseModel):
@@ -61,14 +62,14 @@ class Waiver(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    check: Words
-    metric: Words
+    check: Name
+    metric: Name
     where: dict[str, SliceValue] = Field(default_factory=dict)
-    model: Words | None = None
-    owner: Words
+    model: Name | None = None
+    owner: Name
     reason: Words
     expires: Annotated[date, BeforeValidator(_day)]
-    issue: Words | None = None
+    issue: Name | None = None
 
     def covers(self, check: str, metric: str, where: Mapping[str, Scalar]) -> bool:
         """Whether it is about the gate of this check on this metric in this slice."""

@@ -60,7 +60,16 @@ def main() -> None:
                 default=not pages,
             )
             sections.setdefault(heading, []).append(pages[path])
-    st.navigation(sections, position="sidebar", expanded=True).run()
+    chosen = st.navigation(sections, position="sidebar", expanded=True)
+    _redraw_in_another_theme(st.context.theme.type)
+    chosen.run()
+
+
+@st.fragment(run_every=2)
+def _redraw_in_another_theme(drawn: str | None) -> None:
+    """Charts are drawn in the theme the browser shows, and it tells of a change only when it asks for something."""
+    if st.context.theme.type != drawn:
+        st.rerun()
 
 
 def _drawn_by(module: str, home: Home, pages: Pages) -> Callable[[], None]:

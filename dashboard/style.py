@@ -30,13 +30,14 @@ h2 {{font-size: 1.25rem !important; padding-top: 1.25rem !important}}
 h3 {{font-size: 1.05rem !important; padding-top: 0.9rem !important}}
 h4 {{font-size: 0.95rem !important; padding: 0.6rem 0 0 !important}}
 a:focus-visible, button:focus-visible, summary:focus-visible, [role=tab]:focus-visible,
-input:focus-visible, .ra-tall:focus-visible
+input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
   {{outline: 2px solid {_either(LIGHT.link, DARK.link)} !important; outline-offset: 2px; border-radius: 4px}}
 .stTable td, .stTable th {{font-variant-numeric: tabular-nums}}
 .stTable th {{color: var(--ra-muted); font-weight: 600}}
 .stPageLink a p {{color: var(--ra-link); font-size: 1rem}}
 .stPageLink a {{padding-left: 0}}
-[role=tab][aria-selected=true] p {{color: var(--ra-link)}}
+[role=tab][aria-selected=true] p, [data-testid$="Active"] p, [data-testid=stSliderThumbValue]
+  {{color: var(--ra-link)}}
 [data-testid=stLayoutWrapper]:has(> .st-key-summary) {{position: sticky; top: 3.5rem; z-index: 90}}
 .st-key-summary {{background: var(--ra-page); padding: 0.6rem 0; border-bottom: 1px solid var(--ra-line)}}
 .st-key-summary h1 {{padding: 0; overflow-wrap: anywhere}}

@@ -44,7 +44,7 @@ def command_line() -> str:
         lines += [f"## {name}", "", _help(command.help or ""), ""]
         rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
         if rows:
-            lines += ["| | |", "|---|---|", *rows, ""]
+            lines += ["| argument or option | meaning |", "|---|---|", *rows, ""]
     return "\n".join(lines)
 
 
@@ -191,7 +191,7 @@ def attacks() -> str:
         "## Evasion",
         "",
     ]
-    lines += ["| attack | data | norms | needs | options | |", "|---|---|---|---|---|---|"]
+    lines += ["| attack | data | norms | needs | options | what it does |", "|---|---|---|---|---|---|"]
     entries = {**EVASION, "transfer": Transfer}
     for name, facts in ATTACKS.items():
         cells = (
@@ -204,7 +204,7 @@ def attacks() -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     for title, catalogue in (("Corruptions", CORRUPTIONS), ("Inference", INFERENCE)):
-        lines += ["", f"## {title}", "", "| | |", "|---|---|"]
+        lines += ["", f"## {title}", "", "| name | what it does |", "|---|---|"]
         lines += [f"| `{name}` | {_first(entry)} |" for name, entry in catalogue.items()]
     return "\n".join(lines)
 
@@ -240,7 +240,7 @@ def _options(schema: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:
-    head = ["| key | type | default | |", "|---|---|---|---|"]
+    head = ["| key | type | default | meaning |", "|---|---|---|---|"]
     return head + [
         f"| `{name}` | {_cell(kind)} | {_cell(default)} | {_cell(text)} |"
         for name, kind, default, text in rows

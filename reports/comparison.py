@@ -125,7 +125,7 @@ def _folded(found: Sequence[Difference]) -> list[Difference]:
         values = tuple(
             None
             if members[0].values[place] is None
-            else ", ".join(f"{key} {_fact(each, place)}" for key, each in told)
+            else ", ".join(f"{key} {_fact(each, place)}" for key, each in told if each.values[place] != "[]")
             for place in range(len(members[0].values))
         )
         folded.append(members[0].model_copy(update={"key": parent, "values": values}))
@@ -265,7 +265,7 @@ def _wide(each: Delta) -> tuple[list[str], ...]:
         [number(each, each.reference)],
         [number(each, each.value)],
         [_change(each), _counts(each)],
-        [_UNSET if each.p_holm is None else p_text(each.p_holm).removeprefix("= ")],
+        [_UNSET if each.p_holm is None else p_text(each.p_holm).removeprefix("=\u00a0")],
         [OUTCOMES[each.outcome]],
     )
 
@@ -356,7 +356,7 @@ def signed(each: Delta, value: float) -> str:
 
 def p_text(p: float) -> str:
     """ "< 0.001", "= 0.021"."""
-    return "< 0.001" if p < 1e-3 else f"= {p:.2g}" if p < 0.0995 else f"= {p:.2f}"
+    return "<\u00a00.001" if p < 1e-3 else f"=\u00a0{p:.2g}" if p < 0.0995 else f"=\u00a0{p:.2f}"
 
 
 def _change(each: Delta) -> str:

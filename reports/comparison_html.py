@@ -1,11 +1,14 @@
-"""A comparison as one HTML file: no script, nothing loaded from elsewhere, light and dark."""
+"""A comparison as one HTML file in the look of the report's page: no script, nothing from elsewhere."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from html import escape
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.comparison import (
@@ -27,39 +30,34 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_html"]
 
-# A constant: nothing read from a run is ever put into it.
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --muted: #57606a; --line: #d0d7de;
-  --up: #17663a; --down: #a1211a }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --paper: #14171b; --muted: #a5afba;
-  --line: #3a4149; --up: #6fce98; --down: #ff9d95 } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem } h3 { font-size: 1rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
-thead th, .note, small { color: var(--muted); font-weight: 400 }
-tbody th { font-weight: 500 } small { display: block }
-.up { color: var(--up) } .down { color: var(--down) }
-figure { margin: 1.5rem 0; overflow-x: auto }
-figure div { background: #fff; padding: .5rem; width: max-content }
+_SHEET = Path(__file__).resolve().parent / "templates" / "report.css"
+# Constants: nothing read from a run is ever put into them.
+_OWN = """
+main { max-width: 70rem }
+small { display: block; color: var(--muted) }
+svg.chart { max-width: 46rem }
+.better { color: var(--pass) } .worse { color: var(--fail) }
 """
+_POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
 
 
 def comparison_html(comparison: Comparison) -> str:
     """The document; the same comparison gives the same bytes."""
     title = escape(comparison_title(comparison))
+    style = _SHEET.read_text(encoding="utf-8") + _OWN
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(digest)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>Comparison: {title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>",
+            f"<title>Comparison: {title}</title>\n<style>{style}</style>\n</head>\n<body>",
+            '<p class="running"><span>Comparison of audits</span><span>raiaudit</span></p>\n<main>',
             f"<h1>{title}</h1>",
-            f'<p class="note">{comparison.audited:,} audited examples</p>',
+            f'<p class="muted">{comparison.audited:,} audited examples</p>',
             *_body(comparison),
-            "</main>\n</body>\n</html>\n",
+            "</main>\n<footer>Evidence for the people who decide; not a certificate.</footer>",
+            "</body>\n</html>\n",
         ]
     )
 
@@ -79,7 +77,7 @@ def _body(comparison: Comparison) -> Iterator[str]:
         yield "".join(f"<li>{escape(line)}</li>" for _, line in told) + "</ul>"
     yield from _charts(comparison)
     for table in comparison_tables(comparison, most_cells=MOST_CELLS):
-        yield f'<h2>{escape(table.title)}</h2>\n<p class="note">{escape(table.note)}</p>'
+        yield f'<h2>{escape(table.title)}</h2>\n<p class="muted">{escape(table.note)}</p>'
         for block in table.blocks:
             yield from _table(block, table.title)
     if (gaps := gap_block(comparison)) is not None:
@@ -87,25 +85,26 @@ def _body(comparison: Comparison) -> Iterator[str]:
         yield from _table(gaps, "Not compared")
     yield "<h2>How to read this</h2>"
     for note in reading_notes(comparison):
-        yield f'<p class="note">{escape(note)}</p>'
+        yield f'<p class="muted">{escape(note)}</p>'
 
 
 def _charts(comparison: Comparison) -> Iterator[str]:
     from raiaudit.reports.charts import to_svg
     from raiaudit.reports.charts.comparison import forest, forest_text, left_out
+    from raiaudit.reports.html.inline import chart
+    from raiaudit.reports.illustrated import Drawn
 
     for kind, caption in FORESTS:
         deltas = getattr(comparison, kind)
-        if (chart := forest(comparison, deltas)) is not None:
-            alt = escape(forest_text(comparison, deltas), quote=True)
-            yield f'<figure><div role="img" aria-label="{alt}">{to_svg(chart)}</div>'
-            shown = escape(caption + left_out(comparison, deltas))
-            yield f'<figcaption class="note">{shown}</figcaption></figure>'
+        if (drawing := forest(comparison, deltas)) is not None:
+            shown = caption + left_out(comparison, deltas)
+            figure = Drawn("svg", to_svg(drawing).encode(), shown, forest_text(comparison, deltas))
+            yield f"<figure>{chart(figure, kind)}<figcaption>{escape(shown)}</figcaption></figure>"
 
 
 def _table(block: Block, caption: str) -> Iterator[str]:
     label = escape(caption, quote=True)
-    yield f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>'
+    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>'
     yield "".join(f'<th scope="col">{escape(name)}</th>' for name in block.header)
     yield "</tr></thead><tbody>"
     for first, *cells in block.rows:
@@ -116,6 +115,6 @@ def _table(block: Block, caption: str) -> Iterator[str]:
 
 def _lines(cell: Sequence[str]) -> str:
     first, *rest = cell
-    tone = "up" if "▲" in first else "down" if "▼" in first else ""
+    tone = "better" if "▲" in first else "worse" if "▼" in first else ""
     shown = f'<span class="{tone}">{escape(first)}</span>' if tone else escape(first)
     return shown + "".join(f"<small>{escape(line)}</small>" for line in rest if line)

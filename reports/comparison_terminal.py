@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.comparison import (
@@ -13,12 +15,17 @@ from raiaudit.reports.comparison import (
     reading_notes,
     run_block,
 )
-from raiaudit.reports.studies import Block, terminal_table
+from raiaudit.reports.studies import Block
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from raiaudit.audit.comparison.results import Comparison
 
 __all__ = ["print_comparison"]
+
+_UNBROKEN = ("Change", "p (Holm)", "Finding")
+_SPACES = "\u00a0\u202f"
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -32,26 +39,49 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(Text(f"\n{_safe(title)}", style="bold"))
 
     head(comparison_title(comparison))
-    console.print(terminal_table(_shown(run_block(comparison))))
+    console.print(_table(run_block(comparison)))
     head("What differs besides the results")
     blocks = list(difference_blocks(comparison))
     for block in blocks:
-        console.print(terminal_table(_shown(block)))
+        console.print(_table(block))
     if not blocks:
         console.print("nothing: same data, seed, code, model and spec")
     head("What to read first")
-    for name, line in findings(comparison):
-        console.print(Text(f"{_safe(name)}: ", style="bold").append(_safe(line), style="not bold"))
+    for name, told in groupby(findings(comparison), key=itemgetter(0)):
+        console.print(Text(_safe(name), style="bold"))
+        for _, line in told:
+            console.print(Text(f"- {_safe(line)}"))
     for table in comparison_tables(comparison):
         head(table.title)
         console.print(Text(table.note, style="dim"))
         for block in table.blocks:
-            console.print(terminal_table(_shown(block)))
+            console.print(_table(block, roomy=True))
     if (gaps := gap_block(comparison)) is not None:
         head("Not compared")
-        console.print(terminal_table(_shown(gaps)))
+        console.print(_table(gaps))
     for note in reading_notes(comparison):
         console.print(Text(_safe(note), style="dim"))
+
+
+def _table(block: Block, *, roomy: bool = False) -> Table:
+    """A cell's lesser lines behind its first; `roomy`: below it, and a line between the rows."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = _shown(block)
+    title = Text(shown.title, style="bold") if shown.title else None
+    padding = (0, 2, 1 if roomy else 0, 0)
+    table = Table(box=None, padding=padding, header_style="dim", title=title, title_justify="left")
+    for place, name in enumerate(shown.header):
+        width = 26 if roomy and place == 0 else None
+        table.add_column(Text(name), overflow="fold", no_wrap=name in _UNBROKEN, min_width=width)
+    for row in shown.rows:
+        cells = []
+        for first, *rest in row:
+            lesser = "".join(f"\n{line}" if roomy else f" ({line})" for line in rest)
+            cells.append(Text(first).append(lesser, style="dim"))
+        table.add_row(*cells)
+    return table
 
 
 def _shown(block: Block) -> Block:
@@ -64,4 +94,4 @@ def _shown(block: Block) -> Block:
 
 def _safe(text: str) -> str:
     """Control characters by their number: a name must not move the cursor."""
-    return "".join(c if c.isprintable() else f"[U+{ord(c):04X}]" for c in text)
+    return "".join(c if c.isprintable() or c in _SPACES else f"[U+{ord(c):04X}]" for c in text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
 
-__all__ = ["BestMethod", "MapVerdict", "best_method", "map_verdict", "method_words"]
+__all__ = ["BestMethod", "MapVerdict", "best_method", "map_verdict", "mark_of", "method_words"]
 
 _FAITHFULNESS = ("explanations.faithfulness", "faithfulness_gain", "maps that know nothing of the model")
 _DELETION = ("explanations.attribution", "deletion_gain", "random rankings")
@@ -70,6 +70,12 @@ def map_verdict(results: Results, method: str) -> MapVerdict | None:
             return MapVerdict("fail", f"such maps do no better than {controls}: do not rely on them")
         return MapVerdict("inconclusive", f"such maps are not shown to beat {controls}")
     return None
+
+
+def mark_of(results: Results, method: str) -> str:
+    """What must stand beside anything made of maps by `method`; empty where they beat their controls."""
+    verdict = map_verdict(results, method)
+    return "" if verdict is None else verdict.mark
 
 
 def best_method(results: Results, methods: Iterable[str]) -> BestMethod:

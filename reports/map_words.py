@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Weight = tuple[str, float]  # a feature's name and its weight in [-1, 1]: a shar
 _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 _NAMED = 3
 _TOP = 8
+_LONG = 60  # characters
 
 
 def map_in_words(row: Mapping[str, Any]) -> str:
@@ -42,9 +44,15 @@ def map_in_words(row: Mapping[str, Any]) -> str:
 
 def weights_of(row: Mapping[str, Any]) -> list[Weight]:
     """The named features of a text or a table's row, in their order, with weights relative to the largest."""
-    peak = max((abs(weight) for weight in row["map"]), default=0.0) or 1.0
-    pairs = zip(row["features"], row["map"], strict=False)
-    return [(name if name.strip() else "␣", weight / peak) for name, weight in pairs]
+    weights = [weight if math.isfinite(weight) else 0.0 for weight in row["map"]]
+    peak = max((abs(weight) for weight in weights), default=0.0) or 1.0
+    pairs = zip(row["features"], weights, strict=False)
+    return [(_readable(name), weight / peak) for name, weight in pairs]
+
+
+def _readable(name: str) -> str:
+    """A blank as its sign, and no name so long that it hides the others."""
+    return "␣" if not name.strip() else name if len(name) <= _LONG else f"{name[:_LONG]}…"
 
 
 def weights_in_words(weights: Sequence[Weight]) -> str:

@@ -215,7 +215,7 @@ def _tables(paths: dict[str, Path], target: Path, said: Overrides) -> Described:
     modality = Guess(
         "modality",
         shape.modality,
-        f"{head.rows:,} rows, {len(head.columns)} columns",
+        f"{'' if head.whole else 'about '}{head.rows:,} rows, {len(head.columns)} columns",
         "--text COLUMN" if not roles.text else "take `text:` out",
     )
     return Described(

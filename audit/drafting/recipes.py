@@ -16,6 +16,7 @@ __all__ = ["DraftedCheck", "Shape", "draft_checks", "draft_recipe"]
 
 _STEPS = 2_500  # of training, about; between a few and _MOST_EPOCHS epochs
 _MOST_EPOCHS = 40
+_ENOUGH = 200_000  # rows to train a first model on
 _TRAINED = 0.7  # share of the rows that training sees when we split
 
 
@@ -48,7 +49,7 @@ class DraftedCheck:
 def draft_recipe(shape: Shape) -> tuple[dict[str, Any], str]:
     """The recipe as plain data, and why."""
     batch = 64 if shape.rows < 5_000 or shape.modality == "text" else 256
-    steps_an_epoch = max(1.0, _TRAINED * shape.rows / batch)
+    steps_an_epoch = max(1.0, min(_TRAINED * shape.rows, _ENOUGH) / batch)
     least = 3 if shape.modality == "text" else 4
     epochs = int(min(_MOST_EPOCHS, max(least, round(_STEPS / steps_an_epoch))))
     recipe: dict[str, Any] = {"kind": "standard", "epochs": epochs, "batch_size": batch}
@@ -64,7 +65,10 @@ def draft_recipe(shape: Shape) -> tuple[dict[str, Any], str]:
     else:
         recipe |= {"architecture": "resnet18", "learning_rate": 1.0e-3}
         why = "for images of this size; a CPU takes long"
-    order = ("kind", "architecture", "options", "epochs", "batch_size", "learning_rate")
+    if _TRAINED * shape.rows > _ENOUGH:
+        recipe["train_limit"] = _ENOUGH
+        why += f"; of so many rows the first {_ENOUGH:,} train it: take `train_limit` out to use all"
+    order = ("kind", "architecture", "options", "epochs", "batch_size", "learning_rate", "train_limit")
     return {key: recipe[key] for key in order if key in recipe}, why
 
 

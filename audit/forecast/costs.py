@@ -35,7 +35,7 @@ def _counterfactual(config: CounterfactualConfig, at: Situation) -> Work:
         asked = sum(_SENTENCES.get(name, 2 * at.first(config.examples)) for name in config.sources)
         return Work(forwards=asked, seconds=1.0)
     others = sum(levels - 1 for levels in at.levels.values())
-    return Work(forwards=at.first(config.examples) * (1 + others), seconds=1.0)
+    return Work(forwards=at.first(config.examples) * (1 + others), seconds=3.0)
 
 
 _COSTS: dict[str, Callable[[Any, Situation], Work]] = {
@@ -53,8 +53,8 @@ _COSTS: dict[str, Callable[[Any, Situation], Work]] = {
     "privacy.accounting": privacy.accounting,
     "privacy.canaries": privacy.canaries,
     "fairness.groups": _by_group(0.6),
-    "fairness.subgroups": _by_group(1.0),
-    "fairness.profiles": _by_group(1.0),
+    "fairness.subgroups": _by_group(0.3),
+    "fairness.profiles": _by_group(1.5),
     "fairness.counterfactual": _counterfactual,
     "explanations.attribution": explanations.attribution,
     "explanations.concepts": explanations.concepts,

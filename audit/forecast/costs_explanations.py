@@ -65,7 +65,7 @@ def faithfulness(config: FaithfulnessConfig, at: Situation) -> Work:
 def randomisation(config: RandomisationConfig, at: Situation) -> Work:
     """The maps of every random model at every depth."""
     n = at.first(config.examples)
-    done = _maps(config.methods) * (n * (1 + config.seeds * config.stages)) + Work(seconds=0.5)
+    done = _maps(config.methods) * (1.4 * n * (1 + config.seeds * config.stages)) + Work(seconds=0.5)
     return Work(
         done.forwards, done.gradients, 0, done.seconds, "every map is made again for each random model"
     )

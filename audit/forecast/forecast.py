@@ -98,8 +98,8 @@ def forecast(loaded: LoadedSpec) -> Forecast:
 def _model(loaded: LoadedSpec, model: ModelSpec, scene: Scene) -> ModelForecast:
     offers = offers_of(loaded, model)
     at = _situation(loaded, model, scene, offers)
-    architecture = model.recipe.architecture if model.recipe else model.architecture
-    speed = speed_of(architecture, at.pixels, at.modality)
+    built = model.recipe or model
+    speed = speed_of(built.architecture, at.pixels, at.modality, built.options)
     if model.endpoint is not None:
         speed = (_SLOW_ANSWER / model.endpoint.batch * 1e6, 0.0)
     training = training_seconds(model.recipe, at, speed) if model.recipe else 0.0

@@ -17,7 +17,7 @@ __all__ = ["show"]
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
-    st.title("Overview")
+    st.title("Overview", anchor=False)
     entries = list_runs(home)
     if not entries:
         _empty(home)

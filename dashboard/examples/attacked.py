@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from raiaudit.dashboard.wording import plain
+from raiaudit.reports.map_verdicts import mark_of
 from raiaudit.reports.pictures import adversarial_picture, map_pair
 from raiaudit.reports.wording import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from raiaudit.audit.results import Results
     from raiaudit.dashboard.examples.kept import Kept
 
 __all__ = ["changed_words", "show"]
 
 
-def show(kept: Kept) -> None:
+def show(kept: Kept, results: Results) -> None:
     """What attacks made of it; nothing where the run kept nothing."""
     for row in kept.of("attacks"):
         st.markdown(f"**{plain(_attack(row))}**: answered {plain(row['predicted'])} instead of the label")
@@ -43,6 +45,7 @@ def show(kept: Kept) -> None:
                 f"An attack on the map ({method}, ε = {row['eps']:.3g}) that leaves the answer as it was: "
                 f"left before, right after; {overlap} of the most relevant features stay so."
             )
+            said = f"{said} {mark_of(results, row['method'])}".rstrip()
             st.image(picture, alt=said)
             st.caption(plain(said))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raiaudit.dashboard.examples.meanings import Meaning
     from raiaudit.dashboard.examples.rows import Value
 
-__all__ = ["said", "show", "variant_words"]
+__all__ = ["draw", "said", "show", "variant_words"]
 
 _Cells = dict[tuple[str, str, str], dict[str, str]]
 """Title, words and pattern of a quantity → its value by variant."""
@@ -33,18 +33,23 @@ _LONG = 160
 def show(values: Sequence[Value], classes: Sequence[str]) -> None:
     """A table a check, under the name of its pillar. Personal columns and long lists are left out."""
     told = [value for value in values if not is_personal(value.column) and not _is_curve(value.value)]
-    for pillar in [*PILLARS, *sorted({pillar_of(value.check) for value in told} - set(PILLARS))]:
+    present = {pillar_of(value.check) for value in told}
+    pillars = [*(name for name in PILLARS if name in present), *sorted(present - set(PILLARS))]
+    for pillar in pillars:
         checks = list(dict.fromkeys(value.check for value in told if pillar_of(value.check) == pillar))
-        if not checks:
-            continue
-        with st.expander(plain(pillar.capitalize()), expanded=pillar == PILLARS[0]):
-            for check in checks:
-                _tables(check, [value for value in told if value.check == check], classes)
+        with st.expander(plain(pillar.capitalize()), expanded=pillar == pillars[0]):
+            draw([value for value in told if value.check in checks], classes)
     if lists := sum(_is_curve(value.value) for value in values):
         st.caption(
             f"Lists of numbers are left out ({lists}): inputs, maps, curves and activations. What a picture "
             "can show of them is above."
         )
+
+
+def draw(values: Sequence[Value], classes: Sequence[str]) -> None:
+    """The tables of each check, whatever its pillar."""
+    for check in dict.fromkeys(value.check for value in values):
+        _tables(check, [value for value in values if value.check == check], classes)
 
 
 def said(meaning: Meaning, value: object, classes: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ _FAMILIES = tuple(
         r"(?P<family>evasion|certified|character_noise)\.(?P<variant>.+)\.(?P<what>[^.]+)",
         r"(?P<family>reliability)\.(?P<variant>\w+-[\d.]+(?:e[+-]?\d+)?)\.(?P<what>.+)",
         r"(?P<family>group)\.(?P<what>.+)",
-        r"(?P<family>fairness)\.group\.(?P<group>.+)",
+        r"(?P<family>fairness|membership)\.group\.(?P<group>.+)",
         r"(?P<family>stability)\.(?P<variant>.+)\.(?P<what>[^.]+)",
         r"(?P<family>attribution|faithfulness|randomisation)\.(?P<variant>.+)\.(?P<what>[^.]+)",
         r"(?P<family>membership)\.(?P<variant>shadow\.\d+)\.(?P<what>[^.]+)",
@@ -146,6 +146,7 @@ _MEANINGS: dict[str, tuple[str, str, Kind]] = {
     "membership.confidence_logit": ("Score by confidence", "larger: more likely a member", "number"),
     "membership.entropy": ("Entropy", "of the probabilities: small for many members", "number"),
     "membership.modified_entropy": ("Modified entropy", "small for many members", "number"),
+    "membership.engine": ("Trained", "how the shadow models were", "number"),
     "membership.keep": ("In the shadow's training", "whether this shadow model saw it", "yes"),
 }
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 import streamlit as st
 
-from raiaudit.dashboard.examples.facts import said
-from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
+from raiaudit.dashboard.examples import facts
+from raiaudit.dashboard.examples.meanings import is_personal
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.charts import score_histogram
@@ -23,20 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.dashboard.examples.kept import Kept
-    from raiaudit.dashboard.examples.rows import ExampleRows, Value
+    from raiaudit.dashboard.examples.rows import ExampleRows
 
 __all__ = ["show", "standing"]
 
-_MEMBER, _SCORE = "membership.member", "membership.loss.score"
+_MEMBER = "membership.member"
+# Falls as the loss rises, so it ranks as the loss attack does, and spreads where losses crowd at zero.
+_SIGNAL = "membership.phi"
 _BINS = 30
 _WHY = (
     "Whether somebody was in the training data, and how sure an attacker would be of it, is personal data. "
     "The report shows it in aggregate. Turn this on only if you are entitled to know it of this example; it "
-    "turns off again when you leave, and no link carries it."
+    "holds for this example alone, and no link carries it."
 )
 
 
-def show(rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequence[str]) -> None:
+def show(rows: ExampleRows, example: str, kept: Kept, classes: Sequence[str]) -> None:
     """What the spec disclosed, then the switch."""
     for row in kept.of("exposed"):
         fpr = "unknown" if row["fpr"] is None else f"{percent(row['fpr'])} %"
@@ -44,30 +45,17 @@ def show(rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequen
             f":orange-badge[◐ disclosed by the spec] among the members an attacker would name first: rank "
             f"{row['rank']}, at a false\\-positive rate of {plain(fpr)}"
         )
-    personal = [value for value in values if is_personal(value.column)]
+    personal = [value for value in rows.of(example) if is_personal(value.column)]
     if not personal:
         return
-    asked = st.toggle("Show what attacks on privacy make out about this example", key="personal")
+    asked = st.toggle("Show what attacks on privacy make out about this example", key=f"personal-{example}")
     st.caption(_WHY)
     if not asked:
         return
-    scores = {value.column: value.value for value in personal}
-    if {_MEMBER, _SCORE} <= set(rows.columns) and isinstance(scores.get(_SCORE), float):
-        _standing(rows, float(str(scores[_SCORE])))
-    facts = [(meaning_of(v.column), v) for v in personal if not isinstance(v.value, list)]
-    st.table(
-        [
-            {
-                "What": f"{plain(meaning.title)}  \n:gray[:small[{plain(value.column)}]]",
-                "Value": plain(said(meaning, value.value, classes)),
-                "In plain words": plain(meaning.words),
-            }
-            for meaning, value in facts
-        ],
-        border="horizontal",
-        hide_index=True,
-        alt="What attacks on privacy recorded of this example",
-    )
+    signal = next((value.value for value in personal if value.column == _SIGNAL), None)
+    if _MEMBER in rows.columns and isinstance(signal, float):
+        _standing(rows, signal)
+    facts.draw(personal, classes)
 
 
 def standing(pool: pl.DataFrame, score: float) -> tuple[float, float]:
@@ -80,16 +68,16 @@ def standing(pool: pl.DataFrame, score: float) -> tuple[float, float]:
 
 
 def _standing(rows: ExampleRows, score: float) -> None:
-    pool = pl.concat(rows.scan([_MEMBER, _SCORE]), how="align").collect()
-    pool = pool.select(member=pl.col(_MEMBER).cast(pl.Boolean), score=_SCORE).drop_nulls()
+    pool = pl.concat(rows.scan([_MEMBER, _SIGNAL]), how="align").collect()
+    pool = pool.select(member=pl.col(_MEMBER).cast(pl.Boolean), score=_SIGNAL).drop_nulls()
     if pool["member"].n_unique() < 2:
         return
     inside, outside = standing(pool, score)
     told = (
-        f"The loss attack gives it {decimal(score)}: more than {percent(inside)} % of the members and "
-        f"{percent(outside)} % of the non-members."
+        f"Its φ, the confidence in its label as log-odds, is {decimal(score)}: larger than that of "
+        f"{percent(inside)} % of the members and of {percent(outside)} % of the non-members."
     )
-    low, high = np.quantile(pool["score"].to_numpy(), [0.01, 1.0]).tolist()  # a few losses are huge
+    low, high = pool["score"].to_numpy().min(), pool["score"].to_numpy().max()
     step = (high - low) / _BINS or 1.0
     bins = (
         pool.with_columns(low=low + ((pl.col("score").clip(low, high) - low) / step).floor() * step)

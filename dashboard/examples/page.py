@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.choosing import choose_run
-from raiaudit.dashboard.examples import asking, attacked, facts, membership, training
+from raiaudit.dashboard.examples import asking, attacked, changed, facts, membership, traces, training
 from raiaudit.dashboard.examples.facts import said
 from raiaudit.dashboard.examples.finding import find, group_columns
 from raiaudit.dashboard.examples.kept import kept_of, own_features, own_picture, own_text
@@ -81,7 +81,13 @@ def _examples(run: Run, results: Results) -> None:
     st.caption(_NOTE)
     chosen = asking.ask(rows, results)
     found = find(rows, chosen, results.data.classes)
-    example = pick(rows, found, chosen)
+
+    def known(example: str) -> bool:
+        # That an attack on privacy asked about somebody tells who was in the training data.
+        told = any(not is_personal(value.column) for value in rows.of(example))
+        return told or bool(kept_of(run, example).of("exposed"))
+
+    example = pick(found, chosen, known)
     if example is None:
         st.info("No example matches. Ask for less.")
         return
@@ -97,18 +103,20 @@ def _one(run: Run, results: Results, rows: ExampleRows, example: str) -> None:
     with image:
         _input(kept, results, example)
     with answer:
-        _answer(rows, values, classes, example)
+        _answer(rows, values, kept, classes, example)
     lacking = []
     if kept.maps is not None:
         st.header("Attribution maps", anchor=False)
         maps.show_example(kept.maps, results)
+        traces.show(values)
     else:
         lacking.append("attribution maps")
     if kept.of("attacks") or kept.of("pairs"):
         st.header("Under attack", anchor=False)
-        attacked.show(kept)
+        attacked.show(kept, results)
     else:
         lacking.append("adversarial input")
+    changed.show(rows, example, classes)
     if kept.of("training") or kept.of("suspects") or kept.behind:
         st.header("Training examples", anchor=False)
         training.show(kept)
@@ -118,7 +126,7 @@ def _one(run: Run, results: Results, rows: ExampleRows, example: str) -> None:
         st.caption(f"This run kept of this example no {', no '.join(lacking)}.")
     if kept.of("exposed") or any(is_personal(value.column) for value in values):
         st.header("Privacy", anchor=False)
-        membership.show(rows, values, kept, classes)
+        membership.show(rows, example, kept, classes)
     st.header("Everything the ledger says", anchor=False)
     facts.show(values, classes)
 
@@ -138,16 +146,20 @@ def _input(kept: Kept, results: Results, example: str) -> None:
         )
 
 
-def _answer(rows: ExampleRows, values: Sequence[Value], classes: Sequence[str], example: str) -> None:
+def _answer(
+    rows: ExampleRows, values: Sequence[Value], kept: Kept, classes: Sequence[str], example: str
+) -> None:
     """Label, answer and confidence, and the groups it belongs to."""
     known = {value.column: value.value for value in values}
     st.subheader(plain(example), anchor=False)
     facts_: dict[str, str] = {}
+    if rows.label is None and kept.maps is not None and "label" in kept.maps.columns:
+        facts_["Label"] = plain(kept.maps["label"][0])  # the ledger has none without performance.accuracy
     for title, column in (("Label", rows.label), ("Answer", rows.predicted)):
         if column in known:
             facts_[title] = plain(said(meaning_of(str(column)), known[str(column)], classes))
     if len(facts_) == 2:
-        right = known[str(rows.label)] == known[str(rows.predicted)]
+        right = facts_["Label"] == facts_["Answer"]
         facts_["Answer"] += " :green-badge[✓ right]" if right else " :red-badge[✗ wrong]"
     for column in ("accuracy.confidence", "calibration.confidence"):
         if isinstance(confidence := known.get(column), float):

@@ -10,12 +10,11 @@ from raiaudit.dashboard.examples.rows import ID
 from raiaudit.dashboard.wording import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
 
     from raiaudit.dashboard.examples.finding import Filter
-    from raiaudit.dashboard.examples.rows import ExampleRows
 
 __all__ = ["go", "pick"]
 
@@ -25,14 +24,17 @@ _TABLED = 1000
 _MARKS = {True: " ✓", False: " ✗", None: ""}
 
 
-def pick(rows: ExampleRows, found: pl.DataFrame, chosen: Filter) -> str | None:
-    """The example's id; the address follows. None where nothing matches and the address names nothing."""
+def pick(found: pl.DataFrame, chosen: Filter, known: Callable[[str], bool]) -> str | None:
+    """The example's id; the address follows. None where nothing matches and the address names nothing.
+
+    An example outside the filter is shown if it is `known`.
+    """
     ids = found[ID].to_list()
     filtered_anew = st.session_state.get(_FILTER, chosen) != chosen
     st.session_state[_FILTER] = chosen
     asked = _asked()
     place = _place(ids, asked)
-    if place is None and (asked is None or filtered_anew or not _known(rows, asked)):
+    if place is None and (asked is None or filtered_anew or not _is_known(asked, known)):
         if not ids:
             return None
         place = 0
@@ -49,8 +51,8 @@ def _asked() -> str | None:
     return named if named != st.session_state.get(_SHOWN) else picked or named
 
 
-def _known(rows: ExampleRows, example: str) -> bool:
-    if rows.of(example):
+def _is_known(example: str, known: Callable[[str], bool]) -> bool:
+    if known(example):
         return True
     st.warning(f"This run knows no example {plain(example)}.", icon=":material/warning:")
     return False

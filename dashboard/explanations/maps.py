@@ -97,7 +97,7 @@ def _draw(rows: pl.DataFrame, results: Results, key: str) -> None:
     shown = [best.name, *(method for method in methods if method != best.name)]
     if len(methods) > 1:
         shown = st.multiselect(
-            f"Methods ({method_words(best.name)} is {best.why})",
+            f"Methods ({plain(method_words(best.name))} is {best.why})",
             shown,
             default=shown[:_AT_FIRST],
             format_func=method_words,

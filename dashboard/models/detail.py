@@ -51,7 +51,7 @@ def show(model: KnownModel, others: Sequence[KnownModel], pages: Pages) -> None:
 
 
 def _lineage(model: KnownModel, record: TrainingRecord) -> None:
-    st.subheader("Lineage")
+    st.subheader("Lineage", anchor=False)
     steps = {
         "Data": _data(record),
         "Recipe": _recipe(record),
@@ -111,7 +111,7 @@ def _variants(model: KnownModel, record: TrainingRecord, others: Sequence[KnownM
     ]
     if not kin:
         return
-    st.subheader("Made of the same data")
+    st.subheader("Made of the same data", anchor=False)
     shown = kin[:_VARIANTS_SHOWN]
     left_out = f"; {len(shown)} of {len(kin)}" if len(kin) > len(shown) else ""
     rows = []
@@ -176,7 +176,7 @@ def _card(model: KnownModel, record: TrainingRecord) -> None:
 
 
 def _runs(model: KnownModel, pages: Pages) -> None:
-    st.subheader("Audits")
+    st.subheader("Audits", anchor=False)
     if not model.runs:
         st.markdown("None yet. A spec that names it, raiaudit run, and it will be here.")
     for entry in model.runs[:_RUNS_SHOWN]:

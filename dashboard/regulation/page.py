@@ -31,7 +31,7 @@ __all__ = ["show"]
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the map of the run that `?run=` names, the newest finished one without it."""
-    st.title("Evidence map")
+    st.title("Evidence map", anchor=False)
     st.markdown(
         "Which evidence of a run is **relevant to** which rule. Relevance is not compliance: whether a duty "
         "is met is for people to judge, with more than these numbers."
@@ -63,7 +63,7 @@ def _frameworks(results: Results) -> None:
         if tab.open:
             with tab:
                 _framework(framework, results)
-    st.subheader("Also in view")
+    st.subheader("Also in view", anchor=False)
     st.markdown("\n".join(f"- {plain(name)}" for name in catalogue["also"]))
     st.caption(
         f"Catalogue: version {catalogue['version']}, as of {catalogue['as_of']}. Dates in it have moved "

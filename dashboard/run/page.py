@@ -11,7 +11,7 @@ from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
-from raiaudit.dashboard.run import gates, pillars, provenance, states
+from raiaudit.dashboard.run import downloads, gates, pillars, provenance, states
 from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title
@@ -22,17 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-_FILES = (
-    ("report.html", "HTML report", "text/html", ":material/html:"),
-    ("measurements.csv", "All measurements (CSV)", "text/csv", ":material/table:"),
-)
-
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the run that `?run=` names, the newest without it."""
     entries = list_runs(home)
     if not entries:
-        st.title("Run")
+        st.title("Run", anchor=False)
         st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
         return
     entry = choose_run(entries)
@@ -78,17 +73,17 @@ def _headline(entry: RunEntry) -> None:
 
 def _finished(entry: RunEntry, results: Results, pages: Pages) -> None:
     _waivers(results)
-    _downloads(entry)
+    downloads.show(entry)
     scope, untested = st.columns(2, gap="large")
     with scope:
         _scope(results)
     with untested:
         _not_tested(results)
-    st.header("Gates")
+    st.header("Gates", anchor=False)
     gates.show(entry.run, results, pages)
-    st.header("Evidence")
+    st.header("Evidence", anchor=False)
     pillars.show(entry.run, results, pages)
-    st.header("Provenance")
+    st.header("Provenance", anchor=False)
     provenance.show(entry, results)
 
 
@@ -108,44 +103,8 @@ def _waivers(results: Results) -> None:
         )
 
 
-def _downloads(entry: RunEntry) -> None:
-    with st.container(horizontal=True):
-        pdf = entry.run.folder / "report.pdf"
-        if pdf.is_file():
-            st.download_button(
-                "PDF report",
-                pdf.read_bytes(),
-                file_name=f"{entry.id}.pdf",
-                mime="application/pdf",
-                type="primary",
-                icon=":material/picture_as_pdf:",
-                on_click="ignore",
-            )
-        else:
-            st.caption(f"No PDF yet: raiaudit report {plain(entry.id)} writes it")
-        for name, label, mime, icon in _FILES:
-            path = entry.run.folder / name
-            if path.is_file():
-                st.download_button(
-                    label,
-                    path.read_bytes(),
-                    file_name=f"{entry.id}{path.suffix}",
-                    mime=mime,
-                    icon=icon,
-                    on_click="ignore",
-                )
-        st.download_button(
-            "results.json",
-            (entry.run.folder / "results.json").read_bytes(),
-            file_name=f"{entry.id}.json",
-            mime="application/json",
-            icon=":material/data_object:",
-            on_click="ignore",
-        )
-
-
 def _scope(results: Results) -> None:
-    st.subheader("Scope")
+    st.header("Scope", anchor=False)
     ran = [check for check in results.checks if check.status == "ran"]
     lines = [
         f"- {results.data.audited:,} of {sum(results.data.sizes.values()):,} examples of "
@@ -158,7 +117,7 @@ def _scope(results: Results) -> None:
 
 
 def _not_tested(results: Results) -> None:
-    st.subheader("Not tested")
+    st.header("Not tested", anchor=False)
     lines = [
         f"- {chip(check.status)} **{plain(check_title(check.check))}**: {plain(check.reason or 'no reason')}"
         for check in results.checks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from raiaudit.audit.results import Results
+from raiaudit.audit.sealing import breaches, seal_of
 from raiaudit.dashboard.reading import RunEntry
 from raiaudit.dashboard.wording import duration, instant, plain
 from raiaudit.errors import StorageError
@@ -38,7 +39,7 @@ def show(entry: RunEntry, results: Results) -> None:
 def _facts(title: str, facts: dict[str, str]) -> None:
     rows = {name: text for name, text in facts.items() if text}
     with st.container(key=f"facts-{title.lower()}"):
-        st.subheader(title)
+        st.subheader(title, anchor=False)
         st.table(
             {"Fact": list(rows), "Value": list(rows.values())},
             border="horizontal",
@@ -114,12 +115,13 @@ def _seal(entry: RunEntry) -> None:
     ):
         return
     try:
-        broken = entry.run.broken_seals()
+        broken = breaches(entry.run.folder)
     except (StorageError, OSError, ValueError) as error:
         st.warning(f"Cannot be verified. {plain(error)}", icon=":material/warning:")
         return
     if broken:
-        listed = "\n".join(f"- {plain(name)}" for name in broken)
-        st.error(f"These files changed after the run was sealed:\n{listed}", icon=":material/gpp_bad:")
+        listed = "\n".join(f"- {plain(breach)}" for breach in broken)
+        st.error(f"This run is not as it was sealed:\n{listed}", icon=":material/gpp_bad:")
     else:
-        st.success("Every file is as the run left it.", icon=":material/verified_user:")
+        seal = seal_of(entry.run.folder)
+        st.success(f"Every file is as the run left it. Seal: `{seal}`", icon=":material/verified_user:")

@@ -65,7 +65,7 @@ def _journal(run: Run) -> None:
     events = journal_tail(run, _TAIL)
     if not events:
         return
-    st.subheader(f"Last {len(events)} events")
+    st.subheader(f"Last {len(events)} events", anchor=False)
     st.code("\n".join(_line(event) for event in events), language=None, wrap_lines=True)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["forest", "forest_text", "left_out"]
 
-_ROW = 15  # pixels a run
+_ROW = 12  # pixels a run
 _GAP = 8
 _LONGEST = 90  # characters of a name
 _FRAME = 64

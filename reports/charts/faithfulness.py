@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["gains_over_controls", "randomisation_cascade", "trace_curves"]
 
 
-def trace_curves(table: pl.DataFrame, *, first: str) -> AnyChart:
-    """`table`: map, removed, probability, low, high; `first` names what goes first."""
+def trace_curves(table: pl.DataFrame, *, first: str, several: bool = True) -> AnyChart:
+    """`table`: map, removed, probability, of means low and high; `first` names what goes first.
+
+    `several`: whether a curve is the mean over examples or that of one alone.
+    """
+    axis = "Mean probability of the prediction" if several else "Probability of the prediction"
     unit = alt.Scale(domain=[0, 1])
     return styled(
         curve(
@@ -35,7 +39,7 @@ def trace_curves(table: pl.DataFrame, *, first: str) -> AnyChart:
                 scale=unit,
                 axis=percent_axis(f"Features removed, {first} relevant first", grid=False),
             ),
-            y=alt.Y("probability:Q", scale=unit, axis=percent_axis("Mean probability of the prediction")),
+            y=alt.Y("probability:Q", scale=unit, axis=percent_axis(axis)),
             by="map",
             points=False,
             tooltip=("map:N", "removed:Q", "probability:Q"),

@@ -91,16 +91,22 @@ def score_histogram(table: pl.DataFrame, *, mark: float | None = None) -> AnyCha
         pl.when("member").then(pl.lit("member")).otherwise(pl.lit("non-member")).alias("who"),
         pl.lit(0).alias("base"),
     )
-    look = series("who", ["member", "non-member"])
+    names = ["member", "non-member"]
+    # Filled and outlined: where they overlap, and in print without colour, each is told from the other.
+    colours = alt.Scale(domain=names, range=list(SERIES[: len(names)]))
+    depths = alt.Scale(domain=names, range=[0.55, 0.06])
+    shown = alt.Legend(title=None, symbolStrokeWidth=1.2)
     bars = alt.Chart(inline(share)).encode(
         x=alt.X("low:Q", axis=alt.Axis(title="Membership score (larger: more likely a member)", grid=False)),
         x2=alt.X2("high:Q"),
         y=alt.Y("share:Q", axis=percent_axis("Share of examples")),
         y2=alt.Y2("base:Q"),
-        color=look["color"],
+        fill=alt.Fill("who:N", scale=colours, legend=shown),
+        fillOpacity=alt.FillOpacity("who:N", scale=depths, legend=shown),
+        stroke=alt.Stroke("who:N", scale=colours, legend=shown),
         tooltip=tooltips("who:N", "low:Q", "high:Q", "count:Q"),
     )
-    whole: AnyChart = bars.mark_rect(opacity=0.5)
+    whole: AnyChart = bars.mark_rect(strokeWidth=0.9)
     if mark is not None:
         line = alt.Chart(inline([{"score": mark}])).mark_rule(color=INK, strokeWidth=2)
         whole = alt.layer(whole, line.encode(x="score:Q"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, example_title
-from raiaudit.reports.map_verdicts import best_method, map_verdict, method_words
+from raiaudit.reports.map_verdicts import best_method, mark_of, method_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,8 +40,7 @@ def map_title(row: Mapping[str, Any], several: bool, results: Results) -> str:
     title = example_title(row)
     if several:
         title = f"{method_words(row['method'])}, {title}"
-    verdict = map_verdict(results, _method(row))
-    return title if verdict is None or not verdict.mark else f"{title} {verdict.mark}"
+    return f"{title} {mark_of(results, _method(row))}".rstrip()
 
 
 def _method(row: Mapping[str, Any]) -> str:
@@ -69,11 +68,15 @@ def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     if results.data.modality == "tabular":
         yield from _bars(table, results)
         return
-    for row in first_maps(table):
+    shown = first_maps(table)
+    methods = len({_method(row) for row in shown})
+    # A page has room for so many: the maps of one example stay together.
+    across = max(1, PICTURES // methods) * methods if methods else 1
+    for place, row in enumerate(shown):
         if (picture := saliency_overlay(row)) is not None:
             title = map_title(row, _several(table), results)
             alt = f"Attribution map over the input. {title}. {map_in_words(row)}"
-            yield Figure(title, alt, picture, row=row["example_id"] if _several(table) else "maps")
+            yield Figure(title, alt, picture, row=f"maps {place // across}")
 
 
 def _bars(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
@@ -105,7 +108,9 @@ def _shares(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     best = best_method(results, table["method"].to_list())
     for (method,), rows in table.group_by("method", maintain_order=True):
         everyone = rows.filter(pl.col("by") == "all").sort("share", descending=True)
+        mark = mark_of(results, str(method))
         caption = f"What {method_words(str(method))} lies on: the share of each column, with 95 % intervals."
+        caption = f"{caption} {mark}".rstrip()
         yield chart_figure(caption, attribution_shares(everyone), _in_words(everyone, "column"))
         if method != best.name:
             continue
@@ -123,6 +128,7 @@ def _shares(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
             )
             if best.why:
                 caption += f" Shown for {best.why}."
+            caption = f"{caption} {mark}".rstrip()
             differing = shown.filter(pl.col("p") <= 0.05)["column"].unique(maintain_order=True).to_list()
             if differing:
                 caption += f" The groups differ (adjusted p ≤ 0.05) in {', '.join(differing)}."
@@ -138,6 +144,7 @@ def _words(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     for (method, label), rows in table.group_by("method", "class", maintain_order=True):
         by = method_words(str(method))
         caption = f"Words that speak most for “{label}” by {by}, over the texts so predicted."
+        caption = f"{caption} {mark_of(results, str(method))}".rstrip()
         chart = words_by_class(rows, order=rows["word"].to_list())
         points = "; ".join(f"{row['word']} {row['mean']:.3f}" for row in rows.iter_rows(named=True))
         yield chart_figure(caption, chart, points)
@@ -148,12 +155,11 @@ def _class_maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     # One method speaks for all: the table of evidence has the others, and every class.
     rows, _ = of_best_method(table, results)
-    verdict = map_verdict(results, str(rows["method"][0]))
-    mark = f" {verdict.mark}" if verdict is not None and verdict.mark else ""
+    mark = mark_of(results, str(rows["method"][0]))
     for row in rows.head(2 * PICTURES).iter_rows(named=True):
         if (picture := saliency_overlay(row)) is not None:
             by = f"{method_words(row['method'])}, " if _several(table) else ""
-            title = f"{by}mean of {row['n']} predicted “{row['class']}”{mark}"
+            title = f"{by}mean of {row['n']} predicted “{row['class']}” {mark}".rstrip()
             yield Figure(title, f"Mean attribution map over the mean image. {title}", picture, row="means")
 
 

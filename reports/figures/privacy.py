@@ -32,7 +32,7 @@ def _roc(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 def _histogram(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import score_histogram
 
-    caption = "Membership scores of members and non-members."
+    caption = "Membership scores of members (filled) and non-members (outlined)."
     yield chart_figure(caption, score_histogram(table), f"{table.height} bins.")
 
 

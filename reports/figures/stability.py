@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, points_of
+from raiaudit.reports.map_verdicts import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,7 @@ def _pairs(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         if (picture := map_pair(row)) is not None:
             method = row["method"].replace("_", " ")
             title = f"{row['example_id']}, {row['predicted']}: {method}, {row['overlap']:.0%} kept"
+            title = f"{title} {mark_of(results, row['method'])}".rstrip()
             alt = (
                 f"Input and attribution map before (left) and after (right) an attack on the map within "
                 f"{row['eps']:g}. {title}"

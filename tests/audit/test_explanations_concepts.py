@@ -232,9 +232,19 @@ def test_shards_do_not_change_a_number(make_subject: Any, run_check: Any) -> Non
     assert whole == parts
 
 
-def test_an_unknown_layer_lists_the_nearest(make_subject: Any, run_check: Any) -> None:
-    with pytest.raises(UnknownNameError, match=r"did you mean 'layers\.2'\?"):
-        run_check(Concepts(), make_subject(Planted(), table()), config(layers=("layers.22",)))
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ({"layers": ("layers.22",)}, r"did you mean 'layers\.2'\?"),
+        ({"classes": ("yess",)}, "unknown class 'yess'"),
+        ({"concepts": {"a": {"column": "colr", "level": "x"}}}, "unknown column 'colr'"),
+    ],
+)
+def test_an_unknown_name_is_refused_before_anything_runs(
+    asked: dict[str, Any], near: str, make_subject: Any
+) -> None:
+    with pytest.raises(UnknownNameError, match=near):
+        Concepts().tasks(make_subject(Planted(), table()), config(**asked))
 
 
 def test_a_network_without_a_last_linear_layer_is_told_to_name_one() -> None:

@@ -324,6 +324,12 @@ def test_words_are_put_together_and_need_support() -> None:
     assert found.rows() == [("bad", "unhappy", pytest.approx((4 / 5 + 3 / 4) / 2), 2)]
 
 
+def test_an_unknown_layer_is_refused_before_anything_runs(make_subject: Any) -> None:
+    subject = make_subject(Scored(lambda x: x[:, 0]), table())
+    with pytest.raises(UnknownNameError, match=r"unknown layer 'feature\.4'"):
+        Attribution().tasks(subject, AttributionConfig(methods=("saliency",), layer="feature.4"))
+
+
 def test_a_method_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         AttributionConfig.model_validate({"methods": ["saliency", "saliency"]})

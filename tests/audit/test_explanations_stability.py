@@ -276,15 +276,30 @@ class Once(torch.autograd.Function):
         return slope
 
 
-def test_a_model_that_cannot_be_differentiated_twice_says_so(make_subject: Any) -> None:
+def test_a_model_that_cannot_be_differentiated_twice_says_so(make_subject: Any, run_check: Any) -> None:
     def squared(flat: Tensor) -> Tensor:
         once: Any = Once.apply
         squares: Tensor = once(flat).sum(1) ** 2
         return squares
 
     subject = make_subject(Net(score(squared)), data(images(4)))
-    with pytest.raises(CapabilityError, match="differentiated twice"):
-        rows(subject, config(examples=4))
+    chosen = config(examples=4, eps=(0.02, 0.05), methods=("saliency", "occlusion"))
+    measured = Stability().summarise(run_check(Stability(), subject, chosen), subject, chosen)
+    undefined = [m for m in measured if m.metric == "topk_overlap" and m.where["method"] == "saliency"]
+    assert [m.where["eps"] for m in undefined] == [0.02, 0.05]
+    assert all(m.value is None and "differentiated twice" in (m.reason or "") for m in undefined)
+
+
+def test_a_method_the_model_cannot_give_leaves_the_others(make_subject: Any, run_check: Any) -> None:
+    subject = make_subject(Net(score(switch)), data(images(4)))
+    chosen = config(examples=4, methods=("attention_rollout", "saliency"), maps=2)
+    ledger = run_check(Stability(), subject, chosen)
+    measured = Stability().summarise(ledger, subject, chosen)
+    attacked = [m for m in measured if m.metric == "topk_overlap" and m.where["attack"] == "ghorbani"]
+    overlap = {m.where["method"]: m for m in attacked}
+    assert overlap["saliency"].value is not None
+    assert "no transformer" in (overlap["attention_rollout"].reason or "")
+    assert set(Stability().evidence(ledger, subject, chosen)["pairs"]["method"]) == {"saliency"}
 
 
 def test_the_attack_is_never_weaker_than_the_noise_it_began_with(make_subject: Any) -> None:
@@ -501,11 +516,20 @@ def test_what_cannot_be_asked_says_why(make_subject: Any) -> None:
     assert config(eps=("8/255", 0.01)).eps == (0.01, 8 / 255)
 
 
-def test_a_view_of_the_subject_is_what_is_explained(make_subject: Any) -> None:
-    """A constant model: no map, no order, and nothing that moves it."""
+def test_a_map_that_says_nothing_is_left_out(make_subject: Any, run_check: Any) -> None:
+    """A constant model: no map, so no most relevant features, no order, and nothing to say."""
     subject = make_subject(Net(score(lambda flat: 0 * flat.sum(1) + 1)), data(images(4)))
     assert view_of(subject, subject.test.inputs, "zeros").x.shape == (4, 1, SIDE, SIDE)
     frame = rows(subject, config(examples=4))
-    assert frame["stability.ghorbani-0.05-saliency.overlap"].to_list() == [1.0] * 4
+    assert frame["stability.ghorbani-0.05-saliency.overlap"].null_count() == 4
+    chosen = config(examples=4)
+    measured = Stability().summarise(run_check(Stability(), subject, chosen), subject, chosen)
+    overlap = [m for m in measured if m.metric == "topk_overlap"]
+    assert overlap
+    assert all(
+        m.value is None
+        and "4 of 4 examples are left out: their map is the same everywhere" in (m.reason or "")
+        for m in overlap
+    )
     assert frame["stability.ghorbani-0.05-saliency.correlation"].null_count() == 4
     assert frame["stability.noise-0.05-saliency.sensitivity"].null_count() == 4

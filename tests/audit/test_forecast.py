@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from raiaudit.audit.catalogue import CHECKS
 from raiaudit.audit.forecast import costs, scene
 from raiaudit.audit.forecast.forecast import CheckForecast, Forecast, forecast
-from raiaudit.audit.forecast.speeds import SPREAD, seconds_of, speed_of
+from raiaudit.audit.forecast.speeds import SPREAD, USUAL, seconds_of, speed_of
 from raiaudit.audit.forecast.work import Work
 from raiaudit.audit.runner import run_suite
 from raiaudit.audit.spec import load_spec
@@ -98,6 +99,18 @@ def test_every_architecture_has_a_speed() -> None:
             forward, both = speed_of(name, 1024, kind)
             assert 0 < forward < both
             assert kind != "image" or (forward, both) != unknown, name
+
+
+def test_the_sizes_that_were_measured_are_the_defaults() -> None:
+    from raiaudit.models.architectures import family
+
+    for name, usual in USUAL.items():
+        kind = family(name)
+        known = {option: info.default for option, info in inspect.signature(kind).parameters.items()}
+        if hasattr(kind, "sizes"):
+            known |= dict(zip(("width", "depth"), kind.sizes, strict=False))
+        assert usual.items() <= known.items(), name
+    assert speed_of("cnn", 64, "image", {"width": 32})[1] == 2 * speed_of("cnn", 64, "image")[1]
 
 
 @pytest.mark.parametrize(

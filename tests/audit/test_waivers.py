@@ -90,6 +90,8 @@ def test_what_is_missing_is_named_with_its_line(tmp_path: Path, key: str) -> Non
     [
         ({"owner": '""'}, 3, "at least 1 character"),
         ({"reason": '"  "'}, 4, "at least 1 character"),
+        ({"reason": "x" * 2001}, 4, "at most 2000 characters"),
+        ({"owner": "x" * 301}, 3, "at most 300 characters"),
         ({"expires": "never"}, 5, "date"),
         ({"expires": "0"}, 5, "a date such as 2027-01-31"),  # not 1970
         ({"expires": "20270131"}, 5, "a date such as 2027-01-31"),

@@ -22,6 +22,7 @@ from raiaudit.dashboard.examples.links import gate_examples
 from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
 from raiaudit.dashboard.examples.membership import standing
 from raiaudit.dashboard.examples.rows import open_rows
+from raiaudit.dashboard.examples.traces import curves
 
 AddRun = Callable[..., Run]
 HOSTILE = "<script>alert(1)</script>[x](javascript:1) $y$ ../../z =cmd()"
@@ -64,7 +65,7 @@ def write_ledger(run: Run, *, classes: int = 10) -> list[dict[str, Any]]:
         {
             "example_id": [*IDS[:4], "train-1", "train-2"],
             "membership.member": [False] * 4 + [True] * 2,
-            "membership.loss.score": [-0.4, -0.3, -0.2, -0.125, -0.1, -0.05],
+            "membership.phi": [0.5, 1.0, 1.5, 2.125, 2.5, 3.0],
         },
     )
     return rows
@@ -249,19 +250,24 @@ def test_previous_next_and_the_filter_are_in_the_address(run: Run) -> None:
 
 
 def test_a_training_example_is_outside_the_filter(run: Run) -> None:
+    put(run, "explanations.influence", "x", {"example_id": ["train-1"], "influence.self": [0.5]})
     page = example_page(run=run.id, example="train-1")
     assert "not among the 60 that match" in position(page)
     assert "Not one of the audited examples" in words(page)
 
 
+def test_that_only_privacy_knows_somebody_is_not_told(run: Run) -> None:
+    assert "knows no example train" in words(example_page(run=run.id, example="train-1"))
+
+
 def test_membership_is_told_only_when_asked(run: Run) -> None:
-    page = example_page(run=run.id, example=IDS[3], personal="true")
+    page = example_page(run=run.id, example=IDS[3], **{f"personal-{IDS[3]}": "true"})
     assert "membership" not in words(page).replace("Membership", "membership").split("entitled")[1]
-    assert "-0.125" not in words(page).replace("\\", "")
-    page.toggle(key="personal").set_value(True)
+    assert "2.12" not in words(page).replace("\\", "")
+    page.toggle(key=f"personal-{IDS[3]}").set_value(True)
     said = words(ok(page.run())).replace("\\", "")
-    assert "membership.loss.score" in said
-    assert "more than 0.0 % of the members and 75.0 % of the non-members" in said
+    assert "membership.phi" in said
+    assert "larger than that of 0.0 % of the members and of 75.0 % of the non-members" in said
 
 
 def test_what_the_spec_disclosed_is_shown(run: Run) -> None:
@@ -270,7 +276,7 @@ def test_what_the_spec_disclosed_is_shown(run: Run) -> None:
     path.parent.mkdir()
     pl.DataFrame(exposed).write_parquet(path)
     assert "disclosed by the spec" in words(example_page(run=run.id, example="train-2"))
-    assert "disclosed by the spec" not in words(example_page(run=run.id, example="train-1"))
+    assert "knows no example train" in words(example_page(run=run.id, example="train-1"))
 
 
 def test_training_examples_lead_on(run: Run) -> None:
@@ -281,6 +287,7 @@ def test_training_examples_lead_on(run: Run) -> None:
     path = run.folder / "evidence/explanations.influence/examples.parquet"
     path.parent.mkdir()
     pl.DataFrame(rows).write_parquet(path)
+    put(run, "explanations.influence", "x", {"example_id": ["train-1"], "influence.self": [0.5]})
     page = example_page(run=run.id, example=IDS[0])
     (button,) = [one for one in page.button if "train\\-1" in one.label]
     button.click()
@@ -341,7 +348,7 @@ def test_rows_of_other_people_are_no_audited_examples(run: Run) -> None:
 
 def test_values_of_an_example_come_from_every_check(run: Run) -> None:
     values = {value.column: value.value for value in open_rows(run).of(IDS[3])}
-    assert values["membership.loss.score"] == -0.125
+    assert values["membership.phi"] == 2.125
     assert {"accuracy.label", f"evasion.{TAGS[0]}.broken"} <= values.keys()
     assert open_rows(run).of("no such example") == ()
 
@@ -394,6 +401,53 @@ def test_a_failing_gate_leads_to_its_examples(run: Run) -> None:
         "level": "slanted",
     }
     assert gate(run, "privacy.membership", "membership_auc") is None
+
+
+def test_the_trace_of_one_example_is_read_from_the_ledger(run: Run) -> None:
+    columns = {
+        "faithfulness.saliency.most": [[0.9, 0.5, 0.1]],
+        "faithfulness.saliency.least": [[0.9, 0.8, 0.1]],
+        "faithfulness.random.most": [[0.9, 0.6, 0.1]],
+        "faithfulness.blurred:saliency.most": [[0.9, 0.4, 0.1]],  # the chart would be too full
+        "faithfulness.saliency.aopc": [0.4],
+    }
+    attribution = {
+        "attribution.occlusion.deletion_curve": [[0.9, 0.2]],
+        "attribution.random_curve": [[0.9, 0.3]],
+    }
+    put(run, "explanations.attribution", "x", {"example_id": [IDS[1]], **attribution})
+    values = open_rows(run).of(IDS[1])
+    deletion = curves(values, "most")
+    assert deletion is not None
+    assert deletion.rows() == [
+        ("occlusion", 0.0, 0.9),
+        ("occlusion", 1.0, 0.2),
+        ("random", 0.0, 0.9),
+        ("random", 1.0, 0.3),
+    ]
+    assert curves(values, "least") is None
+    put(run, "explanations.faithfulness", "x", {"example_id": [IDS[0]], **columns})
+    values = open_rows(run).of(IDS[0])
+    most, least = curves(values, "most"), curves(values, "least")
+    assert most is not None
+    assert least is not None
+    assert most.filter(map="saliency").rows() == [
+        ("saliency", x, p) for x, p in ((0, 0.9), (0.5, 0.5), (1, 0.1))
+    ]
+    assert set(most["map"]) == {"saliency", "random"}
+    assert least["probability"].to_list() == [0.9, 0.8, 0.1]
+
+
+def test_the_answer_with_another_group_stands_beside(run: Run) -> None:
+    ids = [IDS[0], f"{IDS[0]}#sex={HOSTILE}", f"{IDS[0]}#sex=f", f"{IDS[0]}1#sex=f"]
+    columns = {"counterfactual.class": [0, 1, 0, 1], "counterfactual.score": [0.4, 0.6, 0.3, 0.9]}
+    put(run, "fairness.counterfactual", "x", {"example_id": ids, **columns})
+    page = example_page(run=run.id, example=IDS[0])
+    (table,) = [one.value for one in page.table if "Exchanged" in one.value.columns]
+    assert len(table) == 3  # not the one of another example
+    turned = [answer for answer in table["Answer"] if "turned" in answer]
+    assert turned == ["1 :red-badge[✗ turned]"]
+    assert "With another group" not in [one.value for one in example_page(run=run.id, example=IDS[1]).header]
 
 
 def test_changed_words_and_standing() -> None:

@@ -374,8 +374,8 @@ def test_explained_words_are_shown_with_signed_shares_of_the_largest(add: AddRun
     results["data"]["modality"] = "text"
     (run.folder / "results.json").write_text(json.dumps(results))
     page = run_page(run=run.id, pillar="Explanations")
-    html_of = "".join(element.proto.body for element in page.get("html"))
-    said = re.findall(r"<bdi [^>]*>(.*?)</bdi><span [^>]*>(.*?)</span>", html_of)
+    (heat_map,) = [e.proto.body for e in page.get("html") if "<bdi" in e.proto.body]
+    said = re.findall(r"<bdi [^>]*>(.*?)</bdi><span [^>]*>(.*?)</span>", heat_map)
     assert said == [("not", "−100\u00a0%"), ("&lt;b&gt;good&lt;/b&gt;", "+50\u00a0%")]
 
 

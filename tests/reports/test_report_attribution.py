@@ -115,6 +115,7 @@ def test_maps_of_several_methods_show_the_same_examples_with_their_verdict() -> 
     beats = judged("explanations.faithfulness", "faithfulness_gain", "saliency", 0.1, 0.2)
     figures = drawn("maps", maps(), results(beaten, beats))
     assert [figure.caption.split(",")[0] for figure in figures] == ["saliency", "grad cam"] * 3
+    assert len({figure.row for figure in figures}) == 1  # three examples of two maps fill a page's width
     assert all(("no better than" in figure.alt) == ("grad cam" in figure.caption) for figure in figures)
 
 
@@ -153,6 +154,28 @@ def test_rows_of_a_table_are_bars_with_signed_numbers_of_the_best_method() -> No
         assert said in svg
     assert "<b>" not in svg
     assert "sex = F −100\u00a0%" in figures[0].alt
+
+
+def test_whatever_is_made_of_maps_carries_their_verdict() -> None:
+    table = shares().filter(method="kernel_shap")
+    beaten = results(judged("explanations.faithfulness", "faithfulness_gain", "kernel_shap", -0.2, -0.1))
+    assert all(
+        "(✗ no better than its controls)" in figure.caption for figure in drawn("shares", table, beaten)
+    )
+    said = {"method": ["kernel_shap"], "class": ["good"], "word": ["fine"], "mean": [0.4], "texts": [7]}
+    (figure,) = drawn("words", pl.DataFrame(said), beaten)
+    assert "(✗ no better than its controls)" in figure.caption
+    assert (
+        "(✗"
+        in word_maps(
+            {
+                ("explanations.attribution", "maps"): maps()
+                .head(1)
+                .with_columns(method=pl.lit("kernel_shap"), features=pl.Series([["a", " ", "c" * 99, "d"]]))
+            },
+            beaten.__class__(measurements=beaten.measurements, data=SimpleNamespace(modality="text")),
+        )[0].caption
+    )
 
 
 def test_mean_maps_name_their_class_and_count() -> None:

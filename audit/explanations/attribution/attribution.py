@@ -84,9 +84,11 @@ class Attribution:
     def tasks(self, subject: Subject, config: AttributionConfig) -> Sequence[Task]:
         """Shards of rows for what all methods share, then for each method that can be asked.
 
-        Raises `CapabilityError` when none can, and `UnknownNameError` for proxies that are no columns.
+        Raises `CapabilityError` when none can, and `UnknownNameError` for proxies that are no columns or a
+        layer that is not there.
         """
         _check_proxies(subject, config)
+        _check_layer(subject, config)
         refused = {name: obstacle(find_method(name), subject) for name in config.methods}
         if all(refused.values()):
             raise CapabilityError(
@@ -156,6 +158,13 @@ def _settings(name: str, config: AttributionConfig) -> dict[str, Any]:
     if name == "integrated_gradients":
         return {"tolerance": config.tolerance, "max_nodes": config.max_nodes}
     return {"layer": config.layer} if name in ("grad_cam", "layer_cam") else {}
+
+
+def _check_layer(subject: Subject, config: AttributionConfig) -> None:
+    from raiaudit.audit.explanations.layers import named_layer
+
+    if config.layer is not None and subject.classifier.knowledge == "white":
+        named_layer(subject.classifier, config.layer, where="with.layer")
 
 
 def _check_proxies(subject: Subject, config: AttributionConfig) -> None:

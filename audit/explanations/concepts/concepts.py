@@ -25,6 +25,7 @@ from raiaudit.audit.explanations.concepts.concept_sets import ConceptSet, concep
 from raiaudit.audit.explanations.concepts.findings import findings, measurements, table
 from raiaudit.audit.explanations.concepts.layers import PENULTIMATE
 from raiaudit.audit.explanations.concepts.vectors import Kind
+from raiaudit.audit.explanations.layers import named_layer
 from raiaudit.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Concepts:
     Config: ClassVar[type[CheckConfig]] = ConceptsConfig
 
     def tasks(self, subject: Subject, config: ConceptsConfig) -> Sequence[Task]:
-        """The concepts first."""
+        """The concepts first. Raises `UsageError` for a layer, class or concept that is not there."""
+        _refuse_unknown(subject, config)
         total = min(config.examples, len(subject.test))
         layers = list(config.layers)
         drawn = config.model_dump(
@@ -116,9 +118,6 @@ class Concepts:
 
     def _found(self, ledger: LedgerReader, subject: Subject, config: ConceptsConfig) -> list[Finding]:
         classes = subject.dataset.classes
-        for name in config.classes or ():
-            if name not in classes:
-                raise UnknownNameError("class", name, classes, where="classes")
         return findings(
             ledger,
             classes={name: classes.index(name) for name in config.classes or classes},
@@ -129,6 +128,20 @@ class Concepts:
             runs=config.runs,
             seed=subject.seed,
         )
+
+
+def _refuse_unknown(subject: Subject, config: ConceptsConfig) -> None:
+    """Before anything runs; words are looked for later, in texts that are many."""
+    for name in config.classes or ():
+        if name not in subject.dataset.classes:
+            raise UnknownNameError("class", name, subject.dataset.classes, where="with.classes")
+    for layer in config.layers:
+        if layer != PENULTIMATE:
+            named_layer(subject.classifier, layer, besides=(PENULTIMATE,), where="with.layers")
+    train = subject.dataset.splits["train"]
+    for name, concept in (config.concepts or {}).items():
+        if not concept.words or subject.dataset.modality != "text":
+            holding(subject.dataset, train, concept, name)
 
 
 def _concepts(task: Task, subject: Subject) -> pl.DataFrame:

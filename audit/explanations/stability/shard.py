@@ -24,6 +24,7 @@ from raiaudit.audit.explanations.stability.similarity import (
     top_overlap,
 )
 from raiaudit.audit.statistics.keyed import keyed_rng
+from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ class _Shard:
 
     def compared(self, at: str, before_BF: Array, after_BF: Array) -> dict[str, Array]:
         found = {
-            f"{at}.overlap": top_overlap(before_BF, after_BF, self.top),
+            f"{at}.overlap": np.where(_blank(before_BF), np.nan, top_overlap(before_BF, after_BF, self.top)),
             f"{at}.correlation": rank_correlation(before_BF, after_BF),
         }
         space = self.subject.dataset.space
@@ -96,6 +97,12 @@ class _Shard:
             _, height, width = space.shape
             found[f"{at}.centre_shift"] = centre_shift(before_BF, after_BF, (height, width))
         return found
+
+
+def _blank(map_BF: Array) -> NDArray[np.bool_]:
+    """Maps that are the same everywhere: no feature is more relevant than another."""
+    blank_B: NDArray[np.bool_] = np.ptp(map_BF, axis=1) == 0
+    return blank_B
 
 
 def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
@@ -128,17 +135,14 @@ def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
         columns = _answers(shard, noisy, climbed)
         keep, kept = task.params["keep"], task.params["maps"]
         for name in task.config["methods"]:
-            method = find_method(name)
-            clean_BF = shard.map_of(method, view.x, shard.target_B)
-            under_noise, overlap_DB = _under_noise(shard, method, clean_BF, noisy)
-            columns |= under_noise | _under_pgd(shard, method, clean_BF, climbed)
-            starts = _starts(shard, [x for x, _ in noisy], overlap_DB)
-            attacked, attacked_BF, found = _under_attack(shard, method, clean_BF, starts)
-            columns |= found
-            if keep:
-                columns[f"stability.{name}.map"] = _first(clean_BF, kept)
-                columns[f"stability.{name}.attacked"] = _first(attacked.cpu().numpy(), kept)
-                columns[f"stability.{name}.attacked_map"] = _first(attacked_BF, kept)
+            refused: str | None = None
+            try:
+                columns |= _of_method(shard, find_method(name), noisy, climbed, kept if keep else None)
+            except CapabilityError as error:
+                refused = error.problem
+            columns[f"{shard.at('ghorbani')}-{name}.refused"] = pl.Series(
+                [refused] * len(rows), dtype=pl.String
+            )
         columns = _of_the_movable(shard, columns)
         if keep:
             columns |= _shown(shard, kept)
@@ -162,6 +166,23 @@ def _noisy(shard: _Shard) -> list[tuple[Tensor, Array]]:
     return found
 
 
+def _of_method(
+    shard: _Shard, method: Method, noisy: list[tuple[Tensor, Array]], climbed: Tensor, kept: int | None
+) -> dict[str, Any]:
+    """The columns of one method; with as many pairs of maps as are `kept`, if any are."""
+    clean_BF = shard.map_of(method, shard.view.x, shard.target_B)
+    columns, overlap_DB = _under_noise(shard, method, clean_BF, noisy)
+    columns |= _under_pgd(shard, method, clean_BF, climbed)
+    starts = _starts(shard, [x for x, _ in noisy], overlap_DB)
+    attacked, attacked_BF, found = _under_attack(shard, method, clean_BF, starts)
+    columns |= found | {f"{shard.at('ghorbani', method)}.blank": _blank(clean_BF)}
+    if kept is not None:
+        columns[f"stability.{method.name}.map"] = _first(clean_BF, kept)
+        columns[f"stability.{method.name}.attacked"] = _first(attacked.cpu().numpy(), kept)
+        columns[f"stability.{method.name}.attacked_map"] = _first(attacked_BF, kept)
+    return columns
+
+
 def _of_the_movable(shard: _Shard, columns: dict[str, Any]) -> dict[str, Any]:
     """Nothing is learnt of an input without neighbours: an integer's whole steps may exceed the radius."""
     import torch
@@ -175,6 +196,9 @@ def _of_the_movable(shard: _Shard, columns: dict[str, Any]) -> dict[str, Any]:
     movable_B = torch.stack([(end != x0).flatten(1).any(1) for end in ends]).any(0).cpu().numpy()
     found: dict[str, Any] = {f"{shard.at('noise')}.movable": movable_B}
     for name, values in columns.items():
+        if name.endswith(".refused"):
+            found[name] = values
+            continue
         kept = pl.DataFrame({"value": values, "movable": movable_B})
         found[name] = kept.select(pl.when("movable").then("value")).to_series()
     return found

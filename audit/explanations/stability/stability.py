@@ -9,7 +9,9 @@ own answer.
 Ledger columns, one set per `<at>` = `<attack>-<eps>-<method>`: `stability.<at>.overlap` (share of the most
 relevant features that stay so), `.correlation` (Spearman), `.centre_shift` (pixels; images alone); of noise
 (means over the draws that kept the label) also `.lowest` (of the overlaps) and `.sensitivity` (largest
-relative change); of ghorbani `.no_gradient`. Per `<attack>-<eps>` `.label_kept` (of noise a share), of
+relative change); of ghorbani `.no_gradient`, `.blank` (the map before is the same everywhere: it has no most
+relevant features, and no overlap), and `.refused` (why the model gave no map; the others are not
+there then). Per `<attack>-<eps>` `.label_kept` (of noise a share), of
 pgd `.broken`, of noise `.movable` (false: no valid input lies within the radius, and the rest is null). At
 the largest radius, of the first few examples: `stability.predicted`, `.input`, `.features`, and per method
 `.<method>.map`, `.attacked`, `.attacked_map`.
@@ -25,7 +27,7 @@ from pydantic import Field, field_validator
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.explanations.methods import METHODS, find_method
 from raiaudit.audit.explanations.methods.views import Baseline
-from raiaudit.audit.explanations.stability.summary import by_group, overall
+from raiaudit.audit.explanations.stability.summary import by_group, overall, why_refused, without_maps
 from raiaudit.audit.explanations.stability.tables import curve, pairs
 from raiaudit.audit.measurement import Measurement
 from raiaudit.errors import CapabilityError, UnknownNameError
@@ -150,7 +152,12 @@ class Stability:
     def summarise(self, ledger: LedgerReader, subject: Subject, config: StabilityConfig) -> list[Measurement]:
         """Means with intervals at every radius; groups at the largest."""
         radii, methods = config.eps, config.methods
-        found = overall(self.id, ledger, methods, radii, seed=subject.seed)
+        refused = why_refused(ledger, methods, radii)
+        methods = tuple(name for name in methods if name not in refused)
+        found = [
+            *(without_maps(self.id, name, eps, why) for name, why in refused.items() for eps in radii),
+            *overall(self.id, ledger, methods, radii, seed=subject.seed),
+        ]
         return found + by_group(
             self.id,
             ledger,
@@ -167,5 +174,7 @@ class Stability:
     ) -> Mapping[str, pl.DataFrame]:
         """`curve`: overlap by radius; `pairs`: inputs and maps before and after the attack on the map."""
         table = curve(self.summarise(ledger, subject, config.model_copy(update={"columns": ()})))
-        shown = pairs(ledger, subject, config.methods, config.eps[-1]) if config.maps else None
+        refused = why_refused(ledger, config.methods, config.eps)
+        methods = tuple(name for name in config.methods if name not in refused)
+        shown = pairs(ledger, subject, methods, config.eps[-1]) if config.maps and methods else None
         return {"curve": table} | ({} if shown is None else {"pairs": shown})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.measurement import Scalar
     from raiaudit.audit.subject import Subject
 
-__all__ = ["by_group", "overall"]
+__all__ = ["by_group", "overall", "why_refused", "without_maps"]
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -68,7 +68,7 @@ class _Means:
             rng = keyed_rng(self.seed, self.check, metric, *map(str, where.values()))
             low, high = mean_bootstrap(values_N, rng=rng)
         few = "fewer than two examples" if n < 2 else None
-        stuck = _stuck(self.ledger, where["eps"])
+        stuck = _left_out(self.ledger, where)
         return Measurement(
             check=self.check,
             metric=metric,
@@ -101,21 +101,51 @@ class _Means:
             better=better,
             where=where,
             method=method,
-            reason=None if n else _stuck(self.ledger, where["eps"]) or "no examples",
+            reason=None if n else _left_out(self.ledger, where) or "no examples",
             evidence=(column,),
         )
 
 
-def _stuck(ledger: LedgerReader, eps: Scalar) -> str | None:
-    """Of how many examples nothing can move within a radius, or None."""
-    column = f"stability.noise-{eps:g}.movable"
-    movable = ledger.scan(column).drop_nulls().collect()[column]
-    if movable.all():
-        return None
-    stuck = int((~movable).sum())
-    return (
-        f"{stuck} of {len(movable)} examples are left out: no valid input lies within the radius (integers "
-        "move by whole steps)"
+def _left_out(ledger: LedgerReader, where: Mapping[str, Scalar]) -> str | None:
+    """How many examples say nothing, and why: nothing can move, or the map has no most relevant features."""
+    at, reasons = f"{where['eps']:g}", []
+    movable = ledger.scan(f"stability.noise-{at}.movable").drop_nulls().collect().to_series(1)
+    if stuck := int((~movable).sum()):
+        why = "no valid input lies within the radius (integers move by whole steps)"
+        reasons.append(f"{stuck} of {len(movable)} examples are left out: {why}")
+    if "method" in where:
+        column = f"stability.ghorbani-{at}-{where['method']}.blank"
+        blank = ledger.scan(column).drop_nulls().collect()[column]
+        if blank.any():
+            why = "their map is the same everywhere"
+            reasons.append(f"{int(blank.sum())} of {len(blank)} examples are left out: {why}")
+    return "; ".join(reasons) or None
+
+
+def why_refused(ledger: LedgerReader, methods: Sequence[str], radii: Sequence[float]) -> dict[str, str]:
+    """The methods that this model cannot give, or that cannot be attacked, with the reason."""
+    found = {}
+    for method in methods:
+        columns = [f"stability.ghorbani-{eps:g}-{method}.refused" for eps in radii]
+        reasons = (
+            ledger.scan(*columns).select(pl.coalesce(columns).drop_nulls().alias("why")).collect()["why"]
+        )
+        if len(reasons):
+            found[method] = str(reasons[0])
+    return found
+
+
+def without_maps(check: str, method: str, eps: float, reason: str) -> Measurement:
+    """A method of which nothing was measured."""
+    return Measurement(
+        check=check,
+        metric="topk_overlap",
+        value=None,
+        n=0,
+        better="higher",
+        where=_where(method, "ghorbani", eps),
+        method="ghorbani2019",
+        reason=reason,
     )
 
 
