@@ -44,12 +44,8 @@ _HEADINGS = (
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
-<<<<<<< HEAD
-    st.title("Models")
-    link(pages, "new", "Train a model", icon="add", **{"for": "training"})
-=======
     st.title("Models", anchor=False)
->>>>>>> main
+    link(pages, "new", "Train a model", icon="add", **{"for": "training"})
     models = known_models(home, list_runs(home), _registered(home))
     if not models:
         st.info("No model is known here yet. Train and audit some with: raiaudit run examples/digits.yaml")
