@@ -37,9 +37,16 @@ def choose(key: str, label: str, options: Sequence[str], title: Callable[[str], 
             f"There is no {label.lower()} {plain(asked)} here; this is the newest one.",
             icon=":material/warning:",
         )
-    chosen = st.selectbox(
-        label, options, index=options.index(asked) if asked in options else 0, format_func=title
-    )
+    # A widget of its own name: one that is known by its first option would be another once the address
+    # has changed, and forget what was picked.
+    widget, shown = f"choose-{key}", f"chosen-{key}"
+    followed = asked != st.session_state.get(shown) or widget not in st.session_state
+    if asked in options and followed:
+        st.session_state[widget] = asked
+    elif st.session_state.get(widget) not in options:
+        st.session_state[widget] = options[0]
+    chosen: str = st.selectbox(label, options, format_func=title, key=widget)
+    st.session_state[shown] = chosen
     if chosen != asked:
         st.query_params[key] = chosen
     return chosen

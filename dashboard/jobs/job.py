@@ -33,7 +33,7 @@ _MOST_EVENTS = 16 << 20
 
 
 class JobRecord(BaseModel):
-    """`job.json`: what was started, as plain data. `created`: ISO 8601, UTC; `expected`: seconds, from, to."""
+    """`job.json`: what was started, plain data. `created`: ISO 8601, UTC; `expected`: seconds, from, to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -34,6 +34,11 @@ _HEADING = re.compile(r"^## ", re.MULTILINE)
 def show(model: KnownModel, others: Sequence[KnownModel], pages: Pages) -> None:
     """Draw the model. `others` are all models known here."""
     st.header(plain(shortened(model.name)), anchor=False)
+    if model.registered:
+        newest = model.registered[0]
+        data = (model.record.data_name or "") if model.record else ""
+        reference = f"{newest.name}/{newest.version}"
+        link(pages, "new", "Audit this model", icon="add_task", model=reference, data=data)
     if model.record is None:
         st.info(
             "The registry names this model, but its record is not in this home: lineage and card are unknown."

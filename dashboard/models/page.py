@@ -10,6 +10,7 @@ from raiaudit.dashboard import tables
 from raiaudit.dashboard.choosing import choose
 from raiaudit.dashboard.models import detail
 from raiaudit.dashboard.models.known import known_models, recipe_in_words
+from raiaudit.dashboard.pages import link
 from raiaudit.dashboard.reading import list_runs
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import plain
@@ -44,6 +45,7 @@ _HEADINGS = (
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
     st.title("Models", anchor=False)
+    link(pages, "new", "Train a model", icon="add", **{"for": "training"})
     models = known_models(home, list_runs(home), _registered(home))
     if not models:
         st.info("No model is known here yet. Train and audit some with: raiaudit run examples/digits.yaml")

@@ -9,12 +9,13 @@ import yaml
 
 from raiaudit.audit.drafting.drafting import Overrides, draft
 from raiaudit.errors import UsageError
+from raiaudit.models.data.known import KNOWN
 from raiaudit.models.names import ARCHITECTURE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DIGITS", "EMPTY", "TYPICAL_GATES", "TYPICAL_OPTIONS", "architectures", "drafted"]
+__all__ = ["DIGITS", "EMPTY", "TYPICAL_GATES", "TYPICAL_OPTIONS", "architectures", "drafted", "of_model"]
 
 DIGITS: dict[str, Any] = {
     "name": "first-audit",
@@ -76,6 +77,12 @@ def drafted(chosen: Mapping[str, str]) -> dict[str, Any]:
         if key in spec["data"]:
             spec["data"][key] = str((target.parent / spec["data"][key]).resolve())
     return spec
+
+
+def of_model(reference: str, data: str) -> dict[str, Any]:
+    """For a registered model (NAME/VERSION), on the data set it was trained on if that has a known name."""
+    named = {"data": {"name": data}} if data in KNOWN else {}
+    return {**named, "model": {"ref": f"registry:{reference}"}, "checks": [*EMPTY["checks"]]}
 
 
 def architectures(modality: str | None) -> list[str]:

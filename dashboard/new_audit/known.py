@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.dashboard.new_audit.section import Known
-from raiaudit.dashboard.reading import list_runs, results_of, subject_of
+from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.errors import StorageError
 from raiaudit.models.data.known import KNOWN
+from raiaudit.models.registry_listing import list_registered, registry_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,13 +30,9 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 def names_known(home: Home, data: Mapping[str, str], *, local: bool) -> Known:
     """Of the newest finished runs, and of the data chosen at this moment (`name`, or `path` and `text`)."""
-    models: dict[str, None] = {}
     metrics: dict[str, dict[str, None]] = {}
     finished = [entry.run for entry in list_runs(home) if entry.header and entry.header.status == "finished"]
     for run in finished[:_RUNS_READ]:
-        subject = subject_of(run)
-        if subject is not None and subject.version:
-            models[f"registry:{subject.name}/{subject.version}"] = None
         try:
             measurements = results_of(run).measurements
         except StorageError:
@@ -44,12 +41,22 @@ def names_known(home: Home, data: Mapping[str, str], *, local: bool) -> Known:
             metrics.setdefault(m.check, {})[m.metric] = None
     path = Path(data["path"]).expanduser() if "path" in data and local else None
     return Known(
-        models=tuple(models),
+        models=_registered(home),
         metrics={check: tuple(names) for check, names in metrics.items()},
         modality=_modality(data, path),
         columns=columns_of(path) if path is not None else (),
         local=local,
     )
+
+
+def _registered(home: Home) -> tuple[str, ...]:
+    """References to the home's own models; a registry elsewhere is not asked."""
+    if registry_elsewhere() is not None:
+        return ()
+    try:
+        return tuple(f"registry:{model.name}/{model.version}" for model in list_registered(home.root))
+    except StorageError:
+        return ()
 
 
 def columns_of(path: Path) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def show(home: Home, pages: Pages) -> None:
         show_job(home, pages, followed, obstacle)
         return
     state = State("training" if st.query_params.get("for") == "training" else "audit")
-    st.title("New audit" if state.audits else "Train a model")
+    st.title("New audit" if state.audits else "Train a model", anchor=False)
     if asked is not None:
         st.warning(f"There is no job {plain(asked)} here.", icon=":material/warning:")
     for job in jobs:

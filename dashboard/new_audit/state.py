@@ -14,7 +14,7 @@ import streamlit as st
 import yaml
 
 from raiaudit.audit.yaml_source import read_yaml
-from raiaudit.dashboard.new_audit.beginnings import DIGITS, EMPTY, drafted
+from raiaudit.dashboard.new_audit.beginnings import DIGITS, EMPTY, drafted, of_model
 from raiaudit.dashboard.new_audit.data_section import chosen_now
 from raiaudit.dashboard.new_audit.form import SpecForm
 from raiaudit.dashboard.new_audit.widgets import Form
@@ -43,8 +43,12 @@ class State:
         return f"new_{self.kind}.{what}"
 
     def form(self) -> SpecForm:
-        """The form as it stands; the first one shows the example."""
-        if self.key("number") not in st.session_state:
+        """The form as it stands; the first one shows the example, or the model that the address names."""
+        asked = st.query_params.get("model")
+        if asked and asked != st.session_state.get(self.key("asked")):
+            st.session_state[self.key("asked")] = asked
+            self._begin(of_model(asked, st.query_params.get("data", "")))
+        elif self.key("number") not in st.session_state:
             self._begin(DIGITS)
         return SpecForm(Form(f"{self.kind}{st.session_state[self.key('number')]}"), self.audits)
 

@@ -16,7 +16,7 @@ def view(
     port: Annotated[int | None, typer.Option(help="Default: 8501, or the next free one.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
 ) -> None:
-    """Open the dashboard on this machine (127.0.0.1 only). It reads runs and changes nothing.
+    """Open the dashboard on this machine (127.0.0.1 only): read runs, start audits and follow them.
 
     Example: `raiaudit view --port 8600`
     """

@@ -46,6 +46,8 @@ def test_flags_bind_to_loopback_and_send_nothing() -> None:
     assert "--server.address=127.0.0.1" in flags
     assert "--server.port=8600" in flags
     assert "--browser.gatherUsageStats=false" in flags
+    assert {"--server.enableXsrfProtection=true", "--server.enableCORS=true"} <= set(flags)
+    assert "--server.enableAgentApi=false" in flags
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
@@ -80,3 +82,37 @@ sys.exit(", ".join(sorted(heavy)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_foreign_page_is_refused_and_nobody_is_asked_who_we_are(tmp_path: Path) -> None:
+    """Streamlit would ask the internet for our address before it refuses; its log would say so."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    server.stdout.readline()
+    port = int(server.stdout.readline().rpartition(":")[2])
+
+    def answer(origin: str, host: str) -> str:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
+            lines = [
+                "GET /_stcore/stream HTTP/1.1",
+                f"Host: {host}",
+                f"Origin: {origin}",
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            ]
+            asking.sendall("\r\n".join([*lines, "", ""]).encode())
+            return asking.recv(64).decode().split()[1]
+
+    ours = f"127.0.0.1:{port}"
+    assert answer(f"http://{ours}", ours) == "101"
+    assert answer("http://evil.example", ours) == "403"
+    assert answer(f"http://evil.example:{port}", f"evil.example:{port}") == "403"
+    server.send_signal(signal.SIGINT)
+    assert "external IP" not in server.communicate(timeout=20)[1]

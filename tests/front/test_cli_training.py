@@ -218,3 +218,22 @@ def _only_tiny(here: Here) -> str:
     path = here.folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(spec))
     return str(path)
+
+
+def test_events_end_with_what_was_trained(here: Here) -> None:
+    lines = [
+        json.loads(line)
+        for line in here("models", "train", here.spec, "--only", "slow", "--events").splitlines()
+    ]
+    assert lines[-1]["event"] == "finished"
+    assert lines[-1]["exit_code"] == 0
+    assert [model["name"] for model in lines[-1]["models"]] == ["slow"]
+    assert all("time" in line for line in lines[:-1])
+
+
+def test_events_of_a_training_that_cannot_be_end_with_the_error(here: Here) -> None:
+    done = CliRunner().invoke(app, ["models", "train", here.spec, "--only", "none", "--events"])
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(done.exception, UnknownNameError)
+    assert (last["event"], last["exit_code"]) == ("finished", 2)
+    assert "none" in last["error"]
