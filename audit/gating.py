@@ -42,7 +42,7 @@ _NOTE = TypeAdapter(tuple[Waiver, ...])
 class Ruling:
     """`status` is that of the gates that count on that day.
 
-    `waived` gates do not; those in `expired` do again; those in `needless` pass without their waiver.
+    `waived` gates do not count; those in `expired` count again; those in `needless` pass without a waiver.
     """
 
     status: Status

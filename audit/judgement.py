@@ -66,7 +66,7 @@ def _decide(
             for measurement in selected(check, gate, measurements)
         ]
     except RaiauditError as error:
-        return _without_measurement("not_run", check, gate, f"not comparable: {error.problem}")
+        paired = [_without_measurement("not_run", check, gate, f"not comparable: {error.problem}")]
     return max(*paired, verdict, key=lambda each: SEVERITY[each.status])
 
 

@@ -5,14 +5,16 @@
 A synthetic home (`dashboard_home.py`) is served as `raiaudit view` serves it, and read with Chromium. *Cold*
 is the first page of a server that has read nothing yet; *warm* a fresh tab later, the middle of `--turns`.
 First content is what the page is opened for: the verdict matrix, a run's gates, a model. Rest: everything is
-drawn and the script has ended. Memory is the largest resident size the server has had. Playwright and a
-`chromium` on the PATH are needed.
+drawn and the script has ended. CPU is what the server computed for the visit, which a busy machine hardly
+changes, beside the time that went by, browser included. Memory is the largest resident size the server has
+had. Playwright and a `chromium` on the PATH are needed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -43,8 +45,9 @@ PAGES = {
 }
 
 
-def visit(browser: Browser, url: str, wanted: str) -> tuple[float, float]:
-    """Seconds from typing the address to the first content, and to rest."""
+def visit(browser: Browser, url: str, wanted: str, server: int) -> tuple[float, float, float]:
+    """Seconds from typing the address to the first content, and to rest; of the processor, by the server."""
+    before = cpu(server)
     page = browser.new_context(viewport={"width": 1360, "height": 900}).new_page()
     began = time.perf_counter()
     page.goto(url)
@@ -53,17 +56,24 @@ def visit(browser: Browser, url: str, wanted: str) -> tuple[float, float]:
     page.wait_for_function(REST, timeout=120_000)
     rest = time.perf_counter() - began
     page.context.close()
-    return first, rest
+    return first, rest, cpu(server) - before
 
 
-def memory(parent: int) -> float:
+def child(parent: int) -> int:
+    """The server's own process, below the one that started it."""
+    return int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+
+
+def cpu(process: int) -> float:
+    """Seconds of the processor it has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(process: int) -> float:
     """The largest resident size of the server so far, in MB."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    sizes = []
-    for process in children:
-        status = Path(f"/proc/{process}/status").read_text().splitlines()
-        sizes += [int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")]
-    return max(sizes)
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def measure(home: Path, run: str, turns: int) -> dict[str, Any]:
@@ -80,12 +90,13 @@ def measure(home: Path, run: str, turns: int) -> dict[str, Any]:
                 assert server.stdout is not None
                 server.stdout.readline()
                 url = f"{server.stdout.readline().strip()}/{address.format(run=run)}"
-                cold = visit(browser, url, wanted)
-                warm = [visit(browser, url, wanted) for _ in range(turns)]
+                process = child(server.pid)
+                cold = visit(browser, url, wanted, process)
+                warm = [visit(browser, url, wanted, process) for _ in range(turns)]
                 found[name] = {
                     "cold": cold,
                     "warm": tuple(statistics.median(each) for each in zip(*warm, strict=True)),
-                    "MB": memory(server.pid),
+                    "MB": memory(process),
                 }
             finally:
                 server.terminate()
@@ -115,10 +126,12 @@ def main() -> None:
         print(json.dumps(line | {"versions": versions(("streamlit", "polars"))}))
         return
     print(f"dashboard, {asked.runs} runs, {asked.examples} examples: {machine()}")
-    print(f"{'':<20}{'cold: first':>12}{'rest':>8}{'warm: first':>13}{'rest':>8}{'MB':>8}")
+    print(
+        f"{'':<20}{'cold: first':>12}{'rest':>8}{'CPU':>8}{'warm: first':>13}{'rest':>8}{'CPU':>8}{'MB':>8}"
+    )
     for name, row in found.items():
-        (cold_first, cold_rest), (first, rest) = row["cold"], row["warm"]
-        print(f"{name:<20}{cold_first:>12.2f}{cold_rest:>8.2f}{first:>13.2f}{rest:>8.2f}{row['MB']:>8.0f}")
+        numbers = "".join(f"{a:>12.2f}{b:>8.2f}{c:>8.2f}" for a, b, c in (row["cold"], row["warm"]))
+        print(f"{name:<20}{numbers}{row['MB']:>8.0f}")
 
 
 if __name__ == "__main__":

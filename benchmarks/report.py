@@ -147,10 +147,12 @@ def synthetic(folder: Path) -> Run:
     spec = "".join(f"- use: check-{i}\n  with: {{option: {i}}}\n" for i in range(120))
     write_atomically(run.folder / "spec.lock.yaml", f"kind: Audit\nchecks:\n{spec}")
     started = "2026-11-21T09:00:00+00:00"
-    facts = {"id": run.id, "suite": "s", "model": "benchmark", "data": "digits", "modality": "image"}
     run.write_header(
-        RunHeader(**facts, status="finished", verdict=results.verdict, started=started, finished=started)
-    )
+        RunHeader(
+            id=run.id, suite="s", model="benchmark", data="digits", modality="image", status="finished",
+            verdict=results.verdict, started=started, finished=started,
+        )
+    )  # fmt: skip
     for name, table in tables.items():
         path = run.folder / "evidence" / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)

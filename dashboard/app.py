@@ -67,7 +67,7 @@ def main() -> None:
 
 @st.fragment(run_every=2)
 def _redraw_in_another_theme(drawn: str | None) -> None:
-    """Charts are drawn in the theme the browser shows, and it tells of a change only when it asks for something."""
+    """Charts are drawn in the browser's theme, and it tells of a change only when it asks for something."""
     if st.context.theme.type != drawn:
         st.rerun()
 

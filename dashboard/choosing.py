@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["choose", "choose_run"]
 
 _LOOKED_AT = "run-looked-at"
+_ISOLATED = "\u2068{}\u2069"  # a name written from right to left turns nothing else about
 
 
 def choose_run(entries: list[RunEntry]) -> RunEntry:
@@ -36,9 +37,16 @@ def choose(key: str, label: str, options: Sequence[str], title: Callable[[str], 
             f"There is no {label.lower()} {plain(asked)} here; this is the newest one.",
             icon=":material/warning:",
         )
-    chosen = st.selectbox(
-        label, options, index=options.index(asked) if asked in options else 0, format_func=title
-    )
+    # A widget of its own name: one that is known by its first option would be another once the address
+    # has changed, and forget what was picked.
+    widget, shown = f"choose-{key}", f"chosen-{key}"
+    followed = asked != st.session_state.get(shown) or widget not in st.session_state
+    if asked in options and followed:
+        st.session_state[widget] = asked
+    elif st.session_state.get(widget) not in options:
+        st.session_state[widget] = options[0]
+    chosen: str = st.selectbox(label, options, format_func=title, key=widget)
+    st.session_state[shown] = chosen
     if chosen != asked:
         st.query_params[key] = chosen
     return chosen
@@ -48,4 +56,5 @@ def _title(entry: RunEntry) -> str:
     if entry.header is None:
         return f"{entry.id} · damaged"
     header = entry.header
-    return f"{header.model} on {header.data} · {instant(header.started)} · {word(entry.state)} · {entry.id}"
+    names = f"{_ISOLATED.format(header.model)} on {_ISOLATED.format(header.data)}"
+    return f"{names} · {instant(header.started)} · {word(entry.state)} · {entry.id}"

@@ -20,7 +20,17 @@ from raiaudit.reports.theme import VERDICTS
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
 
-__all__ = ["chip", "duration", "gate_counts", "instant", "plain", "run_command", "unbroken", "word"]
+__all__ = [
+    "chip",
+    "duration",
+    "gate_counts",
+    "instant",
+    "plain",
+    "run_command",
+    "shortened",
+    "unbroken",
+    "word",
+]
 
 # What a run or check can be besides a verdict: symbol, word, colour.
 _OTHER_STATES = {
@@ -30,6 +40,7 @@ _OTHER_STATES = {
     "damaged": ("▲", "Damaged", "violet"),
 }
 
+_LONGEST = 160  # characters of a name in a heading
 _WORD_JOINER = "\u2060"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^:&=\"'/@])")
 # Autolinks, emoji and icon codes are found after escapes are undone; an invisible joiner breaks them.
@@ -51,6 +62,11 @@ def chip(state: str) -> str:
 def word(state: str) -> str:
     """A verdict or state in words only, where no colour can be."""
     return _look(state)[1]
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for what stands beside it."""
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
 
 
 def unbroken(text: str) -> str:

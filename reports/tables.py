@@ -16,10 +16,12 @@ from raiaudit.reports.printable import spelt_out
 from raiaudit.reports.wording import check_title, metric_title, slice_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import polars as pl
 
+    from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
@@ -45,11 +47,16 @@ def measurement_table(results: Results) -> pl.DataFrame:
         "verdict": texts, "threshold": texts, "reason": texts, "beside": texts,
         "method": texts, "citation": texts, "evidence": texts,
     }  # fmt: skip
-    return pl.DataFrame([_row(results, m) for m in results.measurements], schema=schema)
+    decided: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in results.verdicts:
+        if verdict.gate is not None and verdict.measurement is not None:
+            decided.setdefault((verdict.check, verdict.measurement.metric), []).append(verdict)
+    rows = [_row(results, m, decided.get((m.check, m.metric), ())) for m in results.measurements]
+    return pl.DataFrame(rows, schema=schema)
 
 
-def _row(results: Results, m: Measurement) -> dict[str, object]:
-    decided = next((v for v in results.verdicts if v.measurement == m and v.gate is not None), None)
+def _row(results: Results, m: Measurement, verdicts: Sequence[Verdict]) -> dict[str, object]:
+    decided = next((verdict for verdict in verdicts if verdict.measurement == m), None)
     own = m.model_dump(exclude={"where", "evidence", "doubts"})
     return {
         **own,

@@ -80,12 +80,18 @@ def verdict_lines(results: Results, day: date | None = None) -> list[Text]:
     return lines
 
 
-def idle_lines(results: Sequence[Results]) -> list[Text]:
-    """One line a waiver that matches no gate of any of these runs: it was mistyped, or the gate is gone."""
-    return [
+def idle_lines(results: Sequence[Results], day: date | None = None) -> list[Text]:
+    """One line a waiver that does nothing: it was mistyped, its gate is gone, or passes without it."""
+    lines = [
         _text(f"a waiver of {waiver.owner} matches no gate here: {waiver.title()}", "bold yellow")
         for waiver in idle(results)
     ]
+    for result in results:
+        for verdict in rule(result, day or today()).needless:
+            assert verdict.waiver is not None
+            gate = f"{result.subject.name} passes {verdict.waiver.title()}"
+            lines.append(_text(f"a waiver of {verdict.waiver.owner} is not needed: {gate}", "dim"))
+    return lines
 
 
 def _verdict(status: Status, *, width: int = 0) -> Text:

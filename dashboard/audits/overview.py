@@ -8,7 +8,7 @@ import streamlit as st
 
 from raiaudit.audit.store import Home
 from raiaudit.dashboard.audits import runs, suites, trends
-from raiaudit.dashboard.pages import Pages
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import chip, plain, run_command
 
@@ -20,7 +20,7 @@ def show(home: Home, pages: Pages) -> None:
     st.title("Overview", anchor=False)
     entries = list_runs(home)
     if not entries:
-        _empty(home)
+        _empty(home, pages)
         return
     if any(entry.state == "running" for entry in entries):
         _refresh_while_running(home, _fingerprint(entries))
@@ -29,7 +29,7 @@ def show(home: Home, pages: Pages) -> None:
     runs.show(entries, pages)
 
 
-def _empty(home: Home) -> None:
+def _empty(home: Home, pages: Pages) -> None:
     with st.container(border=True):
         st.header("No audit has been run here yet", anchor=False)
         st.markdown(
@@ -37,6 +37,7 @@ def _empty(home: Home) -> None:
             "pages. This command audits four small models of handwritten digits in about two minutes:"
         )
         st.code(run_command("examples/digits.yaml", home.root), language="bash")
+        link(pages, "new", "Or write an audit of your own in a form")
         st.caption(f"Looking in {plain(home.root)}. Another folder: raiaudit view \\-\\-home FOLDER")
         if st.button("Look again", icon=":material/refresh:"):
             st.rerun()

@@ -69,7 +69,9 @@ def standing(pool: pl.DataFrame, score: float) -> tuple[float, float]:
 
 def _standing(rows: ExampleRows, score: float) -> None:
     pool = pl.concat(rows.scan([_MEMBER, _SIGNAL]), how="align").collect()
-    pool = pool.select(member=pl.col(_MEMBER).cast(pl.Boolean), score=_SIGNAL).drop_nulls()
+    pool = pool.select(
+        member=pl.col(_MEMBER).cast(pl.Boolean), score=pl.col(_SIGNAL).cast(pl.Float64)
+    ).drop_nulls()
     if pool["member"].n_unique() < 2:
         return
     inside, outside = standing(pool, score)
@@ -77,7 +79,8 @@ def _standing(rows: ExampleRows, score: float) -> None:
         f"Its φ, the confidence in its label as log-odds, is {decimal(score)}: larger than that of "
         f"{percent(inside)} % of the members and of {percent(outside)} % of the non-members."
     )
-    low, high = pool["score"].to_numpy().min(), pool["score"].to_numpy().max()
+    scores = pool["score"].to_numpy()
+    low, high = float(scores.min()), float(scores.max())
     step = (high - low) / _BINS or 1.0
     bins = (
         pool.with_columns(low=low + ((pl.col("score").clip(low, high) - low) / step).floor() * step)

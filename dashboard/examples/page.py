@@ -87,7 +87,7 @@ def _examples(run: Run, results: Results) -> None:
         told = any(not is_personal(value.column) for value in rows.of(example))
         return told or bool(kept_of(run, example).of("exposed"))
 
-    example = pick(found, chosen, known)
+    example = pick(run.id, found, chosen, known)
     if example is None:
         st.info("No example matches. Ask for less.")
         return

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 __all__ = ["go", "pick"]
 
-_KEY, _SHOWN, _FILTER, _LIST = "example", "example-shown", "example-filter", "example-list"
+_KEY, _SHOWN, _ASKED, _LIST = "example", "example-shown", "example-asked", "example-list"
 _BEFORE, _AFTER = 100, 400  # of those that match around the one shown, in the list to choose from
 _TABLED = 1000
 _MARKS = {True: " ✓", False: " ✗", None: ""}
 
 
-def pick(found: pl.DataFrame, chosen: Filter, known: Callable[[str], bool]) -> str | None:
+def pick(run: str, found: pl.DataFrame, chosen: Filter, known: Callable[[str], bool]) -> str | None:
     """The example's id; the address follows. None where nothing matches and the address names nothing.
 
-    An example outside the filter is shown if it is `known`.
+    An example outside the filter is shown if it is `known`. Another run shows the same example if it has it.
     """
     ids = found[ID].to_list()
-    filtered_anew = st.session_state.get(_FILTER, chosen) != chosen
-    st.session_state[_FILTER] = chosen
+    asked_anew = st.session_state.get(_ASKED, (run, chosen)) != (run, chosen)
+    st.session_state[_ASKED] = (run, chosen)
     asked = _asked()
     place = _place(ids, asked)
-    if place is None and (asked is None or filtered_anew or not _is_known(asked, known)):
+    if place is None and (asked is None or asked_anew or not _is_known(asked, known)):
         if not ids:
             return None
         place = 0

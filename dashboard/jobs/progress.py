@@ -45,7 +45,7 @@ def progress_of(events: Sequence[Event]) -> Progress:
         kind, model = event["event"], event.get("model")
         if isinstance(model, str) and model not in models:
             models.append(model)
-        if kind in ("run_started", "run_unchanged"):
+        if kind in ("run_started", "run_unchanged", "waivers_changed"):
             runs.append(str(event["run"]))
             phase, units, total, begun = "loading the model", [], 0, 0
         elif kind == "training":
@@ -85,6 +85,7 @@ def sentence(event: Event) -> str | None:
     templates = {
         "run_started": "{model}: {run}",
         "run_unchanged": "{model}: nothing to do, {run} is complete",
+        "waivers_changed": "{model}: {run} is complete; the waivers have changed",
         "trained": "{model}: trained, version {version}",
         "plan": "{tasks} tasks, {done} of them done before",
         "task_finished": "{check} {task}: {seconds:.1f} s ({done} of {tasks})",

@@ -11,7 +11,7 @@ from raiaudit.dashboard import tables
 from raiaudit.dashboard.models.known import recipe_in_words
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import results_of
-from raiaudit.dashboard.wording import chip, duration, instant, plain
+from raiaudit.dashboard.wording import chip, duration, instant, plain, shortened
 from raiaudit.errors import StorageError
 from raiaudit.models.cards import card_body
 from raiaudit.reports.model_card import audit_findings
@@ -33,7 +33,7 @@ _HEADING = re.compile(r"^## ", re.MULTILINE)
 
 def show(model: KnownModel, others: Sequence[KnownModel], pages: Pages) -> None:
     """Draw the model. `others` are all models known here."""
-    st.header(plain(model.name), anchor=False)
+    st.header(plain(shortened(model.name)), anchor=False)
     if model.registered:
         newest = model.registered[0]
         data = (model.record.data_name or "") if model.record else ""

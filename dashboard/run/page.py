@@ -12,7 +12,7 @@ from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
 from raiaudit.dashboard.run import downloads, gates, pillars, provenance, states
-from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain
+from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain, shortened
 from raiaudit.errors import StorageError
 from raiaudit.reports.wording import check_title
 
@@ -59,8 +59,9 @@ def _headline(entry: RunEntry) -> None:
     facts += [plain(text) for text in (header.owner, header.risk_class) if text]
     # Stays in sight while the evidence scrolls below it.
     with st.container(key="summary", horizontal=True, vertical_alignment="center"):
-        st.title(plain(header.model), anchor=False, width="content")
-        st.markdown(f"{chip(entry.state)}{partial} {gate_counts(header.gates)}", width="content")
+        st.title(plain(shortened(header.model)), anchor=False, width="content")
+        gates_so_far = gate_counts(header.gates) if header.gates else ""
+        st.markdown(f"{chip(entry.state)}{partial} {gates_so_far}", width="content")
     st.markdown(f":gray[{' · '.join(facts)}]")
     if header.purpose:
         st.markdown(plain(header.purpose))

@@ -98,8 +98,11 @@ def _chosen(home: Home, names: Sequence[str], waivers: Path | None) -> list[Run]
 
 def _told(runs: Sequence[Run], rulings: Sequence[Ruling], code: int) -> dict[str, object]:
     verdict = {0: "pass", 1: "fail"}.get(code, "inconclusive")
-    waived = sum(len(ruling.waived) for ruling in rulings)
-    return {"verdict": verdict, "runs": [run.id for run in runs], "waived": waived, "exit_code": code}
+    counts = {
+        "waived": sum(len(ruling.waived) for ruling in rulings),
+        "expired": sum(len(ruling.expired) for ruling in rulings),
+    }
+    return {"verdict": verdict, "runs": [run.id for run in runs], **counts, "exit_code": code}
 
 
 def _print(runs: Sequence[Run], finished: Sequence[Run]) -> None:

@@ -165,6 +165,13 @@ def test_under_the_null_a_twentieth_is_found(n: int) -> None:
     assert found / runs < 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
 
 
+def test_sums_that_tie_count_as_at_least_as_large() -> None:
+    """Seven gains of 0.1 and a loss of 0.1: |sum| ≥ 0.6 has probability 18/256, without ties 2/256."""
+    gains = np.array([0.1] * 7 + [-0.1])
+    tested = means_test(Pairs(pl.Series(range(8)), gains, np.zeros(8), None), 0.95, np.random.default_rng(0))
+    assert tested.p == pytest.approx(18 / 256, abs=0.012)
+
+
 def test_counts_are_tested_exactly() -> None:
     """Shares of four answers are whole quarters: the convolution is exact, without random signs."""
     ours, reference = np.array([0.25, 0.75, 1.0, 0.5, 0.5]), np.array([0.0, 0.0, 0.5, 0.75, 0.5])
@@ -226,6 +233,28 @@ def test_an_improvement_and_which_examples_it_fixed(home: Home) -> None:
     (changed,) = found.changed
     assert changed.fixed == tuple(f"t{i:04d}" for i in range(5, 20))
     assert changed.broken == ("t0098", "t0099")
+
+
+def test_where_lower_is_better_fewer_are_fixed_examples(home: Home) -> None:
+    def run(name: str, wrong: range) -> Run:
+        columns = {"wrong": ~right(100, wrong)}
+        return make(home, name, columns, [of_column(columns, ACCURACY, "error", "wrong", better="lower")])
+
+    found = compare_runs([run("base", range(30)), run("ours", range(25, 32))])
+    delta = only(found.paired)
+    assert (delta.kind, delta.outcome, delta.fixed, delta.broken) == ("yes/no", "better", 25, 2)
+    assert found.changed[0].broken == ("t0030", "t0031")
+    assert len(found.changed[0].fixed) == 25
+
+
+def test_what_one_test_would_find_many_need_not(home: Home) -> None:
+    """Eight gained, one lost: p = 0.039 alone, undecided beside three others."""
+    base = accuracy_run(home, "base", right(100, range(20)))
+    ours = accuracy_run(home, "ours", right(100, range(12), range(99, 100)))
+    assert only(compare_runs([base, ours]).paired).outcome == "better"
+    four = compare_runs([base, ours, *[base] * 3]).paired
+    assert four[0].p == pytest.approx(binomtest(1, 9).pvalue)
+    assert four[0].outcome == "undecided"
 
 
 def test_robust_accuracy_is_paired_through_its_broken_column(home: Home) -> None:

@@ -243,6 +243,8 @@ def test_both_the_threshold_and_the_baseline_must_hold(tmp_path: Path) -> None:
     found = measured(0.6, low=0.55, high=0.65)
     assert judged(run, against("theirs", 0.1, min=0.9), found).status == "fail"
     assert judged(run, against("theirs", 0.1, min=0.5), found).status == "pass"
+    assert judged(run, against("nobody", 0.1, min=0.9), found).status == "fail"
+    assert judged(run, against("nobody", 0.1, min=0.5), found).status == "not_run"
 
 
 # Which run

@@ -65,7 +65,7 @@ def write_ledger(run: Run, *, classes: int = 10) -> list[dict[str, Any]]:
         {
             "example_id": [*IDS[:4], "train-1", "train-2"],
             "membership.member": [False] * 4 + [True] * 2,
-            "membership.phi": [0.5, 1.0, 1.5, 2.125, 2.5, 3.0],
+            "membership.phi": pl.Series([0.5, 1.0, 1.5, 2.125, 2.5, 3.0], dtype=pl.Float32),
         },
     )
     return rows
@@ -137,6 +137,26 @@ def test_a_damaged_shard_is_named_and_the_others_are_shown(run: Run) -> None:
     assert "robustness\\.evasion/linf\\-0\\.15\\-pgd" in page.warning[0].value.replace("\\/", "/")
     assert "accuracy\\.correct" in words(page)
     assert "linf-0.15-pgd" not in page.selectbox(key="example-broken").options
+
+
+def test_torn_evidence_costs_itself_alone(run: Run) -> None:
+    for table in ("explanations.attribution/maps", "robustness.evasion/examples"):
+        (run.folder / f"evidence/{table}.parquet").write_bytes(b"PAR1 torn")
+    page = example_page(run=run.id, example=IDS[0])
+    assert [one.value[:24] for one in page.warning] == ["Evidence cannot be read:"] * 2
+    assert "accuracy\\.correct" in words(page)
+
+
+def test_another_run_shows_the_same_example_or_its_own_first(add: AddRun, run: Run) -> None:
+    twin, other = add("20261119-twin"), add("20261118-other")
+    write_ledger(twin)
+    put(other, "performance.accuracy", "test", {"example_id": ["z"], "accuracy.label": [1]})
+    page = example_page(run=run.id, example=IDS[7])
+    page.selectbox[0].set_value(twin.id)
+    assert ok(page.run()).selectbox(key="example").value == IDS[7]
+    page.selectbox[0].set_value(other.id)
+    assert ok(page.run()).selectbox(key="example").value == "z"
+    assert not page.warning
 
 
 def test_predictions_from_a_file_have_no_examples(add: AddRun) -> None:

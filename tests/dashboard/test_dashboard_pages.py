@@ -327,6 +327,14 @@ def test_downloads_and_seal(add: AddRun) -> None:
     assert "report.pdf" in page.error[0].value.replace("\\", "")
 
 
+def test_the_page_and_the_table_can_be_taken_away_where_the_run_has_them(add: AddRun) -> None:
+    run = add()
+    (run.folder / "report.html").write_text("<!doctype html>")
+    (run.folder / "measurements.csv").write_text("run,model")
+    labels = [element.proto.label for element in run_page(run=run.id).get("download_button")]
+    assert labels == ["PDF report", "HTML report", "All measurements (CSV)", "results.json"]
+
+
 def test_a_run_without_a_pdf_says_how_to_get_it(add: AddRun) -> None:
     run = add()
     (run.folder / "report.pdf").unlink()

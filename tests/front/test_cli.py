@@ -85,7 +85,8 @@ def test_a_pass_is_0_and_the_events_tell_the_story(cli: Cli, run: Path) -> None:
 
 def test_the_run_directory_is_complete(run: Path) -> None:
     expected = {"spec.lock.yaml", "header.json", "journal.jsonl", "ledger", "evidence", "results.json"}
-    expected |= {"report.pdf", "junit.xml", "summary.md", "manifest.sha256", ".lock"}
+    expected |= {"report.pdf", "report.html", "measurements.csv", "measurements.parquet", "model_card.md"}
+    expected |= {"junit.xml", "results.sarif", "summary.md", "manifest.sha256", ".lock"}
     assert {path.name for path in run.iterdir()} >= expected
     assert (run / "report.pdf").read_bytes()[:5] == b"%PDF-"
     assert yaml.safe_load((run / "spec.lock.yaml").read_text())["run"]["seed"] == 3
@@ -218,6 +219,27 @@ def test_gate_without_runs_is_2(fresh: Cli) -> None:
 
 def test_an_unwritable_summary_is_never_a_failed_gate(cli: Cli, run: Path) -> None:
     assert cli("gate", "--summary", "missing/summary.md").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "begins"),
+    [
+        ("pdf", "report.pdf", b"%PDF-"),
+        ("html", "report.html", b"<!doctype html>"),
+        ("md", "summary.md", b"## Audit of"),
+        ("csv", "measurements.csv", b'\xef\xbb\xbf"run",'),
+        ("parquet", "measurements.parquet", b"PAR1"),
+        ("card", "model_card.md", b"---\nlibrary_name"),
+    ],
+)
+def test_report_writes_every_document_as_the_run_has_it(
+    cli: Cli, run: Path, form: str, name: str, begins: bytes
+) -> None:
+    assert cli("report", "--format", form).stdout.strip() == str(run / name)
+    assert cli("report", run.name, "--format", form, "--out", f"again.{form}").returncode == 0
+    content = (cli.folder / f"again.{form}").read_bytes()
+    assert content == (run / name).read_bytes()
+    assert content.lstrip().startswith(begins)
 
 
 def test_report_names_the_pdf_and_copies_it(cli: Cli, run: Path) -> None:

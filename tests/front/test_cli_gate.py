@@ -200,6 +200,13 @@ def test_a_waiver_that_matches_no_gate_is_named(call: Call, make_run: MakeRun, t
     assert "a waiver of r.ait matches no gate here: performance.accuracy/acuracy" in out
 
 
+def test_a_waiver_that_is_not_needed_any_more_is_named(call: Call, make_run: MakeRun) -> None:
+    make_run("pass", waivers=[waiver()])
+    code, out, _ = call()
+    assert code == 0
+    assert "a waiver of r.ait is not needed: audit-m0 passes performance.accuracy/accuracy" in out
+
+
 @pytest.mark.parametrize("key", ["owner", "reason", "expires"])
 def test_a_wrong_waiver_file_is_2_with_file_line_and_key(
     call: Call, make_run: MakeRun, tmp_path: Path, key: str
@@ -220,7 +227,8 @@ def test_one_json_object(call: Call, make_run: MakeRun) -> None:
     runs = [make_run("fail", waivers=[waiver()]), make_run("pass")]
     code, out, _ = call("--json")
     told = json.loads(out)
-    assert told == {"verdict": "pass", "runs": [run.id for run in runs], "waived": 1, "exit_code": 0}
+    counts = {"waived": 1, "expired": 0}
+    assert told == {"verdict": "pass", "runs": [run.id for run in runs], **counts, "exit_code": 0}
     assert code == 0
     make_run("error")
     assert json.loads(call("--json")[1])["verdict"] == "inconclusive"

@@ -38,13 +38,10 @@ SHOWN = {"text", "json", "toml"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- (not run: ?(.*)|run) -->\n\Z")
 LIMIT = "16"
-TINY = """\
-data: {name: digits}
-model: {name: tiny, recipe: {architecture: mlp, options: {hidden: 16}, epochs: 1, train_limit: 100}}
-checks:
-  - use: performance.accuracy
-    gate: {metric: accuracy, min: 0}
-"""
+RECIPE = "{architecture: mlp, options: {hidden: 16}, epochs: 1, train_limit: 100}"
+CHECKS = "checks:\n  - use: performance.accuracy\n    gate: {metric: accuracy, min: 0}\n"
+TINY = f"data: {{name: digits}}\nmodel: {{name: tiny, recipe: {RECIPE}}}\n{CHECKS}"
+PLACEHOLDER = re.compile(r"\b(REFERENCE|RUN|RUN_B|RUN_C)\b")
 HOUSE_RULE = """\
 {id: house, title: Ours, citation: none, owner: us, date: 2026-01-01,
  thresholds: [{metric: demographic_parity_difference, max: 0.1}]}
@@ -105,7 +102,22 @@ def scratch(folder: Path) -> None:
     pl.DataFrame(predictions).write_parquet(folder / "predictions.parquet")
 
 
+def some_runs() -> list[str]:
+    """Ids of the runs that a document means by REFERENCE, RUN, RUN_B and RUN_C; made when first asked for."""
+    runs = Path(".raiaudit/runs")
+    if not runs.exists():
+        models = "".join(f"  - {{name: tiny{number}, recipe: {RECIPE}}}\n" for number in range(4))
+        Path("tiny.yaml").write_text(f"data: {{name: digits}}\nmodels:\n{models}{CHECKS}")
+        assert CliRunner().invoke(app, ["run", "tiny.yaml", "--limit", LIMIT]).exit_code in (0, 3)
+        first = min(runs.iterdir())
+        Path("report.pdf").write_bytes((first / "report.pdf").read_bytes())
+    return sorted(path.name for path in runs.iterdir())
+
+
 def run_command(words: list[str], place: str) -> None:
+    if any(PLACEHOLDER.search(word) for word in words):
+        ids = dict(zip(("RUN", "REFERENCE", "RUN_B", "RUN_C"), some_runs(), strict=True))
+        words = [PLACEHOLDER.sub(lambda found: ids[found.group()], word) for word in words]
     assert words[0] == "raiaudit", (
         f"{place}: {words[0]} is not run here: say why in a comment before the block"
     )
@@ -162,7 +174,7 @@ def test_what_the_document_shows_runs(
     )
     scratch(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAIAUDIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RAIAUDIT_HOME", str(tmp_path / ".raiaudit"))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(recipes, "_MOST_EPOCHS", 2)
     for block in found:

@@ -19,7 +19,7 @@ from raiaudit.audit.fairness.by_group.metrics import DIFFERENCES, MEANS, RATES, 
 from raiaudit.audit.robustness.reliability_flags import FLAGS
 from raiaudit.reports.catalogues import read_catalogue
 from raiaudit.reports.metric_words import explained
-from raiaudit.reports.wording import _METRICS as TITLES
+from raiaudit.reports.wording import METRICS as TITLES
 
 AUDIT = Path(raiaudit.audit.__file__).parent
 

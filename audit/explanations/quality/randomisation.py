@@ -5,7 +5,8 @@ one more layer forgets at each stage, until nothing is left of training. The cla
 predicted is explained throughout. A map that hardly changes (guided backpropagation's) shows the input, not
 the model. `randomisation_similarity` is the rank correlation with the trained model's map when all is random;
 beside it that of the absolute values, SSIM (images), and what two untrained models' maps have in common by
-chance. Guided backpropagation goes along as a known-bad method: a test that it passes has no power here.
+chance. With `data` the labels are randomised too (`data_randomisation`). Guided backpropagation goes along as
+a known-bad method: a test that it passes has no power here.
 
 Ledger columns: `randomisation.layers` (cumulated, from the output), and for every method M
 `randomisation.<M>.<similarity>`, stages × seeds flattened by stage, and `.<similarity>_chance`, a seed each:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     Maps = NDArray[np.float64]
 
-__all__ = ["Randomisation", "RandomisationConfig"]
+__all__ = ["Cascade", "Randomisation", "RandomisationConfig"]
 
 
 class RandomisationConfig(CheckConfig):
@@ -55,6 +56,10 @@ class RandomisationConfig(CheckConfig):
     seeds: int = Field(default=5, ge=2, description="random models")
     stages: int = Field(
         default=4, ge=2, description="depths of the cascade looked at, from the output layer to all layers"
+    )
+    data: bool = Field(
+        default=False,
+        description="train the recipe twice more, on permuted labels and as it is: do maps depend on labels?",
     )
     shard: int = Field(default=50, ge=1, description="examples in one task")
 
@@ -72,9 +77,9 @@ class Randomisation:
     Config: ClassVar[type[CheckConfig]] = RandomisationConfig
 
     def tasks(self, subject: Subject, config: RandomisationConfig) -> Sequence[Task]:
-        """Shards of rows."""
-        options = config.model_dump(mode="json", exclude={"examples", "shard"})
-        return shards(
+        """Shards of rows; then both trainings at once, where they are asked for and can be had."""
+        options = config.model_dump(mode="json", exclude={"examples", "shard", "data"})
+        found = shards(
             self.id,
             self.version,
             subject,
@@ -83,11 +88,21 @@ class Randomisation:
             examples=config.examples,
             size=config.shard,
         )
+        if not config.data or Capability.RETRAINING not in subject.capabilities:
+            return found
+        asked = {name: options[name] for name in ("methods", "baseline")}
+        stop = min(config.examples, len(subject.test))
+        return [*found, Task(self.id, "data", {"start": 0, "stop": stop}, asked, self.version)]
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
         """Explain one shard by the model and by all the random ones."""
         rows = subject.test.take(slice(task.params["start"], task.params["stop"]))
-        columns = _Cascade(subject, rows, RandomisationConfig(**task.config)).columns()
+        shard = Cascade(subject, rows, RandomisationConfig(**task.config))
+        if task.name == "data":
+            from raiaudit.audit.explanations.quality.data_randomisation import data_rows
+
+            return data_rows(shard)
+        columns = shard.columns()
         return pl.DataFrame(
             {
                 "example_id": rows.ids,
@@ -98,10 +113,12 @@ class Randomisation:
     def summarise(
         self, ledger: LedgerReader, subject: Subject, config: RandomisationConfig
     ) -> list[Measurement]:
-        """Similarity at full randomisation, with an interval over seeds and examples."""
+        """Similarity at full randomisation, with an interval over seeds and examples; and to labels'."""
+        from raiaudit.audit.explanations.quality.data_randomisation import data_measurements
         from raiaudit.audit.explanations.quality.randomisation_summary import measurements
 
-        return measurements(ledger, subject, config)
+        of_labels = data_measurements(ledger, subject, config.methods) if config.data else []
+        return [*measurements(ledger, subject, config), *of_labels]
 
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: RandomisationConfig
@@ -112,7 +129,7 @@ class Randomisation:
         return {"cascade": cascade(ledger, subject, config)}
 
 
-class _Cascade:
+class Cascade:
     """One shard under all random models."""
 
     def __init__(self, subject: Subject, rows: Split, options: RandomisationConfig) -> None:
@@ -140,7 +157,7 @@ class _Cascade:
         own: dict[str, Maps] = {}
         for method in dict.fromkeys([*self.options.methods, KNOWN_BAD]):
             try:
-                own[method] = self._maps(method, self.subject.classifier, self.view)
+                own[method] = self.maps(method, self.subject.classifier, self.view)
             except CapabilityError as error:
                 columns[f"{method}.reason"] = pl.Series([str(error)] * n, dtype=pl.String)
         return columns | {
@@ -156,31 +173,37 @@ class _Cascade:
             for seed in range(self.options.seeds):
                 network, view = self._forgetful(end, seed)
                 for method, trained in own.items():
-                    maps = self._maps(method, network, view)
-                    for name, values in self._alike(trained, maps).items():
+                    maps = self.maps(method, network, view)
+                    for name, values in self.alike(trained, maps).items():
                         found.setdefault(f"{method}.{name}", []).append(values)
                     if end == self.ends[-1]:
                         last[method].append(maps)
         for method, maps_of_seeds in last.items():
             for maps, other in zip(maps_of_seeds, [*maps_of_seeds[1:], maps_of_seeds[0]], strict=True):
-                for name, values in self._alike(maps, other).items():
+                for name, values in self.alike(maps, other).items():
                     found.setdefault(f"{method}.{name}_chance", []).append(values)
         return found
 
     def _forgetful(self, end: int, seed: int) -> tuple[Classifier, View]:
         """The model without its last `end` layers' weights, and the view that asks it."""
-        from raiaudit.audit.explanations.methods.views import view_of
         from raiaudit.audit.explanations.quality.reinitialise import reinitialise
 
         network = copy.deepcopy(self.subject.classifier)
         for layer in self.layers[:end]:
             reinitialise(network, layer, seed=(self.subject.seed, seed))
-        if self.modality != "text":
-            return network, replace(self.view, logits=lambda x, _rows: network(x), network=network)
-        other = replace(self.subject, version=replace(self.subject.version, classifier=network))
-        return network, view_of(other, self.rows.inputs, self.options.baseline)
+        return network, self.view_by(network)
 
-    def _maps(self, method: str, network: Classifier, view: View) -> Maps:
+    def view_by(self, network: Classifier) -> View:
+        """The view that asks another network."""
+        from raiaudit.audit.explanations.methods.views import view_of
+
+        if self.modality != "text":
+            return replace(self.view, logits=lambda x, _rows: network(x), network=network)
+        other = replace(self.subject, version=replace(self.subject.version, classifier=network))
+        return view_of(other, self.rows.inputs, self.options.baseline)
+
+    def maps(self, method: str, network: Classifier, view: View) -> Maps:
+        """The maps B×F of the trained model's classes."""
         from raiaudit.attacks.evasion.base import prepared
         from raiaudit.audit.explanations.quality.explained import maps_of
 
@@ -188,7 +211,8 @@ class _Cascade:
             examples = self.rows.ids.to_list()
             return maps_of(method, view, self.target_B, subject=self.subject, examples=examples)
 
-    def _alike(self, a_BF: Maps, b_BF: Maps) -> dict[str, Maps]:
+    def alike(self, a_BF: Maps, b_BF: Maps) -> dict[str, Maps]:
+        """By the name of the similarity, one value an example."""
         from raiaudit.audit.explanations.quality.similarity import spearman, ssim
 
         found = {

@@ -40,7 +40,11 @@ class _Ledger:
     def __init__(self, ledger: LedgerReader, subject: Subject, config: RandomisationConfig) -> None:
         self.seed, self.config = subject.seed, config
         known = ledger.columns()
-        columns = sorted(name for name in known if name.startswith("randomisation."))
+        columns = sorted(
+            name
+            for name in known
+            if name.startswith("randomisation.") and not name.startswith("randomisation.data.")
+        )
         rows = ledger.scan(*columns).drop_nulls("randomisation.layers").collect()
         self.rows = rows.rename({name: name.removeprefix("randomisation.") for name in columns})
         self.stages: list[str] = self.rows["layers"][0].to_list()
