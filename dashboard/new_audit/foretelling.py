@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["about", "foretold", "show_foretold"]
 
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 8 << 20  # read anew whenever something is typed
 _WORDS = {"cannot": "cannot run", "stops": "stops the audit", "may_run": "may not run"}
 
 
 def foretold(loaded: LoadedSpec) -> Forecast | None:
-    """The forecast; None where it would have to read more than 64 MiB of somebody's files first."""
+    """The forecast; None where it would have to read more than 8 MiB of somebody's files first."""
     stamps = _stamps(loaded)
     if stamps is None:
         return None
