@@ -1,6 +1,7 @@
 """The dashboard over a large home: seconds to the first content and to rest, memory of the server.
 
-    python benchmarks/dashboard.py [--runs 200] [--examples 100000] [--home DIR] [--turns 3] [--json]
+    python benchmarks/dashboard.py [--runs 200] [--examples 100000] [--home DIR]
+                                   [--turns 3] [--pages overview …] [--json]
 
 A synthetic home (`dashboard_home.py`) is served as `raiaudit view` serves it, and read with Chromium. *Cold*
 is the first page of a server that has read nothing yet; *warm* a fresh tab later, the middle of `--turns`.
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +78,14 @@ def memory(process: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
-def measure(home: Path, run: str, turns: int) -> dict[str, Any]:
+def measure(home: Path, run: str, turns: int, pages: Sequence[str]) -> dict[str, Any]:
     """Every page cold (its own server) and warm."""
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
         chromium = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=chromium, args=list(SWITCHES))
-        for name, (address, wanted) in PAGES.items():
+        for name in pages:
+            address, wanted = PAGES[name]
             server = subprocess.Popen(
                 [sys.executable, "-c", SERVE, str(home)], stdout=subprocess.PIPE, text=True
             )
@@ -114,13 +117,14 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=100_000)
     parser.add_argument("--home", type=Path, help="where to make the home, or one made before")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = asked.home or Path(scratch) / "home"
         if not (root / "runs").is_dir():
             write_home(root, runs=asked.runs, examples=asked.examples)
-        found = measure(root, "digits-cnn-0000", asked.turns)
+        found = measure(root, "digits-cnn-0000", asked.turns, asked.pages)
     if asked.json:
         line = {"name": "dashboard", "pages": found, "machine": machine(), "seed": 0}
         print(json.dumps(line | {"versions": versions(("streamlit", "polars"))}))

@@ -18,6 +18,7 @@ from raiaudit.models.cards import card_body, model_card
 from raiaudit.models.names import ARCHITECTURE_NAMES
 from raiaudit.models.recipe import Recipe, training_key
 from raiaudit.models.registry import RegisteredModel, Registry
+from raiaudit.models.registry_listing import list_registered, record_beside
 from raiaudit.models.version import ModelVersion, TrainingRecord
 from raiaudit.models.weights import weights_digest
 
@@ -131,6 +132,19 @@ def test_lineage_stands_in_the_tags(stored: Stored) -> None:
     assert tags["raiaudit.data"] == "digits"
     assert tags["raiaudit.seed"] == "3"
     assert tags["raiaudit.weights"] == make_version("net", seed=1).record.weights_digest
+
+
+def test_the_listing_without_mlflow_agrees_and_leaves_the_file_as_it_was(
+    registry: Registry, home: Path, stored: Stored
+) -> None:
+    before = (home / "registry.db").read_bytes()
+    found = list_registered(home)
+    assert found == registry.models()
+    assert ("net", 1) in [(model.name, model.version) for model in found]
+    first = next(model for model in found if (model.name, model.version) == ("net", 1))
+    assert "candidate" in first.aliases
+    assert record_beside(home, first) == registry.record(first)
+    assert (home / "registry.db").read_bytes() == before
 
 
 def test_an_alias_moves(registry: Registry, stored: Stored) -> None:

@@ -56,7 +56,8 @@ NO_METRICS = frozenset({"all", "group", "predicted"})
 TABLES = (RATES, MEANS, DIFFERENCES, RATIOS, _COMPARED, _ALONE, _LOCALISATION, TITLES)
 
 
-def metrics() -> set[str]:
+@cache
+def metrics() -> frozenset[str]:
     takers = _takers()
     found = {name for table in TABLES for name in table}
     found |= {flag.name for flag in FLAGS} | {name for name, *_ in STABILITY}
@@ -73,10 +74,10 @@ def metrics() -> set[str]:
                     if keyword.arg == "metric":
                         found |= _texts(keyword.value)
     # Counterfactual measurements are named without what they begin with.
-    return {
+    return frozenset(
         f"counterfactual_{name}" if f"counterfactual_{name}" in TITLES else name
         for name in found - NO_METRICS
-    }
+    )
 
 
 def test_every_metric_is_explained() -> None:
