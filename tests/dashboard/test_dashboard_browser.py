@@ -248,10 +248,12 @@ def _start_from_the_form(watched: Watched) -> None:
     page = watched.page
     page.get_by_role("link", name="New audit").first.click()
     page.get_by_text("Valid: digits-cnn; 4 checks, 2 gates").wait_for()
+    watched.settle()  # what is typed while the page is still being drawn is lost
     epochs = page.get_by_role("spinbutton", name="Epochs")
     epochs.fill("0")
     epochs.press("Enter")
     page.get_by_text("Not valid yet").wait_for()
+    watched.settle()
     assert page.get_by_role("button", name="Start the audit").is_disabled()
     epochs.fill("2")
     epochs.press("Enter")
@@ -276,10 +278,11 @@ def _start_from_the_form(watched: Watched) -> None:
 def _cancel_and_resume(watched: Watched) -> None:
     page = watched.page
     page.get_by_text("Valid:").wait_for()
+    watched.settle()
     page.get_by_role("radio", name="YAML").or_(page.get_by_role("button", name="YAML")).first.click()
     box = page.get_by_role("textbox", name="The spec", exact=True)
     box.wait_for()
-    watched.settle()  # what is typed while the page is still being drawn is lost
+    watched.settle()
     box.fill(MANY_TASKS)
     box.press("Control+Enter")
     page.get_by_text("Valid: tiny").wait_for()
