@@ -1,8 +1,9 @@
 """How long one example takes each architecture: where the table of `audit/forecast/speeds.py` comes from.
 
-Microseconds of one core for each example: a forward in evaluation mode without gradients (batches of 64), and
-a forward with its backward to inputs and weights, as training and attacks need it (batches of 32); processor
-time, the least of three. Images at two sizes, texts of 64 tokens, tables of 13 columns.
+Microseconds of one core for each example: a forward in evaluation mode without gradients (batches of 64, of
+4 for the largest), and a forward with its backward to inputs and weights, as training and attacks need it
+(batches of 32 or 2); processor time, the least of three. Images at two sizes, texts of 64 tokens, tables of
+13 columns.
 
     python benchmarks/forecast_speeds.py [ARCHITECTURE …]       # all: about five minutes of one core
 """
@@ -21,6 +22,7 @@ from raiaudit.models.names import ARCHITECTURE_NAMES
 
 FORWARD, BACKWARD = 64, 32
 _LARGE = ("resnet18", "resnet50", "efficientnet_b0", "vit_ti16", "vit_s16", "vit_b16", "alexnet", "vgg16")
+_HEAVY = ("nfnet_f0", "vit_b16", "wide_resnet28_10")  # smaller batches
 _SMALL = ("cnn", "strided_cnn", "vit_tiny", "mlp")
 _TEXTS = [
     f"the film number {i} was {'good' if i % 2 else 'bad'} and {i * 7} people saw it" for i in range(500)
@@ -40,7 +42,7 @@ def least_seconds(work: Callable[[], object]) -> float:
 
 def microseconds(name: str, shape: tuple[int, int, int] | str) -> tuple[float, float]:
     """(forward, forward with backward) of one example."""
-    scale = 16 if shape == (3, 224, 224) else 1
+    scale = 16 if shape == (3, 224, 224) or name in _HEAVY else 1
     if shape == "text":
         model = build(
             name, {"tokenizer": train_tokenizer(_TEXTS, vocabulary=500), "max_length": 64, "classes": 2}

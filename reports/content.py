@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.audit.gates import SEVERITY
 from raiaudit.audit.gating import day_of, rule
 from raiaudit.reports.catalogues import mapping, not_tested
 from raiaudit.reports.citations import full_citation
@@ -22,6 +23,7 @@ from raiaudit.reports.theme import FLAGGED, VERDICTS
 from raiaudit.reports.wording import check_title
 
 if TYPE_CHECKING:
+    from raiaudit.audit.gates import Verdict
     from raiaudit.audit.results import Results, RunHeader
     from raiaudit.audit.store import Run
 
@@ -54,6 +56,7 @@ def report_content(run: Run) -> dict[str, Any]:
         "not_tested": _gaps(results),
         "hashes": _hashes(run, results),
         "gates": gate_rows(results.verdicts, day_of(header)),
+        "decided": gate_rows(_decided(results), day_of(header)),
         "findings": finding_rows(results, day_of(header)),
         "system": system_facts(results.subject),
         "privacy": privacy_facts(results.subject.record.privacy),
@@ -91,6 +94,12 @@ def summary_sentence(results: Results) -> str:
     parts = [f"{counts[status]} {look.word.lower()}" for status, look in VERDICTS.items() if counts[status]]
     total = len(results.verdicts)
     return f"{total} {'gate' if total == 1 else 'gates'}: {', '.join(parts)}."
+
+
+def _decided(results: Results) -> list[Verdict]:
+    """The gates that did not pass, the gravest first."""
+    open_gates = [verdict for verdict in results.verdicts if verdict.status != "pass"]
+    return sorted(open_gates, key=lambda verdict: -SEVERITY[verdict.status])
 
 
 def _waived(results: Results, header: RunHeader) -> str:

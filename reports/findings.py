@@ -2,7 +2,8 @@
 
 Every gate that did not pass is a finding; so is what the catalogue calls grave although no gate asked
 (`templates/remedies.yaml`). The order: failed gates, the farthest from its threshold first; grave results
-without a gate; errors; gates left open; gates that could not be asked. Remedies are chosen by rule.
+without a gate; errors; gates left open; gates that could not be asked. Gates on one metric that ended alike
+are one finding. Remedies are chosen by rule.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class Finding:
     waiver: str = ""
     miss: float = 0.0
     """How far the nearer end of the interval is from the threshold, as a share of the threshold."""
+    metric: str = ""
+    where: str = ""
+    """The slice in words, of a gate's finding."""
 
 
 def findings(results: Results, day: date) -> list[Finding]:
@@ -54,12 +58,34 @@ def findings(results: Results, day: date) -> list[Finding]:
     open_gates = [v for v in results.verdicts if v.status != "pass"]
     found = [_of_gate(results, verdict, day) for verdict in open_gates]
     gated = [v.measurement for v in open_gates if v.measurement is not None]
-    failed = {(m.check, m.metric) for m in gated}
+    told = {(m.check, m.metric) for m in gated}
     for rule in flag_rules():
         for flagged in _flagged(rule, results.measurements, known=gated):
-            again = (flagged.check, rule.metric) in failed
+            again = (flagged.check, rule.metric) in told
             found.append(replace(flagged, means=_AGAIN, steps=()) if again else flagged)
-    return sorted(found, key=lambda each: (_ORDER.index(each.status), bool(each.waiver), -each.miss))
+    return _merged(sorted(found, key=lambda each: (_ORDER.index(each.status), bool(each.waiver), -each.miss)))
+
+
+def _merged(found: Sequence[Finding]) -> list[Finding]:
+    """Gates on one metric that ended alike are one finding, told of the worst slice; others are listed."""
+    alike: dict[tuple[object, ...], list[Finding]] = {}
+    for number, each in enumerate(found):
+        one = (each.status, each.check, each.metric, each.steps, each.waiver)
+        alike.setdefault(one if each.metric else (number,), []).append(each)
+    return [group[0] if len(group) == 1 else _of_slices(group) for group in alike.values()]
+
+
+def _of_slices(found: Sequence[Finding]) -> Finding:
+    listed = [f"{each.where or 'overall'}: {each.measured or each.told}" for each in found[:_LISTED]]
+    more = len(found) - _LISTED
+    thresholds = list(dict.fromkeys(each.threshold for each in found))
+    return replace(
+        found[0],
+        title=f"{metric_title(found[0].metric)} ({len(found)} gates)",
+        measured="; ".join([*listed, *([f"and {more} more, see Verdict by gate"] if more > 0 else [])]),
+        threshold=thresholds[0] if len(thresholds) == 1 else "several, see Verdict by gate",
+        told=f"{found[0].told} (the first of {len(found)})",
+    )
 
 
 def finding_rows(results: Results, day: date) -> list[dict[str, Any]]:
@@ -86,6 +112,8 @@ def _of_gate(results: Results, verdict: Verdict, day: date) -> Finding:
         steps=tuple(step for step in steps if step),
         waiver=waiver_note(verdict, day),
         miss=_miss(verdict),
+        metric="" if gate is None else gate.metric,
+        where=where,
     )
 
 

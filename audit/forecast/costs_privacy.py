@@ -56,7 +56,7 @@ def attribute_inference(config: AttributeInferenceConfig, at: Situation) -> Work
     columns = config.columns or tuple(at.levels)
     points = _pool(config.pool, at)
     levels = sum(at.levels.get(name, 4) for name in columns)
-    return Work(forwards=points * levels, seconds=0.5 * len(columns))
+    return Work(forwards=points * levels, seconds=2.0 * len(columns))
 
 
 def at_risk(config: AtRiskConfig, at: Situation) -> Work:

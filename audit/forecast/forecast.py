@@ -53,13 +53,17 @@ class CheckForecast:
 
 @dataclass(frozen=True, slots=True)
 class ModelForecast:
-    """A model of the spec: where it comes from, how long its training takes if it is trained, its checks."""
+    """A model of the spec: where it comes from, how long its training takes if it is trained, its checks.
+
+    `problem` says why it cannot be had; the run then stops.
+    """
 
     model: str
     source: str
     training: Seconds | None
     checks: tuple[CheckForecast, ...]
     seconds: Seconds
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ def _model(loaded: LoadedSpec, model: ModelSpec, scene: Scene) -> ModelForecast:
         training=_range(training) if model.recipe else None,
         checks=tuple(checks),
         seconds=_range(total),
+        problem=_missing(loaded, model),
     )
 
 
@@ -220,6 +225,13 @@ def _source(model: ModelSpec) -> str:
     if model.endpoint is not None:
         return f"asked at {model.endpoint.url}"
     return f"loaded from {model.ref or model.path or model.factory}"
+
+
+def _missing(loaded: LoadedSpec, model: ModelSpec) -> str:
+    name = model.path or (model.factory or "").rpartition(":")[0]
+    if name and not (loaded.folder / name).exists():
+        return f"there is no file or folder {name} beside the spec"
+    return ""
 
 
 def _range(seconds: float) -> Seconds:

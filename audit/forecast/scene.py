@@ -158,10 +158,12 @@ def _rows(part: str, n: int, space: InputSpace, classes: int, groups: Mapping[st
         inputs = np.broadcast_to(np.float32(0), (n, *space.shape))
     elif isinstance(space, TableSchema):
         inputs = np.broadcast_to(np.float32(0), (n, space.width))
-    columns = {name: [str(row % max(1, levels)) for row in range(n)] for name, levels in groups.items()}
+    row = pl.Series("id", np.arange(n))
     return Split(
-        ids=pl.Series("id", np.arange(n)).cast(pl.String).str.replace("^", f"{part}/"),
+        ids=(part + "/" + row.cast(pl.String)).alias("id"),
         inputs=inputs,
         labels=np.arange(n, dtype=np.int64) % classes,
-        groups=pl.DataFrame(columns),
+        groups=pl.DataFrame(
+            {name: (row % max(1, levels)).cast(pl.String) for name, levels in groups.items()}
+        ),
     )

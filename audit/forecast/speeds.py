@@ -23,8 +23,8 @@ SPREAD = 2.5
 """The range is the estimate divided and multiplied by this."""
 
 BASIS = (
-    "examples asked × time of one on one core of an AMD EPYC (Zen 3, AVX2), measured for each architecture; "
-    "a GPU is not counted on"
+    "examples asked × time of one on one core of an AMD EPYC (Zen 3, AVX2), measured for each architecture "
+    "with nothing else running; a GPU is not counted on"
 )
 
 Speed = tuple[float, float]
@@ -45,8 +45,11 @@ _TABLE: dict[str, dict[int, Speed]] = {
     "tempered_cnn": {1024: (192.0, 454.0)},
     "text_transformer": {0: (396.0, 1180.0)},
     "vgg16": {1024: (9260.0, 32900.0), 50176: (416000.0, 1460000.0)},
+    "vit_b16": {1024: (155000.0, 618000.0), 50176: (446000.0, 1430000.0)},
+    "vit_s16": {1024: (35100.0, 110000.0), 50176: (135000.0, 399000.0)},
     "vit_ti16": {1024: (13000.0, 32600.0), 50176: (40800.0, 128000.0)},
     "vit_tiny": {1024: (816.0, 2380.0), 64: (200.0, 716.0), 784: (675.0, 1920.0)},
+    "wide_resnet28_10": {1024: (133000.0, 477000.0)},
 }
 """Architecture → pixels of an image (0: a text of 64 tokens, 1: a table's row) → speed."""
 

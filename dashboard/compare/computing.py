@@ -25,7 +25,7 @@ def comparison_of(runs: Sequence[Run]) -> Comparison:
 
 def pdf_of(comparison: Comparison) -> bytes:
     """Its PDF, made when it is asked for."""
-    from raiaudit.reports.comparison_pdf import comparison_pdf
+    from raiaudit.reports.comparison.pdf import comparison_pdf
 
     return comparison_pdf(comparison)
 

@@ -19,17 +19,10 @@ from raiaudit.dashboard.pages import link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import NotComparableError, StorageError
-from raiaudit.reports.comparison import (
-    ASIDE,
-    EXAMPLES,
-    comparison_tables,
-    comparison_title,
-    difference_blocks,
-    findings,
-    gap_block,
-    reading_notes,
-    run_block,
-)
+from raiaudit.reports.comparison.differences import difference_blocks
+from raiaudit.reports.comparison.findings import findings, reading_notes
+from raiaudit.reports.comparison.tables import ASIDE, EXAMPLES, comparison_tables, gap_block, run_block
+from raiaudit.reports.comparison.words import comparison_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison
@@ -132,7 +125,7 @@ def _comparison(comparison: Comparison, pages: Pages) -> None:
 
 def _forests(comparison: Comparison) -> None:
     from raiaudit.reports.charts.comparison import forest, forest_text
-    from raiaudit.reports.comparison_pdf import FORESTS
+    from raiaudit.reports.comparison.pdf import FORESTS
 
     for kind, caption in FORESTS:
         deltas = getattr(comparison, kind)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.comparison import OUTCOMES
+from raiaudit.reports.comparison.words import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -67,7 +67,7 @@ class Job:
     @property
     def at_work(self) -> bool:
         """Whether it has more to do: a process may take seconds to end once it has said its last word."""
-        return self.state in ("running", "cancelling")
+        return self.alive and self.conclusion is None
 
     @property
     def state(self) -> JobState:

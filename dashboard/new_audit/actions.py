@@ -46,9 +46,9 @@ def offer(
     if isinstance(found, Problem):
         _say_problem(found, told=told)
     elif found is not None:
-        _say_valid(found)
+        _say_valid(found, audits=state.audits)
         ahead = foretold(found)
-        show_foretold(ahead)
+        show_foretold(ahead, audits=state.audits)
         stops = ahead is not None and bool(ahead.problem)
     with st.container(horizontal=True):
         if obstacle is None:
@@ -84,11 +84,13 @@ def _say_problem(found: Problem, *, told: bool) -> None:
     st.error(f"Not valid yet. {line}{key}{plain(found.text)}{remedy}", icon=":material/error:")
 
 
-def _say_valid(loaded: LoadedSpec) -> None:
+def _say_valid(loaded: LoadedSpec, *, audits: bool) -> None:
     models = ", ".join(plain(model.title) for model in loaded.spec.subjects)
     checks, gates = len(loaded.spec.checks), sum(len(check.gate) for check in loaded.spec.checks)
-    counts = f"{checks} check{'s' * (checks != 1)}, {gates} gate{'s' * (gates != 1)}"
-    st.success(f"Valid: {models}; {counts}", icon=":material/check_circle:")
+    counts = f"; {checks} check{'s' * (checks != 1)}, {gates} gate{'s' * (gates != 1)}" if audits else ""
+    st.success(f"Valid: {models}{counts}", icon=":material/check_circle:")
+    if audits and not gates:
+        st.caption("Without a gate nothing is decided: the verdict will be inconclusive.")
     for model in loaded.spec.subjects:
         if model.endpoint is not None:
             variables = ", ".join(sorted(set(model.endpoint.headers_env.values())))

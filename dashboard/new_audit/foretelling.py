@@ -21,33 +21,37 @@ if TYPE_CHECKING:
 
 __all__ = ["about", "foretold", "show_foretold"]
 
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 8 << 20  # read anew whenever something is typed
 _WORDS = {"cannot": "cannot run", "stops": "stops the audit", "may_run": "may not run"}
 
 
 def foretold(loaded: LoadedSpec) -> Forecast | None:
-    """The forecast; None where it would have to read more than 64 MiB of somebody's files first."""
+    """The forecast; None where it would have to read more than 8 MiB of somebody's files first."""
     stamps = _stamps(loaded)
     if stamps is None:
         return None
     return _foretold(loaded.source.text, loaded.source.path, stamps)
 
 
-def show_foretold(told: Forecast | None) -> None:
-    """The forecast in words; the checks that run without more ado are not listed."""
+def show_foretold(told: Forecast | None, *, audits: bool) -> None:
+    """The forecast in words; checks that run without more ado are not listed. Of a training: its time."""
     if told is None:
         st.caption("How long it takes is not told here for files this large: raiaudit validate reads them.")
         return
     if told.problem:
         st.error(f"The data cannot be read: {plain(told.problem)}", icon=":material/error:")
         return
-    if told.seconds is not None:
+    seconds = told.seconds
+    if not audits:
+        trainings = [model.training for model in told.models if model.training is not None]
+        seconds = (sum(low for low, _ in trainings), sum(high for _, high in trainings))
+    if seconds is not None:
         basis = plain("; ".join(told.basis))
-        st.markdown(f":material/schedule: About **{about(told.seconds)}**", help=f"Estimated: {basis}")
+        st.markdown(f":material/schedule: About **{about(seconds)}**", help=f"Estimated: {basis}")
     lines = dict.fromkeys(
         f"- **{plain(check_title(check.check))}** {_WORDS[check.status]}: {plain(check.reason)}"
         for model in told.models
-        for check in model.checks
+        for check in (model.checks if audits else ())
         if check.status != "runs"
     )
     if lines:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-import yaml
 
 from raiaudit.audit.yaml_source import read_yaml
 from raiaudit.dashboard.new_audit.beginnings import DIGITS, EMPTY, drafted, of_model
@@ -106,10 +105,10 @@ class State:
     def name_of(self, text: str) -> str:
         """The spec's own name, or its model's, for the file."""
         try:
-            data = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError):
+            data = read_yaml(Path("spec.yaml"), text=text).data
+        except SpecError:
             return self.kind
-        model = data.get("model") if isinstance(data, dict) else None
+        model = data.get("model")
         names = [part.get("name") for part in (data, model) if isinstance(part, dict)]
         return next((name for name in names if isinstance(name, str) and name), self.kind)
 

@@ -98,7 +98,7 @@ class Form:
             on = st.checkbox(
                 each.label,
                 key=self._remembered(here, "on", False),
-                help=each.help or None,
+                help=plain(each.help) or None,
                 persist_state="session",
             )
             self.room(there)

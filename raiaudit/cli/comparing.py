@@ -41,17 +41,17 @@ def compare(
 
     comparison = compare_runs(named_runs(Home.at(home), runs), confidence=confidence)
     if out is not None:
-        from raiaudit.reports.comparison_pdf import write_comparison_pdf
+        from raiaudit.reports.comparison.pdf import write_comparison_pdf
 
         write_comparison_pdf(comparison, out)
     if html is not None:
-        from raiaudit.reports.comparison_html import comparison_html
+        from raiaudit.reports.comparison.page import comparison_html
 
         write_atomically(html, comparison_html(comparison))
     if as_json:
         typer.echo(comparison.model_dump_json(indent=2))
         return
-    from raiaudit.reports.comparison_terminal import print_comparison
+    from raiaudit.reports.comparison.terminal import print_comparison
 
     print_comparison(comparison)
     for path in (out, html):

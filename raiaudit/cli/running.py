@@ -61,6 +61,7 @@ def run(
             _finished(None, [], "error", code, error=str(error))
         raise
     from raiaudit.audit.gating import in_force, rule, today
+    from raiaudit.audit.sealing import seal_of
 
     runs = [in_force(found) for found in runs]
     rulings = [rule(found.results, today()) for found in runs]
@@ -69,7 +70,9 @@ def run(
     if as_json:
         waived = sum(len(ruling.waived) for ruling in rulings)
         worst = next((v for v in ("fail", "error", "inconclusive", "not_run") if v in verdicts), "pass")
-        more = {"waived": waived} if waived else {}
+        more: dict[str, Any] = {"seals": {found.id: seal_of(found.folder) for found in runs}}
+        if waived:
+            more["waived"] = waived
         _finished(runs[-1].id, [found.id for found in runs], worst, code, **more)
     else:
         _conclude(runs, spec, home)
@@ -102,6 +105,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     """The verdict table, where the documents are, and what to do next."""
     from rich.console import Console
 
+    from raiaudit.audit.sealing import seal_of
     from raiaudit.reports.terminal import gate_lines, idle_lines, verdict_table
 
     console = Console()
@@ -114,9 +118,9 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
         console.print(line)
     console.print()
     for finished in runs:
-        console.print(
-            f"  {_shown(finished.folder / 'report.pdf')}", style="dim", highlight=False, markup=False
-        )
+        # A log that keeps the seal keeps what `raiaudit verify --seal` needs.
+        for told in (_shown(finished.folder / "report.pdf"), f"  seal {seal_of(finished.folder)}"):
+            console.print(f"  {told}", style="dim", highlight=False, markup=False, soft_wrap=True)
     where = f" --home {home}" if home else ""
     console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
 

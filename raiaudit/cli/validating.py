@@ -74,6 +74,8 @@ def _show_model(model: ModelForecast) -> None:
     training = f", training {_time(model.training)}" if model.training else ""
     typer.secho(f"\n{model.model}", bold=True, nl=False)
     typer.echo(f"  {model.source}{training}")
+    if model.problem:
+        typer.secho(f"  ! {model.problem}: the run stops there", fg="red")
     width = max(len(check.check) for check in model.checks)
     for check in model.checks:
         _show_check(check, width)

@@ -12,7 +12,7 @@ import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, series, styled, tooltips
 from raiaudit.reports.charts.tradeoff import no_legend
-from raiaudit.reports.comparison import names, quantity
+from raiaudit.reports.comparison.words import names, quantity
 from raiaudit.reports.theme import FAINT
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _drawable(deltas: Sequence[Delta]) -> list[Delta]:
     return [each for each in deltas if not each.unit and each.low is not None and each.high is not None]
 
 
-def _shown(comparison: Comparison, drawn: Sequence[Delta], tallest: int) -> list[tuple[object, object]]:
+def _shown(comparison: Comparison, drawn: Sequence[Delta], tallest: int) -> Sequence[tuple[object, object]]:
     most = max(3, (tallest - _FRAME) // (_ROW * (len(comparison.runs) - 1) + _GAP))
     return list(dict.fromkeys((each.quantity, each.group) for each in drawn))[:most]
 

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from typer.testing import CliRunner
 
 from raiaudit.audit.drafting import table_head
 from raiaudit.audit.drafting.drafting import Draft, Overrides, draft
@@ -20,6 +21,7 @@ from raiaudit.audit.drafting.writing import comment, flow
 from raiaudit.audit.runner import run_suite
 from raiaudit.audit.spec import load_data, load_spec
 from raiaudit.audit.store import Home
+from raiaudit.cli import app
 from raiaudit.errors import DataError, UsageError
 from raiaudit.models.data import DATASETS, load_dataset
 from raiaudit.models.data.known import KNOWN
@@ -303,6 +305,24 @@ def test_every_text_is_quoted_right(text: str) -> None:
 @settings(max_examples=100, deadline=None)
 def test_every_number_stays_a_number(value: float) -> None:
     assert yaml.safe_load(flow([value])) == [value]
+
+
+def test_the_command_writes_shows_and_never_overwrites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path)
+    run = CliRunner()
+    done = run.invoke(app, ["init", "loans.csv", "--groups", "sex,job"])
+    assert done.exit_code == 0, done.output
+    assert all(word in done.stdout for word in ("repaid", "--label", "application_id", "raiaudit validate"))
+    assert yaml.safe_load(Path("audit.yaml").read_text())["data"]["groups"] == ["sex", "job"]
+    assert isinstance(run.invoke(app, ["init", "loans.csv"]).exception, UsageError)
+    assert run.invoke(app, ["init", "digits.yaml"]).exit_code == 0  # where to write
+    assert yaml.safe_load(Path("digits.yaml").read_text())["data"] == {"name": "digits"}
+    missing = run.invoke(app, ["init", "loan.csv", "-o", "x.yaml"]).exception
+    assert isinstance(missing, UsageError)
+    assert "no such file or folder" in str(missing)
 
 
 def test_of_a_large_file_only_the_head_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

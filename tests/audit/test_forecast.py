@@ -194,6 +194,15 @@ def test_a_data_file_that_is_not_there_is_no_error_of_the_spec(tmp_path: Path) -
     assert (done.exit_code, "stops here (exit code 2)" in done.stdout) == (0, True)
 
 
+def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
+    checks = "  - use: performance.accuracy\n"
+    assert "there is no file or folder net.onnx" in told(tmp_path, checks, "path: net.onnx").models[0].problem
+    (tmp_path / "net.onnx").write_bytes(b"")
+    assert not told(tmp_path, checks, "path: net.onnx").models[0].problem
+    done = CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml")])
+    assert (done.exit_code, "trained" in done.stdout) == (0, False)
+
+
 def test_shadow_models_cost_as_many_trainings(tmp_path: Path) -> None:
     def middle(shadows: int) -> float:
         checks = f"  - use: privacy.membership\n    with: {{attack: lira, shadows: {shadows}}}\n"
@@ -233,7 +242,7 @@ from raiaudit.audit.spec import load_spec
 for path in sorted(Path("examples").glob("*.yaml")):
     found = forecast(load_spec(path))
     assert found.models and not found.problem, path
-    assert found.took < 2, (path, found.took)
+    assert found.took < 10, (path, found.took)
     bad = [c for m in found.models for c in m.checks if c.status in ("stops", "may_run")]
     assert not bad, (path, bad)
 heavy = {"torch", "sklearn", "mlflow", "streamlit", "numba"} & set(sys.modules)

@@ -332,7 +332,7 @@ def test_the_page_and_the_table_can_be_taken_away_where_the_run_has_them(add: Ad
     (run.folder / "report.html").write_text("<!doctype html>")
     (run.folder / "measurements.csv").write_text("run,model")
     labels = [element.proto.label for element in run_page(run=run.id).get("download_button")]
-    assert labels == ["PDF report", "HTML report", "All measurements (CSV)", "results.json"]
+    assert labels == ["PDF report", "HTML report", "Measurements, CSV", "results.json"]
 
 
 def test_a_run_without_a_pdf_says_how_to_get_it(add: AddRun) -> None:

@@ -236,6 +236,7 @@ def test_yaml_is_checked_too_and_shown_in_the_form_where_it_fits() -> None:
     assert "Not valid yet" in said(test)
     test = ok(test.text_area(key="new_audit.editor").set_value(VALID + "run: {seed: 3}\n").run())
     assert "Valid: tiny; 1 check, 0 gates" in said(test)
+    assert "the verdict will be inconclusive" in said(test)
     test = press(test, "Show it in the form")
     assert spec_of(test)["run"] == {"seed": 3}
     test = ok(test.segmented_control(key="new_audit.mode").set_value("YAML").run())
@@ -352,6 +353,7 @@ def test_a_job_that_is_not_there_is_said_so() -> None:
 @pytest.mark.usefixtures("local")
 def test_a_training_has_no_checks_and_its_own_command(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     test = opened(**{"for": "training"})
+    assert "Valid: digits-cnn\n" in said(test)
     assert spec_of(test)["checks"] == [{"use": "performance.accuracy"}]
     seen: list[JobKind] = []
 
@@ -388,3 +390,13 @@ def test_what_cannot_run_and_how_long_it_takes_is_told_before(tmp_path: Path) ->
 )
 def test_an_estimate_has_few_digits(seconds: tuple[float, float], words: str) -> None:
     assert about(seconds) == words
+
+
+@pytest.mark.usefixtures("local", "home")
+def test_the_address_can_name_a_model_to_audit() -> None:
+    test = opened(model="digits-vit/3", data="digits")
+    assert spec_of(test)["model"] == {"ref": "registry:digits-vit/3"}
+    assert spec_of(test)["data"] == {"name": "digits"}
+    hostile = opened(model="[x](https://evil.example)", data="../../etc/passwd")
+    assert spec_of(hostile)["model"] == {"ref": "registry:[x](https://evil.example)"}
+    assert "data" not in spec_of(hostile)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from raiaudit.audit.sealing import seal_of
 from raiaudit.audit.store import Run
 from raiaudit.reports import write_documents
 
@@ -80,6 +81,7 @@ def test_a_pass_is_0_and_the_events_tell_the_story(cli: Cli, run: Path) -> None:
         "runs": [run.name],
         "verdict": "pass",
         "exit_code": 0,
+        "seals": {run.name: seal_of(run)},
     }
 
 

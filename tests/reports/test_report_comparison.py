@@ -14,10 +14,12 @@ import pytest
 from raiaudit.audit.comparison.results import Changed, ComparedRun, Comparison, Delta, Difference, NotCompared
 from raiaudit.reports.charts import to_svg
 from raiaudit.reports.charts.comparison import forest, forest_text
-from raiaudit.reports.comparison import comparison_tables, difference_blocks, findings
-from raiaudit.reports.comparison_html import comparison_html
-from raiaudit.reports.comparison_pdf import comparison_pdf
-from raiaudit.reports.comparison_terminal import print_comparison
+from raiaudit.reports.comparison.differences import difference_blocks
+from raiaudit.reports.comparison.findings import findings
+from raiaudit.reports.comparison.page import comparison_html
+from raiaudit.reports.comparison.pdf import comparison_pdf
+from raiaudit.reports.comparison.tables import comparison_tables
+from raiaudit.reports.comparison.terminal import print_comparison
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -89,6 +89,22 @@ def first(make_run: MakeRun, gate: Gate, m: Measurement) -> Finding:
     return findings(results_of(make_run, (gate, m)), DAY)[0]
 
 
+def test_gates_on_one_metric_that_ended_alike_are_one_finding(make_run: MakeRun) -> None:
+    radii = [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
+    gated = [
+        (
+            Gate(metric="robust_accuracy", where={"eps": eps}, min=0.9),
+            measured(EVASION, "robust_accuracy", 0.7 - eps, 0.8 - eps, where={"eps": eps}),
+        )
+        for eps in radii
+    ]
+    (found,) = findings(results_of(make_run, *gated), DAY)
+    assert found.title == "Robust accuracy (6 gates)"
+    assert found.measured.startswith("ε = 0.3: 45.0 % [40.0, 50.0]; ε = 0.25: ")  # the worst first
+    assert found.measured.endswith("and 2 more, see Verdict by gate")
+    assert found.threshold == "≥ 90.0 %"
+
+
 def test_open_gates_are_told_by_why_they_are_open(make_run: MakeRun) -> None:
     gate = Gate(metric="accuracy", min=0.8)
     spans = first(make_run, gate, measured("performance.accuracy", "accuracy", 0.7, 0.9))

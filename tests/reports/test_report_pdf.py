@@ -79,6 +79,26 @@ def test_page_two_lists_the_findings_with_remedies(make_run: MakeRun) -> None:
     assert "Train with a recipe of kind private" in text
 
 
+@pytest.mark.parametrize("count", [1, 80])
+def test_page_one_is_one_page_whatever_there_is_to_say(make_run: MakeRun, count: int) -> None:
+    run = make_run(evidence=False)
+    results = run.results
+    bad = next(verdict for verdict in results.verdicts if verdict.status == "fail")
+    gaps = [
+        outcome.model_copy(update={"status": "not_run", "reason": "the data set has no such column " * 4})
+        for outcome in results.checks
+    ]
+    changed = results.model_copy(update={"verdicts": (bad,) * count, "checks": tuple(gaps)})
+    (run.folder / "results.json").write_text(changed.model_dump_json())
+    pages = [flat(page) for page in text_of(write_pdf(run)).split("\f")]
+    assert results.data.digest in pages[0]
+    assert "Approved by" in pages[0]
+    assert "Calibration did not run: the data set has no such column" in pages[0]
+    assert pages[1].startswith("Audit report")
+    assert "Contents Findings" in pages[1]
+    assert ("more, under Verdict by gate" in pages[0]) == (count > 5)
+
+
 def test_every_reference_leads_to_its_entry(finished_run: Run) -> None:
     text = flat(text_of(write_pdf(finished_run)))
     assert "Wilson 1927 [" in text

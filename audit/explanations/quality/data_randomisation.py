@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
     from raiaudit.models.architectures.classifier import Classifier
 
-__all__ = ["TWINS", "data_measurements", "data_rows"]
+__all__ = ["data_measurements", "data_rows"]
 
-TWINS = {"shuffled": "shuffled_labels_similarity", "retrained": "retrained_similarity"}
-"""What is trained → the metric it gives."""
+_TWINS = ("shuffled", "retrained")
 
 _CHECK = "explanations.randomisation"
 _ASKED = 2000  # training examples whose permuted labels the model is asked for
@@ -53,7 +52,7 @@ def data_rows(shard: Cascade) -> pl.DataFrame:
             own[method] = shard.maps(method, subject.classifier, shard.view)
         except CapabilityError as error:
             columns[f"{method}.reason"] = pl.Series([str(error)] * n, dtype=pl.String)
-    for twin in TWINS:
+    for twin in _TWINS:
         network, learnt = _trained(subject, twin)
         view = shard.view_by(network)
         for method, trained in own.items():
@@ -91,20 +90,20 @@ def data_measurements(ledger: LedgerReader, subject: Subject, methods: Sequence[
     """Both similarities of every method, and how much of the permuted labels was learnt."""
     if Capability.RETRAINING not in subject.capabilities:
         reason = "the subject offers no retraining recipe"
-        return [_measured(TWINS["shuffled"], method, "shuffled", {"reason": reason}) for method in methods]
+        return [_measured(method, "shuffled", {"reason": reason}) for method in methods]
     prefix = "randomisation.data."
     columns = sorted(name for name in ledger.columns() if name.startswith(prefix))
     rows = ledger.scan(*columns).drop_nulls(f"{prefix}learnt").collect()
     found = []
     for method in methods:
-        for twin, metric in TWINS.items():
+        for twin in _TWINS:
             if f"{prefix}{method}.{twin}" not in columns:
                 reason = str(rows[f"{prefix}{method}.reason"][0])
-                found.append(_measured(metric, method, twin, {"reason": reason}))
+                found.append(_measured(method, twin, {"reason": reason}))
                 continue
             values = rows[f"{prefix}{method}.{twin}"].drop_nulls().to_numpy()
             rng = keyed_rng(subject.seed, _CHECK, "data", method, twin)
-            found.append(_measured(metric, method, twin, _estimate(values, rng)))
+            found.append(_measured(method, twin, _estimate(values, rng)))
     learnt = float(rows[f"{prefix}learnt"][0])
     return [
         *found,
@@ -129,10 +128,10 @@ def _estimate(values_N: Any, rng: np.random.Generator) -> dict[str, Any]:
     return found
 
 
-def _measured(metric: str, method: str, twin: str, estimate: dict[str, Any]) -> Measurement:
+def _measured(method: str, twin: str, estimate: dict[str, Any]) -> Measurement:
     return Measurement(
         check=_CHECK,
-        metric=metric,
+        metric="shuffled_labels_similarity" if twin == "shuffled" else "retrained_similarity",
         better="lower" if twin == "shuffled" else "neither",
         where={"method": method},
         method="adebayo2018",

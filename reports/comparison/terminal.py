@@ -6,15 +6,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.comparison import (
-    comparison_tables,
-    comparison_title,
-    difference_blocks,
-    findings,
-    gap_block,
-    reading_notes,
-    run_block,
-)
+from raiaudit.reports.comparison.differences import difference_blocks
+from raiaudit.reports.comparison.findings import findings, reading_notes
+from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
+from raiaudit.reports.comparison.words import comparison_title
 from raiaudit.reports.studies import Block
 
 if TYPE_CHECKING:

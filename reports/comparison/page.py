@@ -11,16 +11,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.comparison import (
-    comparison_tables,
-    comparison_title,
-    difference_blocks,
-    findings,
-    gap_block,
-    reading_notes,
-    run_block,
-)
-from raiaudit.reports.comparison_pdf import FORESTS, MOST_CELLS
+from raiaudit.reports.comparison.differences import difference_blocks
+from raiaudit.reports.comparison.findings import findings, reading_notes
+from raiaudit.reports.comparison.pdf import FORESTS, MOST_CELLS
+from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
+from raiaudit.reports.comparison.words import comparison_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_html"]
 
-_SHEET = Path(__file__).resolve().parent / "templates" / "report.css"
+_SHEET = Path(__file__).resolve().parent.parent / "templates" / "report.css"
 # Constants: nothing read from a run is ever put into them.
 _OWN = """
 main { max-width: 70rem }

@@ -9,15 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.files import write_atomically
-from raiaudit.reports.comparison import (
-    comparison_tables,
-    comparison_title,
-    difference_blocks,
-    findings,
-    gap_block,
-    reading_notes,
-    run_block,
-)
+from raiaudit.reports.comparison.differences import difference_blocks
+from raiaudit.reports.comparison.findings import findings, reading_notes
+from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
+from raiaudit.reports.comparison.words import comparison_title
 from raiaudit.reports.pdf import compile_pdf, lacking, timestamp
 from raiaudit.reports.printable import Printable
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORESTS", "MOST_CELLS", "comparison_pdf", "write_comparison_pdf"]
 
-_TEMPLATE = Path(__file__).resolve().parent / "templates" / "comparison.typ"
+_TEMPLATE = Path(__file__).resolve().parent.parent / "templates" / "comparison.typ"
 FORESTS = (
     ("paired", "Paired differences on the same examples; filled dots: beyond chance, corrected by Holm."),
     ("groups", "The same by group, each on its own examples; filled dots: beyond chance, corrected by Holm."),
