@@ -104,7 +104,9 @@ def _judged(verdict: Verdict) -> tuple[str, ...]:
 def _share(verdicts: Sequence[Verdict], status: Status) -> str:
     """How many of several gates are as bad as the worst."""
     alike = sum(verdict.status == status for verdict in verdicts)
-    return f"{alike} of {len(verdicts)} gates so" if len(verdicts) > 1 else ""
+    if len(verdicts) == 1:
+        return ""
+    return f"all {alike} gates" if alike == len(verdicts) else f"{alike} of {len(verdicts)} gates"
 
 
 def _value(measured: Measurement) -> str:

@@ -24,7 +24,7 @@ def show(home: Home, pages: Pages) -> None:
         return
     if any(entry.state == "running" for entry in entries):
         _refresh_while_running(home, _fingerprint(entries))
-    suites.show(entries)
+    suites.show(entries, pages)
     trends.show(entries)
     runs.show(entries, pages)
 

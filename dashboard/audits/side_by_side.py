@@ -9,6 +9,7 @@ import streamlit as st
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
+from raiaudit.reports.metric_words import explained
 from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
@@ -60,11 +61,13 @@ def _slices(place: int, rows: Sequence[Sequence[Headline | None]]) -> set[str]:
 
 
 def _title(place: int, rows: Sequence[Sequence[Headline | None]]) -> str:
-    """The headline's name, and the slice it was measured in where that is the same for all models."""
+    """The headline's name, the slice where it is the same for all models, and what the number says."""
     slices = _slices(place, rows)
     title = plain(COLUMNS[place].title)
     common = plain(slices.pop()) if len(slices) == 1 else ""
-    return f"{title}  \n:gray[{common}]" if common else title
+    metric = next(headline.measurement.metric for row in rows if (headline := row[place]))
+    words = f":small[:gray[{plain(explained(metric))}]]"
+    return "  \n".join([title, *([f":gray[{common}]"] if common else []), words])
 
 
 def _cell(headline: Headline | None, *, named: bool) -> str:

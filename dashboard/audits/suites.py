@@ -8,6 +8,7 @@ import streamlit as st
 
 from raiaudit.dashboard.audits import matrix
 from raiaudit.dashboard.choosing import choose
+from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, results_of
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.errors import StorageError
@@ -34,7 +35,7 @@ def by_suite(entries: Sequence[RunEntry]) -> dict[str, list[tuple[RunEntry, RunH
     }
 
 
-def show(entries: Sequence[RunEntry]) -> None:
+def show(entries: Sequence[RunEntry], pages: Pages) -> None:
     """Draw the section; nothing where no run has finished. `entries` are newest first."""
     finished = by_suite([entry for entry in entries if entry.header and entry.header.status == "finished"])
     if not finished:
@@ -50,6 +51,9 @@ def show(entries: Sequence[RunEntry]) -> None:
         f"{_spec(runs[0][1])}: the worst verdict of each pillar’s gates. A cell opens its evidence.",
         results,
     )
+    if len(results) > 1:
+        ids = ",".join(result.run for result in results)
+        link(pages, "compare", "Compare these models, example by example", runs=ids)
     numbers = st.expander(
         "Numbers side by side",
         icon=":material/table_chart:",

@@ -163,3 +163,18 @@ def test_hostile_names_are_shown_as_written(pair: tuple[Run, Run]) -> None:
     raw = "\n".join(str(e.value) for e in (*test.markdown, *test.header, *test.caption))
     assert "[a](" not in raw
     assert "<script>" not in raw
+
+
+def test_the_overview_leads_here_with_its_models(pair: tuple[Run, Run]) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from raiaudit.audit.store import Home
+        from raiaudit.dashboard.audits import overview
+
+        overview.show(Home.at(), {"compare": st.Page(lambda: None, title="Compare", url_path="compare")})
+
+    test = AppTest.from_function(script, default_timeout=60).run()
+    assert not test.exception
+    (found,) = [e.proto for e in test.get("page_link") if "Compare" in e.proto.label]
+    assert "runs=run-a%2Crun-b" in found.query_string or "runs=run-a,run-b" in found.query_string

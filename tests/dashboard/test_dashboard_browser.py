@@ -89,7 +89,7 @@ class Watched:
 
     def __init__(self, browser: Browser) -> None:
         self.page: Page = browser.new_page(viewport={"width": 1360, "height": 1000}, accept_downloads=True)
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(90_000)
         self.troubles: list[str] = []
         self.page.on("pageerror", lambda error: self.troubles.append(f"script error: {error}"))
         self.page.on("console", self._console)
@@ -107,7 +107,7 @@ class Watched:
     def settle(self) -> None:
         """Wait until the server has sent all and the browser has drawn all."""
         self.page.wait_for_selector("h1")
-        self.page.wait_for_function(_SETTLED, timeout=30_000)
+        self.page.wait_for_function(_SETTLED)
 
     def check(self) -> None:
         """Fail on anything noted, or on a traceback on the page."""
@@ -143,7 +143,8 @@ def test_from_the_overview_through_every_pillar_to_the_pdf(
         watched.settle()
         panel = page.get_by_role("tabpanel", name=pillar)
         panel.get_by_role("table").first.wait_for()
-        assert panel.locator("canvas, svg.marks").count() >= FIGURES[pillar]
+        if FIGURES[pillar]:
+            panel.locator("canvas, svg.marks").nth(FIGURES[pillar] - 1).wait_for()
         assert panel.get_by_test_id("stAlert").count() == 0
         watched.check()
     with page.expect_download() as waiting:
@@ -264,7 +265,7 @@ def _start_from_the_form(watched: Watched) -> None:
     page.wait_for_url("**/new?job=*")
     page.get_by_text("It goes on if you close this page").wait_for()
     page.reload()  # a job is known by its address, not by the session
-    page.get_by_role("link", name="Open the run of digits-cnn").wait_for(timeout=90_000)
+    page.get_by_role("link", name="Open the run of digits-cnn").wait_for()
     watched.settle()
     page.get_by_role("link", name="Open the run of digits-cnn").click()
     page.get_by_role("heading", level=1, name="digits-cnn").wait_for()
@@ -284,15 +285,15 @@ def _cancel_and_resume(watched: Watched) -> None:
     page.get_by_text("Valid: tiny").wait_for()
     watched.settle()
     page.get_by_role("button", name="Start the audit").click()
-    page.get_by_text("of 30 tasks").first.wait_for(timeout=60_000)
+    page.get_by_text("of 30 tasks").first.wait_for()
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Resume").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Resume").wait_for()
     assert page.get_by_text("What was finished is kept").is_visible()
     watched.settle()
     cancelled = page.url
     page.get_by_role("button", name="Resume").click()
     page.wait_for_function("before => location.href !== before", arg=cancelled)
-    page.get_by_text("✓ Pass").first.wait_for(timeout=90_000)
+    page.get_by_text("✓ Pass").first.wait_for()
     assert page.get_by_text("30 tasks, 0 of them done before").count() == 0
 
 

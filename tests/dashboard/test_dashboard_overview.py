@@ -71,7 +71,7 @@ def test_a_cell_is_the_worst_verdict_of_the_pillar_with_its_number(add: AddRun) 
     # One membership gate spans its threshold, the other's number is undefined: both are inconclusive.
     said, _ = cell(page, "plain-cnn", "Privacy")
     assert "Inconclusive" in said
-    assert "2 of 2 gates so" in said
+    assert "all 2 gates" in said
     assert "Pass" in cell(page, "plain-cnn", "Performance")[0]
 
 
