@@ -17,8 +17,8 @@ __all__ = ["show"]
 _FILES = (
     ("report.pdf", "PDF report", "picture_as_pdf", "application/pdf"),
     ("report.html", "HTML report", "html", "text/html"),
-    ("measurements.csv", "All measurements (CSV)", "table", "text/csv"),
-    ("measurements.parquet", "All measurements (Parquet)", "table_view", "application/vnd.apache.parquet"),
+    ("measurements.csv", "Measurements, CSV", "table", "text/csv"),
+    ("measurements.parquet", "Measurements, Parquet", "table_view", "application/vnd.apache.parquet"),
     ("model_card.md", "Model card", "badge", "text/markdown"),
     ("results.sarif", "SARIF", "policy", "application/sarif+json"),
     ("junit.xml", "JUnit", "checklist", "application/xml"),
