@@ -215,7 +215,7 @@ def _unfit(column: ColumnFacts) -> str | None:
     if not column.filled:
         return "empty in every row"
     if column.numeric == 1.0 and column.empty:
-        return f"{column.empty:,} empty cells among numbers: fill them to use it as a number"
+        return f"empty in {column.empty:,} of {column.rows:,} rows: fill them to use it as a number"
     if _MOSTLY < column.numeric < 1.0:
         odd = next(level for level, _ in column.levels if not _number(level)) if column.levels else ""
         return f"numbers but for cells like {printable(odd, 20)!r}: correct those to use it as a number"

@@ -202,7 +202,7 @@ def test_columns_the_loader_would_refuse_are_left_out_with_the_reason(tmp_path: 
     data = written(tmp_path / "t.csv", spec)["data"]
     assert data["categorical"] == ["code"]
     assert set(data["drop"]) == {"holes", "typo", "nothing", "names", "constant"}
-    assert "4 empty cells among numbers" in spec.read_text()
+    assert "empty in 4 of 160 rows" in spec.read_text()
     assert load_data(load_spec(spec)).modality == "tabular"
 
 
