@@ -115,8 +115,9 @@ def _folder(folder: Path, target: Path, said: Overrides) -> Described:
     ]
     if head.described and label != "label":
         entries.append(("label", label, ""))
-    if said.groups:
-        entries.append(("groups", list(said.groups), "columns of metadata.csv"))
+    groups = head.groups if said.groups is None else said.groups
+    if groups:
+        entries.append(("groups", list(groups), "columns of metadata.csv: people who may be treated unalike"))
     if head.size:
         entries.append(
             ("size", list(head.size), f"height and width: {head.why_size}, so all are scaled to this")
@@ -144,7 +145,11 @@ def _folder(folder: Path, target: Path, said: Overrides) -> Described:
             else []
         ),
     )
-    shape = Shape("image", head.count, len(head.classes), head.side, head.channels, None, said.groups or ())
+    guesses += tuple(
+        Guess("group", printable(name), "you said so" if said.groups else "by its name", "--groups A,B")
+        for name in groups
+    )
+    shape = Shape("image", head.count, len(head.classes), head.side, head.channels, None, groups)
     return Described(name, entries, shape, guesses)
 
 

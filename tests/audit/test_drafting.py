@@ -189,6 +189,18 @@ def test_a_folder_with_a_table_for_each_split(tmp_path: Path) -> None:
     assert (data["name"], data["train"], data["test"]) == ("loans", "loans/train.csv", "loans/test.csv")
 
 
+def test_a_folder_with_a_metadata_file(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    lines = [f"{name},{name[:3]},{'fm'[row % 2]}" for row, name in enumerate(names)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,animal,Sex", *lines]) + "\n")
+    with pytest.raises(DataError, match="no column 'label'"):
+        drafted(folder, tmp_path / "audit.yaml")
+    data = written(folder, tmp_path / "audit.yaml", label="animal")["data"]
+    assert (data["label"], data["groups"], data["size"]) == ("animal", ["Sex"], [8, 8])
+    assert load_data(load_spec(tmp_path / "audit.yaml")).group_names == ("Sex",)
+
+
 def test_columns_the_loader_would_refuse_are_left_out_with_the_reason(tmp_path: Path) -> None:
     frame = people().with_columns(
         holes=pl.Series([None if row % 50 == 0 else row / 7 for row in range(N)]),
