@@ -160,6 +160,10 @@ def _id(head: TableHead, said: Overrides, label: str) -> tuple[str, str] | None:
         alike = called(column.name, IDS) or _normal(column.name).endswith("_id")
         if alike and column.is_key and column.name != label:
             return column.name, "by its name, and no value stands twice"
+    first = head.columns[0]
+    word = first.numeric == 0 and first.words <= 1
+    if first.is_key and word and first.name != label and len(head.columns) > 2:
+        return first.name, "the first column: a word a row, and none stands twice"
     return None
 
 

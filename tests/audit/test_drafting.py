@@ -239,6 +239,15 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     assert written(tmp_path / "t.csv", tmp_path / "audit.yaml")["data"]["label"] == "label"
 
 
+def test_a_first_column_of_words_that_never_repeat_is_the_id(tmp_path: Path) -> None:
+    named = people().rename({"application_id": "application"})
+    named.write_csv(tmp_path / "first.csv")
+    assert written(tmp_path / "first.csv", tmp_path / "a.yaml")["data"]["id"] == "application"
+    twice = named.with_columns(application=pl.Series([f"a{row // 2}" for row in range(N)]))
+    twice.write_csv(tmp_path / "twice.csv")
+    assert "id" not in written(tmp_path / "twice.csv", tmp_path / "b.yaml")["data"]
+
+
 def test_ids_that_are_floats(tmp_path: Path) -> None:
     people().with_columns(application_id=pl.Series([float(row) for row in range(N)])).write_parquet(
         tmp_path / "t.parquet"
