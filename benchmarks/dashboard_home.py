@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -68,7 +69,7 @@ def _run(home: Home, run_id: str, spec: str, data: str, model: str, started: dat
     found = _measurements(draw, robust=0.8 if "adversarial" in model else 0.2)
     verdicts = tuple(decide(check, gate, found) for check, gate in GATES)
     verdict = overall(verdicts)
-    counts = {status: sum(v.status == status for v in verdicts) for status in {v.status for v in verdicts}}
+    counts = dict(Counter[str](v.status for v in verdicts))
     run = Run(home.runs_folder / run_id)
     run.folder.mkdir(parents=True)
     digest = hashlib.sha256(data.encode()).hexdigest()

@@ -44,7 +44,7 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 [class*="st-key-facts"] td:first-child {{white-space: nowrap; color: var(--ra-muted); width: 8.5rem}}
 [class*="st-key-facts"] code {{font-size: 0.7rem; overflow-wrap: anywhere}}
 .ra-scroll {{overflow-x: auto; padding: 2px}}
-.ra-tall {{max-height: 40rem; overflow-y: auto}}
+.ra-tall {{max-height: 40rem; overflow-y: auto; border-bottom: 1px solid var(--ra-line, currentColor)}}
 .ra-tall thead th {{position: sticky; top: 0; background: var(--ra-page)}}
 .ra-table {{border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 0.93rem}}
 .ra-table caption {{text-align: left; color: var(--ra-muted); padding: 0 0 0.5rem; font-size: 0.88rem}}

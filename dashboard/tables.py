@@ -101,15 +101,19 @@ def draw(caption: str, head: Sequence[Html], rows: Sequence[tuple[Html, Sequence
 
 
 def draw_groups(
-    caption: str, head: Sequence[Html], groups: Sequence[tuple[Html, Sequence[Sequence[Html]]]]
+    caption: str,
+    head: Sequence[Html],
+    groups: Sequence[tuple[Html, Sequence[Sequence[Html]]]],
+    *,
+    whole: bool = False,
 ) -> None:
     """A table of groups of rows: the heading of a group stands once, left of all its rows.
 
-    A long one scrolls in its place, by keyboard too.
+    A long one scrolls in its place, by keyboard too, but for one that is shown `whole`.
     """
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(_group(heading, rows) for heading, rows in groups)
-    long = sum(len(rows) for _, rows in groups) > _TALL
+    long = not whole and sum(len(rows) for _, rows in groups) > _TALL
     frame = f' ra-tall" tabindex="0" role="region" aria-label="{text(caption)}' if long else ""
     st.html(
         f'<div class="ra-scroll{frame}"><table class="ra-table"><caption>{text(caption)}</caption>'

@@ -44,13 +44,15 @@ def documents_unlike_their_run(run: Run) -> tuple[list[str], list[str]]:
             made = [path.name for path in write_documents(copy)]
         except RaiauditError as error:
             return [f"its documents cannot be made again: {error}"], []
-        problems = list(_unlike(run, copy, made))
-    told = f"{len(made) - len(problems)} of {len(made)} documents come out the same to the byte"
-    return problems, [told]
+        # What the run never had is no forgery; what it had and lost, its manifest names.
+        held = [name for name in made if (run.folder / name).is_file()]
+        problems = list(_unlike(run, copy, held))
+    told = f"{len(held) - len(problems)} of {len(held)} documents come out the same to the byte"
+    absent = sorted(set(made) - set(held))
+    return problems, [told, *([f"not in this run: {', '.join(absent)}"] if absent else [])]
 
 
-def _unlike(run: Run, copy: Run, made: list[str]) -> Iterator[str]:
-    for name in made:
-        there = run.folder / name
-        if not there.is_file() or there.read_bytes() != (copy.folder / name).read_bytes():
+def _unlike(run: Run, copy: Run, held: list[str]) -> Iterator[str]:
+    for name in held:
+        if (run.folder / name).read_bytes() != (copy.folder / name).read_bytes():
             yield f"{name} is not what this raiaudit makes of the run's results and evidence"

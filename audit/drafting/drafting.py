@@ -115,8 +115,9 @@ def _folder(folder: Path, target: Path, said: Overrides) -> Described:
     ]
     if head.described and label != "label":
         entries.append(("label", label, ""))
-    if said.groups:
-        entries.append(("groups", list(said.groups), "columns of metadata.csv"))
+    groups = head.groups if said.groups is None else said.groups
+    if groups:
+        entries.append(("groups", list(groups), "columns of metadata.csv: people who may be treated unalike"))
     if head.size:
         entries.append(
             ("size", list(head.size), f"height and width: {head.why_size}, so all are scaled to this")
@@ -144,7 +145,11 @@ def _folder(folder: Path, target: Path, said: Overrides) -> Described:
             else []
         ),
     )
-    shape = Shape("image", head.count, len(head.classes), head.side, head.channels, None, said.groups or ())
+    guesses += tuple(
+        Guess("group", printable(name), "you said so" if said.groups else "by its name", "--groups A,B")
+        for name in groups
+    )
+    shape = Shape("image", head.count, len(head.classes), head.side, head.channels, None, groups)
     return Described(name, entries, shape, guesses)
 
 
@@ -224,15 +229,17 @@ def _tables(paths: dict[str, Path], target: Path, said: Overrides) -> Described:
 
 
 def _role_entries(head: TableHead, roles: Roles) -> list[tuple[str, Any, str]]:
-    entries: list[tuple[str, Any, str]] = [("label", roles.label, "what the model predicts")]
+    why = {guess.what: f": {guess.why}" for guess in roles.guesses}
+    entries: list[tuple[str, Any, str]] = [("label", roles.label, f"what is predicted{why['label']}")]
     if roles.text:
-        entries.append(("text", roles.text, "the input; other columns are none"))
+        entries.append(("text", roles.text, f"the input{why['text']}"))
     if roles.id:
-        entries.append(("id", roles.id, "a name for each row, that reports show"))
+        entries.append(("id", roles.id, f"what reports call a row{why['id']}"))
     if roles.split:
-        entries.append(("split", roles.split, "says train, validation or test"))
+        entries.append(("split", roles.split, f"train, validation or test{why['split']}"))
     if roles.groups:
-        entries.append(("groups", list(roles.groups), "people who may be treated unalike"))
+        basis = why["group"].split(";")[0]  # of all of them: guessed by name, or said
+        entries.append(("groups", list(roles.groups), f"people who may be treated unalike{basis}"))
     if roles.categorical:
         entries.append(
             ("categorical", list(roles.categorical), "columns of numbers that are read as categories")

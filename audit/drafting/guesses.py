@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.drafting.table_head import ColumnFacts, TableHead
 
-__all__ = ["Guess", "Overrides", "Roles", "guess_roles", "printable"]
+__all__ = ["MOST_GROUPS", "Guess", "Overrides", "Roles", "called", "guess_roles", "printable"]
 
-_MOSTGROUPS = 20  # levels of a group column; the loader compares up to 100
+MOST_GROUPS = 20  # levels of a group column; the loader compares up to 100
 _MOST_CLASSES = 50  # of a label that is guessed; one that is named may have 1,000
 _MOST_LEVELS = 100  # of a category, as the loader has it
 _MOSTLY = 0.9  # share of numbers from which a cell that is none is taken for a mistake by the loader
@@ -104,7 +104,7 @@ def guess_roles(head: TableHead, said: Overrides) -> Roles:
             continue
         if column.distinct == 1:
             left_out[column.name] = "the same in every row"
-        elif _called(column.name, IDS) or (column.name.lower().endswith("_id") and column.distinct > 20):
+        elif called(column.name, IDS) or (column.name.lower().endswith("_id") and column.distinct > 20):
             left_out[column.name] = "names rows rather than describes them"
     if text is None and (long := [c for c in others if c.words >= _LONG and c.name in left_out]):
         left_out[long[0].name] = f"long texts; --text {printable(long[0].name)} audits these instead"
@@ -138,11 +138,11 @@ def _label(head: TableHead, said: Overrides) -> tuple[str, str]:
     if said.label is not None:
         return said.label, "you said so"
     fit = [c for c in head.columns if 2 <= c.distinct <= _MOST_CLASSES and not _fraction(c)]
-    named = sorted((c for c in fit if _called(c.name, LABELS)), key=lambda c: LABELS.index(_normal(c.name)))
+    named = sorted((c for c in fit if called(c.name, LABELS)), key=lambda c: LABELS.index(_normal(c.name)))
     if named:
         others = [printable(c.name) for c in named[1:]]
         return named[0].name, "by its name" + (f" (also possible: {', '.join(others)})" if others else "")
-    candidates = [c for c in fit if not _called(c.name, GROUPS) and c.words < _LONG]
+    candidates = [c for c in fit if not called(c.name, GROUPS) and c.words < _LONG]
     likely = sorted(candidates, key=lambda c: (c.distinct, -head.names.index(c.name)))[:_LISTED]
     listed = ", ".join(f"{printable(c.name)} ({c.distinct} values)" for c in likely)
     raise UsageError(
@@ -157,17 +157,21 @@ def _id(head: TableHead, said: Overrides, label: str) -> tuple[str, str] | None:
     if said.id is not None:
         return said.id, "you said so"
     for column in head.columns:
-        alike = _called(column.name, IDS) or _normal(column.name).endswith("_id")
+        alike = called(column.name, IDS) or _normal(column.name).endswith("_id")
         if alike and column.is_key and column.name != label:
             return column.name, "by its name, and no value stands twice"
+    first = head.columns[0]
+    word = first.numeric == 0 and first.words <= 1
+    if first.is_key and word and first.name != label and len(head.columns) > 2:
+        return first.name, "the first column: a word a row, and none stands twice"
     return None
 
 
 def _split(head: TableHead, taken: set[str]) -> tuple[str, str] | None:
     for column in head.columns:
         values = {level for level, _ in column.levels}
-        called = column.name not in taken and _called(column.name, SPLIT_NAMES) and not column.empty
-        if called and {"train", "test"} <= values <= set(SPLITS):
+        alike = column.name not in taken and called(column.name, SPLIT_NAMES) and not column.empty
+        if alike and {"train", "test"} <= values <= set(SPLITS):
             return column.name, f"by its name; it says {', '.join(sorted(values))}"
     return None
 
@@ -179,18 +183,18 @@ def _text(head: TableHead, said: Overrides, label: str) -> tuple[str, str] | Non
         c
         for c in head.columns
         if c.name not in (label, said.id)
-        and not _called(c.name, GROUPS)
+        and not called(c.name, GROUPS)
         and c.numeric < _MOSTLY
         and not c.empty
-        and (c.words >= _LONG or (_called(c.name, TEXTS) and c.distinct > _MOST_LEVELS))
+        and (c.words >= _LONG or (called(c.name, TEXTS) and c.distinct > _MOST_LEVELS))
         and c.distinct > c.rows / 2
     ]
-    long.sort(key=lambda c: (not _called(c.name, TEXTS), -c.words))
+    long.sort(key=lambda c: (not called(c.name, TEXTS), -c.words))
     if not long:
         return None
     rest = [c for c in head.columns if c.name not in (label, long[0].name) and not c.is_key]
-    described = sum(not _called(c.name, (*GROUPS, *SPLIT_NAMES)) for c in rest)
-    if _called(long[0].name, TEXTS) or described <= 2:
+    described = sum(not called(c.name, (*GROUPS, *SPLIT_NAMES)) for c in rest)
+    if called(long[0].name, TEXTS) or described <= 2:
         return long[0].name, f"{long[0].words:.0f} words a row on the mean; no other column is an input"
     return None
 
@@ -202,8 +206,8 @@ def _groups(head: TableHead, said: Overrides, label: str) -> list[tuple[str, str
         (column.name, f"by its name; {_spread(column)}")
         for column in head.columns
         if column.name != label
-        and _called(column.name, GROUPS)
-        and 2 <= column.distinct <= _MOSTGROUPS
+        and called(column.name, GROUPS)
+        and 2 <= column.distinct <= MOST_GROUPS
         and column.encodable
     ]
 
@@ -215,7 +219,7 @@ def _unfit(column: ColumnFacts) -> str | None:
     if not column.filled:
         return "empty in every row"
     if column.numeric == 1.0 and column.empty:
-        return f"{column.empty:,} empty cells among numbers: fill them to use it as a number"
+        return f"empty in {column.empty:,} of {column.rows:,} rows: fill them to use it as a number"
     if _MOSTLY < column.numeric < 1.0:
         odd = next(level for level, _ in column.levels if not _number(level)) if column.levels else ""
         return f"numbers but for cells like {printable(odd, 20)!r}: correct those to use it as a number"
@@ -248,5 +252,6 @@ def _normal(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def _called(name: str, names: Collection[str]) -> bool:
+def called(name: str, names: Collection[str]) -> bool:
+    """Whether a column's name, in lower case and without its punctuation, is one of these."""
     return len(name) <= 40 and _normal(name) in names

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.drafting.column_names import GROUPS
+from raiaudit.audit.drafting.guesses import MOST_GROUPS, called
 from raiaudit.errors import DataError
 from raiaudit.models.data.class_folders import read_class_folders
 from raiaudit.models.data.user_content import METADATA
@@ -33,6 +35,7 @@ class ImagesHead:
     why_size: str
     split: bool
     described: bool
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,11 @@ def read_images_head(folder: Path, *, label: str) -> ImagesHead:
         )
     classes = sorted({str(name).strip() for name in frame[label].drop_nulls()})
     side = size[0] if size else max(height, width)
-    return ImagesHead(
-        tuple(classes), frame.height, side, channels, size, why, "split" in frame.columns, described
+    groups = tuple(
+        name for name in frame.columns if called(name, GROUPS) and 2 <= frame[name].n_unique() <= MOST_GROUPS
     )
+    split = "split" in frame.columns
+    return ImagesHead(tuple(classes), frame.height, side, channels, size, why, split, described, groups)
 
 
 def _shape(path: Path) -> tuple[int, int, int]:

@@ -74,11 +74,9 @@ def evasion(config: EvasionConfig, at: Situation) -> Work:
     """Every radius asks anew."""
     attack = config.attack
     if attack == "auto":
-        attack = (
-            DEFAULT_ATTACK[at.modality]
-            if at.gradients
-            else ("characters" if at.modality == "text" else "square")
-        )
+        attack = DEFAULT_ATTACK[at.modality]
+        if at.modality == "image" and at.knowledge != "white":
+            attack = "square" if at.knowledge == "score" else "hop_skip_jump"
     if attack == "autoattack":
         each = _AUTOATTACK[config.version or "standard"]
         dear = (

@@ -21,6 +21,7 @@ from raiaudit.audit.plan import plan_check
 from raiaudit.errors import RaiauditError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from raiaudit.attacks.threats import Knowledge
     from raiaudit.audit.check import CheckConfig
     from raiaudit.audit.spec import CheckSpec, LoadedSpec, ModelSpec
 
@@ -208,8 +209,14 @@ def _situation(loaded: LoadedSpec, model: ModelSpec, scene: Scene, offers: Offer
         levels=levels,
         width=len(space.columns) if isinstance(space, TableSchema) else 0,
         recipe=model.recipe,
-        gradients=Capability.GRADIENTS in offers.sure | offers.maybe,
+        knowledge=_knowledge(offers.sure | offers.maybe),
     )
+
+
+def _knowledge(offered: frozenset[Capability]) -> Knowledge:
+    if Capability.GRADIENTS in offered:
+        return "white"
+    return "score" if Capability.PROBABILITIES in offered else "label"
 
 
 def _examples(config: CheckConfig, at: Situation) -> int | None:

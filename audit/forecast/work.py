@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from raiaudit.attacks.threats import Knowledge
     from raiaudit.models.data.dataset import Modality
     from raiaudit.models.recipe import Recipe
 
@@ -19,7 +20,8 @@ class Situation:
     """What the work of a check depends on besides its options.
 
     `test` is how many examples are audited, `sizes` the rows of each split; `pixels` of an image (H·W), 0 for
-    others; `levels` is the number of levels of each group column, `width` the number of a table's columns.
+    others; `levels` is the number of levels of each group column, `width` the number of a table's columns;
+    `knowledge` the most that may be asked of the model.
     """
 
     modality: Modality
@@ -30,7 +32,7 @@ class Situation:
     levels: Mapping[str, int]
     width: int
     recipe: Recipe | None
-    gradients: bool = True
+    knowledge: Knowledge = "white"
 
     def first(self, examples: int | None) -> int:
         """How many examples are looked at when the first n are asked for."""

@@ -12,6 +12,7 @@ from raiaudit.dashboard.fairness.source import GROUPS
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.figures.group_sheets import COMPLEMENTS
+from raiaudit.reports.metric_words import explained
 from raiaudit.reports.wording import in_percent, metric_title
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ def _values(source: Source, table: pl.DataFrame, reference: str | None) -> None:
         f"n: the people a rate is of (a true positive rate: those labelled positive). \\*: not "
         f"compared, for these are too few, or the group was not recorded.{more}"
     )
+    with st.expander("What each metric says, and does not say", icon=":material/menu_book:"):
+        metrics = dict.fromkeys(metric for metric, _ in cells)
+        st.markdown(
+            "\n".join(f"- **{plain(title(m))}**: {plain(explained(m))}" for m in metrics if explained(m))
+        )
     download(table, "groups", key="csv-groups", label="All metrics and groups as CSV")
 
 

@@ -86,7 +86,7 @@ def _framework(framework: dict[str, Any], results: Results) -> None:
     )
     head = [tables.text(name) for name in ("Rule", "Evidence relevant to it", "In this run")]
     caption = f"{framework['name']}: rules, relevant evidence, and what this run holds of it"
-    tables.draw_groups(caption, head, [_rule(rule, results) for rule in rules])
+    tables.draw_groups(caption, head, [_rule(rule, results) for rule in rules], whole=True)
 
 
 def _rule(rule: Relevance, results: Results) -> tuple[Html, list[list[Html]]]:

@@ -26,6 +26,7 @@ from raiaudit.models.data.arrays import read_npz
 from raiaudit.models.data.dataset import Dataset, LazySplits, Split
 from raiaudit.models.data.fetch import OfficialFile, fingerprint
 from raiaudit.models.data.images import official_splits
+from raiaudit.models.data.known import KNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ _FULL = OfficialFile(
 _SUBSET = OfficialFile(
     "cifar10_5k/cifar10_5k.npz", "5e81f99fe5af185b32d0cb5efbf72c956a858f8e684fdfba6995f9e197878f5c", None
 )
-_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CLASSES = KNOWN["cifar10"].classes
 _MAX_BATCH = 64 * 2**20
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"

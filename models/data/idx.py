@@ -23,6 +23,7 @@ from raiaudit.errors import DataError
 from raiaudit.models.data.dataset import Dataset, LazySplits, Split
 from raiaudit.models.data.fetch import OfficialFile, fingerprint
 from raiaudit.models.data.images import official_splits
+from raiaudit.models.data.known import KNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,18 +131,7 @@ def mnist() -> Dataset:
 
 def fashion_mnist() -> Dataset:
     """Zalando's articles of clothing, 60,000 + 10,000."""
-    classes = (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    )
+    classes = KNOWN["fashion_mnist"].classes
     return _dataset(
         "fashion_mnist", classes, _FASHION_MNIST, "https://github.com/zalandoresearch/fashion-mnist", "MIT"
     )

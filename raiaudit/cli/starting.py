@@ -44,10 +44,8 @@ def init(
     from raiaudit.errors import UsageError
 
     if data.lower().endswith(_SPECS) and output is None and not Path(data).is_dir():
-        data, output = (
-            "digits",
-            Path(data),
-        )  # `raiaudit init audit.yaml`: where to write, with the starter's data
+        # `raiaudit init audit.yaml` names where to write, not what to look at.
+        data, output = "digits", Path(data)
     target = output or _DEFAULT
     if target.exists() and not force:
         raise UsageError("the file exists", where=str(target), remedy="choose another name, or add --force")

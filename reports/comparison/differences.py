@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ TOPICS = {
 }
 _ACROSS = 4  # runs
 _UNSET = "–"
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{10,}")
 
 
 def difference_blocks(comparison: Comparison) -> Iterator[Block]:
@@ -71,4 +73,4 @@ def _fact(each: Difference, place: int) -> str:
     flat = " ".join(value.split())
     if len(flat) in (40, 64) and all(c in "0123456789abcdef" for c in flat):
         return f"{flat[:12]}…"
-    return cut(flat)
+    return f"{float(flat):.9g}" if _LONG_NUMBER.fullmatch(flat) else cut(flat)

@@ -45,6 +45,8 @@ def to_html(report: Illustrated) -> str:
     number = 0
     for check, section in zip(checks, content["sections"], strict=True):
         section |= {"charts": [], "pictures": []}
+        for sheet in section["sheets"]:
+            sheet["numbers"] = [i for i, (_, _, number) in enumerate(sheet["columns"]) if number]
         for figure in report.drawn[check]:
             if figure.kind == "svg":
                 number += 1

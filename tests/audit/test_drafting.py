@@ -189,6 +189,18 @@ def test_a_folder_with_a_table_for_each_split(tmp_path: Path) -> None:
     assert (data["name"], data["train"], data["test"]) == ("loans", "loans/train.csv", "loans/test.csv")
 
 
+def test_a_folder_with_a_metadata_file(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    lines = [f"{name},{name[:3]},{'fm'[row % 2]}" for row, name in enumerate(names)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,animal,Sex", *lines]) + "\n")
+    with pytest.raises(DataError, match="no column 'label'"):
+        drafted(folder, tmp_path / "audit.yaml")
+    data = written(folder, tmp_path / "audit.yaml", label="animal")["data"]
+    assert (data["label"], data["groups"], data["size"]) == ("animal", ["Sex"], [8, 8])
+    assert load_data(load_spec(tmp_path / "audit.yaml")).group_names == ("Sex",)
+
+
 def test_columns_the_loader_would_refuse_are_left_out_with_the_reason(tmp_path: Path) -> None:
     frame = people().with_columns(
         holes=pl.Series([None if row % 50 == 0 else row / 7 for row in range(N)]),
@@ -202,7 +214,7 @@ def test_columns_the_loader_would_refuse_are_left_out_with_the_reason(tmp_path: 
     data = written(tmp_path / "t.csv", spec)["data"]
     assert data["categorical"] == ["code"]
     assert set(data["drop"]) == {"holes", "typo", "nothing", "names", "constant"}
-    assert "4 empty cells among numbers" in spec.read_text()
+    assert "empty in 4 of 160 rows" in spec.read_text()
     assert load_data(load_spec(spec)).modality == "tabular"
 
 
@@ -225,6 +237,15 @@ def test_files_no_audit_could_read_are_refused(content: bytes, problem: str, tmp
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(codecs.BOM_UTF8 + b"label,a\nx,1\ny,2\nx,3\ny,5\n")
     assert written(tmp_path / "t.csv", tmp_path / "audit.yaml")["data"]["label"] == "label"
+
+
+def test_a_first_column_of_words_that_never_repeat_is_the_id(tmp_path: Path) -> None:
+    named = people().rename({"application_id": "application"})
+    named.write_csv(tmp_path / "first.csv")
+    assert written(tmp_path / "first.csv", tmp_path / "a.yaml")["data"]["id"] == "application"
+    twice = named.with_columns(application=pl.Series([f"a{row // 2}" for row in range(N)]))
+    twice.write_csv(tmp_path / "twice.csv")
+    assert "id" not in written(tmp_path / "twice.csv", tmp_path / "b.yaml")["data"]
 
 
 def test_ids_that_are_floats(tmp_path: Path) -> None:

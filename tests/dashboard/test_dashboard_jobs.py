@@ -67,9 +67,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 def begin(home: Home) -> Callable[..., Job]:
     """`begin(name)` starts a job on a small spec."""
 
-    def go(name: str = "a", **options: int) -> Job:
+    def go(name: str = "a", *, most: int = 1) -> Job:
         path = spec_path(home, name, SPEC)
-        return start(home, "audit", load_spec(path, text=SPEC), SPEC, **options)
+        return start(home, "audit", load_spec(path, text=SPEC), SPEC, most=most)
 
     return go
 
