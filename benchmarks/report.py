@@ -28,19 +28,19 @@ from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.store import Run
 from raiaudit.models.version import TrainingRecord
-from raiaudit.reports.content import report_content
+from raiaudit.reports.content.illustrated import illustrated
+from raiaudit.reports.content.report import report_content
+from raiaudit.reports.formats.pdf import write_pdf
+from raiaudit.reports.formats.tables import write_csv, write_parquet
 from raiaudit.reports.html import write_html
-from raiaudit.reports.illustrated import illustrated
-from raiaudit.reports.pdf import write_pdf
-from raiaudit.reports.tables import write_csv, write_parquet
 
 _FRESH = """
 import sys, time
 began = time.{clock}()
 from pathlib import Path
 from raiaudit.audit.store import Run
-from raiaudit.reports.illustrated import illustrated
-from raiaudit.reports.pdf import write_pdf
+from raiaudit.reports.content.illustrated import illustrated
+from raiaudit.reports.formats.pdf import write_pdf
 from raiaudit.reports.html import write_html
 run, out = Run(Path(sys.argv[1])), Path(sys.argv[2])
 report = illustrated(run)

@@ -16,7 +16,7 @@ from raiaudit.audit.lock import is_held
 from raiaudit.audit.results import Results, RunHeader, SubjectCard
 from raiaudit.audit.store import Home, Run
 from raiaudit.errors import StorageError
-from raiaudit.reports.headline import headlines
+from raiaudit.reports.words.headline import headlines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """How things are said on a page: verdicts, times, and names that came from outside.
 
-Numbers are worded by `raiaudit.reports.wording`, so that page and PDF agree.
+Numbers are worded by `raiaudit.reports.words.wording`, so that page and PDF agree.
 
 Names of classes, models and groups are data: `plain` makes Streamlit's Markdown show them literally,
 so that none becomes a link, an image, a formula or a colour.

@@ -141,7 +141,7 @@ def _used_by(schema: dict[str, Any]) -> set[str]:
 
 def metrics() -> str:
     """The words that stand for a metric, as reports and pages show them."""
-    from raiaudit.reports import wording
+    from raiaudit.reports.words import wording
 
     lines = [
         "# Metrics",
@@ -160,7 +160,7 @@ def metrics() -> str:
 def _metric_names() -> set[str]:
     """Those that reports have words for, those of the groups' tables, and those that the code spells out."""
     from raiaudit.audit.fairness.by_group import metrics as by_group
-    from raiaudit.reports import wording
+    from raiaudit.reports.words import wording
 
     names = {*wording.METRICS, *by_group.RATES, *by_group.MEANS, *by_group.DIFFERENCES, *by_group.RATIOS}
     for path in (FOLDER.parents[1] / "audit").rglob("*.py"):

@@ -110,8 +110,8 @@ class Audited:
         from raiaudit.audit.store import Home
         from raiaudit.models.markdown import flat
         from raiaudit.reports.theme import VERDICTS
-        from raiaudit.reports.waiving import waiver_note
-        from raiaudit.reports.wording import check_title
+        from raiaudit.reports.words.waiving import waiver_note
+        from raiaudit.reports.words.wording import check_title
 
         day = today()
         for name in self.runs:

@@ -29,14 +29,14 @@ def write_documents(run: Run) -> list[Path]:
     predictions, which saw no model), `junit.xml`, `results.sarif` and `summary.md`.
     """
     from raiaudit.audit.files import write_atomically
+    from raiaudit.reports.content.illustrated import illustrated
+    from raiaudit.reports.formats.junit import to_junit
+    from raiaudit.reports.formats.markdown import to_markdown
+    from raiaudit.reports.formats.model_card import write_card
+    from raiaudit.reports.formats.pdf import write_pdf
+    from raiaudit.reports.formats.sarif import to_sarif
+    from raiaudit.reports.formats.tables import write_csv, write_parquet
     from raiaudit.reports.html import write_html
-    from raiaudit.reports.illustrated import illustrated
-    from raiaudit.reports.junit import to_junit
-    from raiaudit.reports.markdown import to_markdown
-    from raiaudit.reports.model_card import write_card
-    from raiaudit.reports.pdf import write_pdf
-    from raiaudit.reports.sarif import to_sarif
-    from raiaudit.reports.tables import write_csv, write_parquet
 
     texts = {
         "junit.xml": to_junit([run]),
@@ -60,11 +60,11 @@ def write_documents(run: Run) -> list[Path]:
 def write_document(run: Run, form: str, path: Path) -> Path:
     """Write one document, by its key in `FORMATS`, of a finished run to `path`."""
     from raiaudit.audit.files import write_atomically
+    from raiaudit.reports.formats.markdown import to_markdown
+    from raiaudit.reports.formats.model_card import write_card
+    from raiaudit.reports.formats.pdf import write_pdf
+    from raiaudit.reports.formats.tables import write_csv, write_parquet
     from raiaudit.reports.html import write_html
-    from raiaudit.reports.markdown import to_markdown
-    from raiaudit.reports.model_card import write_card
-    from raiaudit.reports.pdf import write_pdf
-    from raiaudit.reports.tables import write_csv, write_parquet
 
     if form == "md":
         write_atomically(path, to_markdown([run]))

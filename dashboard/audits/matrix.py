@@ -11,9 +11,9 @@ from raiaudit.dashboard import tables
 from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
-from raiaudit.reports.headline import headlines
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
+from raiaudit.reports.words.headline import headlines
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ import streamlit as st
 
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import chip, plain
-from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
-from raiaudit.reports.metric_words import explained
-from raiaudit.reports.wording import interval, metric_title, slice_text, threshold, value
+from raiaudit.reports.words.headline import COLUMNS, headlines, shown_columns
+from raiaudit.reports.words.metric_words import explained
+from raiaudit.reports.words.wording import interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
-    from raiaudit.reports.headline import Headline
+    from raiaudit.reports.words.headline import Headline
 
 __all__ = ["show"]
 

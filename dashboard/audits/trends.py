@@ -15,9 +15,9 @@ import streamlit as st
 from raiaudit.dashboard.choosing import choose
 from raiaudit.dashboard.reading import Told, told_of
 from raiaudit.dashboard.wording import instant, plain
-from raiaudit.reports.headline import COLUMNS
-from raiaudit.reports.metric_words import explained
-from raiaudit.reports.wording import in_percent, quantity, slice_text
+from raiaudit.reports.words.headline import COLUMNS
+from raiaudit.reports.words.metric_words import explained
+from raiaudit.reports.words.wording import in_percent, quantity, slice_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from raiaudit.audit.comparison.results import Outcome
-    from raiaudit.reports.studies import Block
+    from raiaudit.reports.studies.study import Block
 
 __all__ = ["draw"]
 

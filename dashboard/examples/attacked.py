@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.map_verdicts import mark_of
-from raiaudit.reports.pictures import adversarial_picture, map_pair
-from raiaudit.reports.wording import decimal
+from raiaudit.reports.pictures.examples import adversarial_picture, map_pair
+from raiaudit.reports.words.map_verdicts import mark_of
+from raiaudit.reports.words.wording import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

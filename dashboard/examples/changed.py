@@ -9,7 +9,7 @@ import streamlit as st
 
 from raiaudit.dashboard.examples.rows import ID
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.wording import percent
+from raiaudit.reports.words.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

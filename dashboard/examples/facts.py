@@ -10,7 +10,7 @@ import streamlit as st
 from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
 from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.wording import check_title, decimal, percent
+from raiaudit.reports.words.wording import check_title, decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

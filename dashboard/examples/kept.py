@@ -13,8 +13,8 @@ import polars as pl
 from raiaudit.dashboard.explanations.maps import maps_of
 from raiaudit.dashboard.reading import evidence_table
 from raiaudit.errors import StorageError
-from raiaudit.reports.inside_pictures import enlarged
-from raiaudit.reports.pictures import picture
+from raiaudit.reports.pictures.examples import picture
+from raiaudit.reports.pictures.inside import enlarged
 
 if TYPE_CHECKING:
     from raiaudit.audit.store import Run

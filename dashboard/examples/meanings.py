@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from raiaudit.reports.wording import metric_title
+from raiaudit.reports.words.wording import metric_title
 
 __all__ = ["Kind", "Meaning", "is_personal", "meaning_of"]
 

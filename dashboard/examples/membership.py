@@ -16,7 +16,7 @@ from raiaudit.dashboard.examples.meanings import is_personal
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.charts import score_histogram
-from raiaudit.reports.wording import decimal, percent
+from raiaudit.reports.words.wording import decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.wording import percent
+from raiaudit.reports.words.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

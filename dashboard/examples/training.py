@@ -8,8 +8,8 @@ import streamlit as st
 
 from raiaudit.dashboard.examples.picking import go
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.pictures import beside
-from raiaudit.reports.wording import decimal, percent
+from raiaudit.reports.pictures.examples import beside
+from raiaudit.reports.words.wording import decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,12 +8,12 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.map_words import signed
+from raiaudit.reports.words.map_words import signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.reports.map_words import Weight
+    from raiaudit.reports.words.map_words import Weight
 
 __all__ = ["heat_map"]
 

@@ -16,8 +16,8 @@ from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.reports.charts.inside import atlas_map, head_importance
 from raiaudit.reports.figures.inside import cell_title, channel_figures, head_sheet, look_figures
-from raiaudit.reports.inside_pictures import atlas_picture, enlarged
-from raiaudit.reports.wording import percent
+from raiaudit.reports.pictures.inside import atlas_picture, enlarged
+from raiaudit.reports.words.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

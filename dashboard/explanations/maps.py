@@ -20,10 +20,10 @@ from raiaudit.dashboard.wording import plain
 from raiaudit.errors import StorageError
 from raiaudit.reports.charts import signed_bars
 from raiaudit.reports.figures.drawing import example_title
-from raiaudit.reports.map_verdicts import best_method, map_verdict, method_words
-from raiaudit.reports.map_words import map_in_words, weights_in_words, weights_of
-from raiaudit.reports.pictures import blended
+from raiaudit.reports.pictures.examples import blended
 from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.words.map_verdicts import best_method, map_verdict, method_words
+from raiaudit.reports.words.map_words import map_in_words, weights_in_words, weights_of
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import Results

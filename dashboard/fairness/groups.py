@@ -12,8 +12,8 @@ from raiaudit.dashboard.fairness.source import GROUPS
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
 from raiaudit.reports.figures.group_sheets import COMPLEMENTS
-from raiaudit.reports.metric_words import explained
-from raiaudit.reports.wording import in_percent, metric_title
+from raiaudit.reports.words.metric_words import explained
+from raiaudit.reports.words.wording import in_percent, metric_title
 
 if TYPE_CHECKING:
     from raiaudit.dashboard.fairness.source import Source

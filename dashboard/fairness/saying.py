@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.reports.group_tables import harmless
-from raiaudit.reports.wording import decimal, in_percent, metric_title, percent
+from raiaudit.reports.formats.group_tables import harmless
+from raiaudit.reports.words.wording import decimal, in_percent, metric_title, percent
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ from raiaudit.dashboard.fairness.saying import UNDEFINED, download, gap_text, p_
 from raiaudit.dashboard.fairness.source import SUBGROUPS
 from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.wording import metric_title
+from raiaudit.reports.words.wording import metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from raiaudit.dashboard.reading import results_of
 from raiaudit.dashboard.wording import chip, duration, instant, plain, shortened
 from raiaudit.errors import StorageError
 from raiaudit.models.cards import card_body
-from raiaudit.reports.model_card import audit_findings
+from raiaudit.reports.formats.model_card import audit_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from raiaudit.dashboard.new_audit.beginnings import TYPICAL_GATES, TYPICAL_OPTIO
 from raiaudit.dashboard.new_audit.fields import Field, fields_of
 from raiaudit.dashboard.new_audit.section import Known, choosable_fields, mapping, ordered
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.words.wording import check_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.check import Check, CheckConfig

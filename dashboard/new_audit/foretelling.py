@@ -11,7 +11,7 @@ from raiaudit.audit.forecast.forecast import forecast
 from raiaudit.audit.spec import load_spec
 from raiaudit.dashboard.wording import plain
 from raiaudit.models.data import UserData
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.words.wording import check_title
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,14 +17,14 @@ from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import chip, instant, plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.catalogues import mapping
-from raiaudit.reports.relevance import relevance
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.content.relevance import relevance
+from raiaudit.reports.words.catalogues import mapping
+from raiaudit.reports.words.wording import check_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Home
-    from raiaudit.reports.relevance import Evidence, Relevance
+    from raiaudit.reports.content.relevance import Evidence, Relevance
 
 __all__ = ["show"]
 

@@ -14,8 +14,8 @@ from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.run.numbers import metric_heading
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import unbroken
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import check_title, interval, slice_text, threshold, value
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import check_title, interval, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Verdict

@@ -9,8 +9,8 @@ import streamlit as st
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.tables import Html
 from raiaudit.dashboard.wording import plain, unbroken
-from raiaudit.reports.metric_words import explained
-from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, value
+from raiaudit.reports.words.metric_words import explained
+from raiaudit.reports.words.wording import check_title, interval, metric_title, slice_text, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

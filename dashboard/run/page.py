@@ -14,7 +14,7 @@ from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
 from raiaudit.dashboard.run import downloads, gates, pillars, provenance, states
 from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain, shortened
 from raiaudit.errors import StorageError
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.words.wording import check_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import Results

@@ -13,8 +13,8 @@ from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.run import numbers
 from raiaudit.dashboard.wording import chip, plain
-from raiaudit.reports.remarks import remarks
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.words.remarks import remarks
+from raiaudit.reports.words.wording import check_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import streamlit as st
 from raiaudit.audit.mitigation.study import MITIGATIONS
 from raiaudit.dashboard.studies.study import chosen, draw_blocks, draw_charts, draw_foot, draw_table
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.mitigation import harm_blocks, told_lines
+from raiaudit.reports.studies.mitigation import harm_blocks, told_lines
 
 if TYPE_CHECKING:
     from raiaudit.audit.store import Home
@@ -20,7 +20,7 @@ __all__ = ["show"]
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
-    from raiaudit.reports.mitigation import mitigation_charts
+    from raiaudit.reports.studies.mitigation import mitigation_charts
 
     st.title("Mitigation")
     study = chosen(

@@ -10,7 +10,7 @@ from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.errors import StorageError
-from raiaudit.reports.studies import cell_lines, study_blocks, study_notes
+from raiaudit.reports.studies.study import cell_lines, study_blocks, study_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.store import Home
     from raiaudit.audit.studies.study import Shelf, Study
-    from raiaudit.reports.studies import Block
-    from raiaudit.reports.studies_pdf import Chart
+    from raiaudit.reports.studies.pdf import Chart
+    from raiaudit.reports.studies.study import Block
 
 __all__ = ["chosen", "draw_blocks", "draw_charts", "draw_foot", "draw_table"]
 

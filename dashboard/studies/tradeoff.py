@@ -18,7 +18,7 @@ __all__ = ["show"]
 
 def show(home: Home, pages: Pages) -> None:
     """Draw the page."""
-    from raiaudit.reports.tradeoff import tradeoff_charts
+    from raiaudit.reports.studies.tradeoff import tradeoff_charts
 
     st.title("Trade-offs")
     study = chosen(

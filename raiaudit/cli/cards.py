@@ -35,7 +35,7 @@ def card(
     from raiaudit.audit.store import Home
     from raiaudit.models.cards import model_card
     from raiaudit.models.registry import Registry
-    from raiaudit.reports.model_card import audit_findings
+    from raiaudit.reports.formats.model_card import audit_findings
 
     store = Home.at(home)
     registry = Registry.open(store.root)

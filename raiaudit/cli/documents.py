@@ -87,7 +87,7 @@ def verify(
     """
     from raiaudit.audit.sealing import MANIFEST, breaches, seal_of
     from raiaudit.errors import UsageError
-    from raiaudit.reports.verification import REPORT, examine_pdf
+    from raiaudit.reports.proof.verification import REPORT, examine_pdf
 
     found = _run_of(document, run, home)
     if not found.folder.is_dir():
@@ -123,7 +123,7 @@ def _deep(run: Run) -> Iterator[tuple[list[str], list[str]]]:
     """Problems and remarks."""
     from raiaudit.audit.rederiving import rederive
     from raiaudit.errors import StorageError
-    from raiaudit.reports.rerendering import documents_unlike_their_run
+    from raiaudit.reports.proof.rerendering import documents_unlike_their_run
 
     try:
         found = rederive(run)

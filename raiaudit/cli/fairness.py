@@ -221,7 +221,7 @@ def _command(
 
 def _write(results: Results, markdown: Path | None, csv: Path | None) -> None:
     from raiaudit.audit.files import write_atomically
-    from raiaudit.reports.group_tables import measurements_csv, tables_markdown
+    from raiaudit.reports.formats.group_tables import measurements_csv, tables_markdown
 
     if markdown is not None:
         write_atomically(markdown, tables_markdown(results))
@@ -231,8 +231,8 @@ def _write(results: Results, markdown: Path | None, csv: Path | None) -> None:
 
 def _write_documents(run: Run, pdf: Path | None, junit: Path | None, summary: Path | None) -> None:
     from raiaudit.audit.files import write_atomically
-    from raiaudit.reports.junit import to_junit
-    from raiaudit.reports.markdown import to_markdown
+    from raiaudit.reports.formats.junit import to_junit
+    from raiaudit.reports.formats.markdown import to_markdown
 
     if pdf is not None:
         write_atomically(pdf, (run.folder / "report.pdf").read_bytes())
@@ -247,8 +247,8 @@ def _print(results: Results, run: Run | None, home: Path | None) -> None:
     """Tables, verdicts, where the documents are, and what to do next."""
     from rich.console import Console
 
-    from raiaudit.reports.group_tables import terminal_tables
-    from raiaudit.reports.terminal import verdict_lines
+    from raiaudit.reports.formats.group_tables import terminal_tables
+    from raiaudit.reports.formats.terminal import verdict_lines
 
     console = Console()
     console.print()

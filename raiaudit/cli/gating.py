@@ -67,15 +67,15 @@ def gate(
     else:
         _print(runs, finished)
     if junit is not None:
-        from raiaudit.reports.junit import to_junit
+        from raiaudit.reports.formats.junit import to_junit
 
         write_atomically(junit, to_junit(runs, day))
     if sarif is not None:
-        from raiaudit.reports.sarif import to_sarif
+        from raiaudit.reports.formats.sarif import to_sarif
 
         write_atomically(sarif, to_sarif(runs, day))
     if summary is not None:
-        from raiaudit.reports.markdown import LIMIT, to_markdown
+        from raiaudit.reports.formats.markdown import LIMIT, to_markdown
 
         there = summary.stat().st_size if summary.exists() else 0
         with summary.open("a", encoding="utf-8") as file:
@@ -108,7 +108,7 @@ def _told(runs: Sequence[Run], rulings: Sequence[Ruling], code: int) -> dict[str
 def _print(runs: Sequence[Run], finished: Sequence[Run]) -> None:
     from rich.console import Console
 
-    from raiaudit.reports.terminal import gate_lines, idle_lines, verdict_table
+    from raiaudit.reports.formats.terminal import gate_lines, idle_lines, verdict_table
 
     console = Console()
     for run in runs:

@@ -52,7 +52,7 @@ def mitigate(
 
     wishes = Wishes(attribute, tuple(dict.fromkeys(method or ())), criterion, positive, bound)
     found = conducted(_study, spec, wishes, home, limit=limit, as_json=as_json)
-    from raiaudit.reports.mitigation import harm_blocks, told_lines, write_mitigation_pdf
+    from raiaudit.reports.studies.mitigation import harm_blocks, told_lines, write_mitigation_pdf
 
     if pdf is not None:
         write_mitigation_pdf(found, pdf)

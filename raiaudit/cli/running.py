@@ -106,7 +106,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     from rich.console import Console
 
     from raiaudit.audit.sealing import seal_of
-    from raiaudit.reports.terminal import gate_lines, idle_lines, verdict_table
+    from raiaudit.reports.formats.terminal import gate_lines, idle_lines, verdict_table
 
     console = Console()
     console.print()

@@ -43,7 +43,7 @@ def sign(
     Example: `raiaudit sign latest --key ada.p12 --role reviewed`
     """
     from raiaudit.audit.files import write_atomically
-    from raiaudit.reports import signing
+    from raiaudit.reports.proof import signing
 
     document, name = _document(what, home)
     target = out or Path(f"{name}.signed.pdf")

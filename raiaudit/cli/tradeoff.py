@@ -53,7 +53,7 @@ def tradeoff(
     wishes = Wishes(eps=eps, norm=norm, steps=steps, epsilon=tuple(epsilon or ()), delta=delta)
     found = conducted(_study, spec, wishes, home, limit=limit, as_json=as_json)
     if pdf is not None:
-        from raiaudit.reports.tradeoff import write_tradeoff_pdf
+        from raiaudit.reports.studies.tradeoff import write_tradeoff_pdf
 
         write_tradeoff_pdf(found, pdf)
     presented(found, home, markdown=markdown, as_json=as_json)

@@ -83,7 +83,7 @@ def _train(
     from raiaudit.audit.store import Home
     from raiaudit.cli.progress import watch
     from raiaudit.models.registry import Registry
-    from raiaudit.reports.replication import seeds_data, seeds_notes, seeds_table
+    from raiaudit.reports.studies.replication import seeds_data, seeds_notes, seeds_table
 
     loaded = load_spec(spec)
     recipes = _recipes(loaded, only, spec)
@@ -153,7 +153,7 @@ def compare(
     from raiaudit.errors import UsageError
     from raiaudit.models.data import DATASETS, load_dataset
     from raiaudit.models.registry import Registry
-    from raiaudit.reports.replication import comparison_data, comparison_notes, comparison_tables
+    from raiaudit.reports.studies.replication import comparison_data, comparison_notes, comparison_tables
 
     registry = Registry.open(Home.at(home).root)
     pair = shared_versions(registry, a, b)
@@ -204,7 +204,7 @@ def ablate(
     from raiaudit.cli.progress import watch
     from raiaudit.errors import UsageError
     from raiaudit.models.registry import Registry
-    from raiaudit.reports.replication import (
+    from raiaudit.reports.studies.replication import (
         ablation_csv,
         ablation_data,
         ablation_markdown,

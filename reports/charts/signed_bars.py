@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, styled, tooltips
-from raiaudit.reports.map_words import signed
 from raiaudit.reports.theme import INK, SERIES
+from raiaudit.reports.words.map_words import signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
-from raiaudit.reports.studies import METRIC_TITLES, in_percent, metric_slice
+from raiaudit.reports.studies.study import METRIC_TITLES, in_percent, metric_slice
 from raiaudit.reports.theme import FAINT, MUTED
 
 if TYPE_CHECKING:

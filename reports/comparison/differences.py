@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.comparison.words import cut, names
-from raiaudit.reports.studies import Block
+from raiaudit.reports.studies.study import Block
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison, Difference

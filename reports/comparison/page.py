@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.audit.comparison.results import Comparison
-    from raiaudit.reports.studies import Block
+    from raiaudit.reports.studies.study import Block
 
 __all__ = ["comparison_html"]
 
@@ -86,8 +86,8 @@ def _body(comparison: Comparison) -> Iterator[str]:
 def _charts(comparison: Comparison) -> Iterator[str]:
     from raiaudit.reports.charts import to_svg
     from raiaudit.reports.charts.comparison import forest, forest_text, left_out
+    from raiaudit.reports.content.illustrated import Drawn
     from raiaudit.reports.html.inline import chart
-    from raiaudit.reports.illustrated import Drawn
 
     for kind, caption in FORESTS:
         deltas = getattr(comparison, kind)

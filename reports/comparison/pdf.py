@@ -13,8 +13,8 @@ from raiaudit.reports.comparison.differences import difference_blocks
 from raiaudit.reports.comparison.findings import findings, reading_notes
 from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
 from raiaudit.reports.comparison.words import comparison_title
-from raiaudit.reports.pdf import compile_pdf, lacking, timestamp
-from raiaudit.reports.printable import Printable
+from raiaudit.reports.formats.pdf import compile_pdf, lacking, timestamp
+from raiaudit.reports.words.printable import Printable
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison

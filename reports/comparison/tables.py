@@ -18,8 +18,8 @@ from raiaudit.reports.comparison.words import (
     p_text,
     quantity,
 )
-from raiaudit.reports.studies import Block
-from raiaudit.reports.wording import check_title, metric_title
+from raiaudit.reports.studies.study import Block
+from raiaudit.reports.words.wording import check_title, metric_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison, Delta

@@ -10,7 +10,7 @@ from raiaudit.reports.comparison.differences import difference_blocks
 from raiaudit.reports.comparison.findings import findings, reading_notes
 from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
 from raiaudit.reports.comparison.words import comparison_title
-from raiaudit.reports.studies import Block
+from raiaudit.reports.studies.study import Block
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.wording import decimal, in_percent, metric_title, percent, slice_text
+from raiaudit.reports.words.wording import decimal, in_percent, metric_title, percent, slice_text
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Changed, Comparison, Delta, Outcome

@@ -27,7 +27,7 @@ from raiaudit.reports.figures import (
 )
 from raiaudit.reports.figures.drawing import Figure, Words
 from raiaudit.reports.figures.sheet import Sheet
-from raiaudit.reports.map_words import signed, weights_of
+from raiaudit.reports.words.map_words import signed, weights_of
 
 if TYPE_CHECKING:
     import polars as pl

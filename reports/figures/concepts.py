@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, example_title
 from raiaudit.reports.figures.sheet import Sheet
-from raiaudit.reports.wording import decimal, percent
+from raiaudit.reports.words.wording import decimal, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,7 +55,7 @@ def _scores(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _pictures(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    from raiaudit.reports.pictures import beside
+    from raiaudit.reports.pictures.examples import beside
 
     for row in table.head(PICTURES).iter_rows(named=True):
         if (picture := beside(row)) is None:

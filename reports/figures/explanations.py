@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, example_title
-from raiaudit.reports.map_verdicts import best_method, mark_of, method_words
+from raiaudit.reports.words.map_verdicts import best_method, mark_of, method_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,8 +62,8 @@ def _deletion(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     """Of images as overlays, of table rows as bars; texts are words (`word_maps`)."""
-    from raiaudit.reports.map_words import map_in_words
-    from raiaudit.reports.pictures import saliency_overlay
+    from raiaudit.reports.pictures.examples import saliency_overlay
+    from raiaudit.reports.words.map_words import map_in_words
 
     if results.data.modality == "tabular":
         yield from _bars(table, results)
@@ -81,7 +81,7 @@ def _maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 def _bars(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import signed_bars
-    from raiaudit.reports.map_words import weights_in_words, weights_of
+    from raiaudit.reports.words.map_words import weights_in_words, weights_of
 
     if "features" not in table.columns:
         return
@@ -151,7 +151,7 @@ def _words(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _class_maps(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    from raiaudit.reports.pictures import saliency_overlay
+    from raiaudit.reports.pictures.examples import saliency_overlay
 
     # One method speaks for all: the table of evidence has the others, and every class.
     rows, _ = of_best_method(table, results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import Drawing, chart_figure, columns
-from raiaudit.reports.wording import in_percent, metric_title
+from raiaudit.reports.words.wording import in_percent, metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

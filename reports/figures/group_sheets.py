@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.figures.sheet import Sheet
-from raiaudit.reports.wording import decimal, in_percent, metric_title, percent
+from raiaudit.reports.words.wording import decimal, in_percent, metric_title, percent
 
 if TYPE_CHECKING:
     import polars as pl

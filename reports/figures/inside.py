@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns
 from raiaudit.reports.figures.sheet import Sheet
-from raiaudit.reports.wording import decimal, percent
+from raiaudit.reports.words.wording import decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ def cell_title(cell: Mapping[str, object]) -> str:
 
 def channel_figures(table: pl.DataFrame, count: int) -> Iterator[Figure]:
     """Of the channels most selective for a class."""
-    from raiaudit.reports.inside_pictures import channel_picture
+    from raiaudit.reports.pictures.inside import channel_picture
 
     for row in table.sort("selectivity", descending=True).head(count).iter_rows(named=True):
         picture = channel_picture(row)
@@ -44,7 +44,7 @@ def channel_figures(table: pl.DataFrame, count: int) -> Iterator[Figure]:
 
 
 def _atlas(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    from raiaudit.reports.inside_pictures import atlas_picture
+    from raiaudit.reports.pictures.inside import atlas_picture
 
     picture = atlas_picture(table)
     assert picture is not None
@@ -72,7 +72,7 @@ def _heads(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 def look_figures(rows: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     """Of examples that are images."""
-    from raiaudit.reports.inside_pictures import attention_picture
+    from raiaudit.reports.pictures.inside import attention_picture
 
     for row in rows:
         if (picture := attention_picture(row)) is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.sheet import Sheet
-from raiaudit.reports.wording import decimal
+from raiaudit.reports.words.wording import decimal
 
 if TYPE_CHECKING:
     import polars as pl

@@ -103,7 +103,7 @@ def _query_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _adversarial(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    from raiaudit.reports.pictures import adversarial_picture
+    from raiaudit.reports.pictures.examples import adversarial_picture
 
     for row in table.head(PICTURES).iter_rows(named=True):
         if (drawn := adversarial_picture(row)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, points_of
-from raiaudit.reports.map_verdicts import mark_of
+from raiaudit.reports.words.map_verdicts import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _stability(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
 
 def _pairs(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
-    from raiaudit.reports.pictures import map_pair
+    from raiaudit.reports.pictures.examples import map_pair
 
     for row in table.head(PICTURES).iter_rows(named=True):
         if (picture := map_pair(row)) is not None:

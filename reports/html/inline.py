@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from raiaudit.reports.illustrated import Drawn
+    from raiaudit.reports.content.illustrated import Drawn
 
 __all__ = ["chart", "data_uri"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.files import write_atomically
-from raiaudit.reports.illustrated import Illustrated, illustrated
-from raiaudit.reports.printable import Printable
+from raiaudit.reports.content.illustrated import Illustrated, illustrated
+from raiaudit.reports.words.printable import Printable
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -443,7 +443,7 @@ def test_a_whole_audit_of_an_endpoint_with_scores(serve: Any, audited: Any) -> N
     assert server.headers[0]["Authorization"] == "s3cret-token"
     assert not [path for path in run.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
     from raiaudit.audit.store import Run
-    from raiaudit.reports.content import report_content
+    from raiaudit.reports.content.report import report_content
 
     facts = dict(report_content(Run(run))["system"])
     assert "unverifiable weights" in facts["Architecture"]

@@ -11,8 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.store import Home, Run
-from raiaudit.reports.catalogues import mapping, read_catalogue
-from raiaudit.reports.relevance import relevance
+from raiaudit.reports.content.relevance import relevance
+from raiaudit.reports.words.catalogues import mapping, read_catalogue
 
 AddRun = Callable[..., Run]
 NAMES = {each["key"]: each["name"] for each in read_catalogue("mapping.yaml")["frameworks"]}

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from raiaudit.audit.results import Results
 from raiaudit.audit.store import Home, Run
 from raiaudit.reports.figures import figures, sheets
-from raiaudit.reports.inside_pictures import atlas_picture, attention_picture, channel_picture, patch_grid
+from raiaudit.reports.pictures.inside import atlas_picture, attention_picture, channel_picture, patch_grid
 
 AddRun = Callable[..., Run]
 HOSTILE = "<b>[x](http://evil)</b>"

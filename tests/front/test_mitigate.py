@@ -19,8 +19,8 @@ from raiaudit.audit.store import Home
 from raiaudit.cli import app
 from raiaudit.errors import UnknownNameError, UsageError
 from raiaudit.reports import charts
-from raiaudit.reports.mitigation import write_mitigation_pdf
-from raiaudit.reports.studies import cell_lines
+from raiaudit.reports.studies.mitigation import write_mitigation_pdf
+from raiaudit.reports.studies.study import cell_lines
 
 RECIPE = "architecture: mlp, options: {hidden: 16}, epochs: 4, train_limit: 240, batch_size: 40"
 SPEC = f"""\

@@ -213,7 +213,7 @@ def test_a_factory_with_the_flag_and_what_the_report_says_of_it(place: Place) ->
     assert results["subject"]["record"]["loaded"]["unsafe"] is True
     assert "unsafe-load" in summary
     from raiaudit.audit.store import Home
-    from raiaudit.reports.content import report_content
+    from raiaudit.reports.content.report import report_content
 
     content = report_content(Home.at(place.folder / "home").run("latest"))
     assert any("--unsafe-load" in gap for gap in content["not_tested"])

@@ -27,8 +27,8 @@ from raiaudit.audit.tradeoff.variants import Wishes, derive
 from raiaudit.cli import app
 from raiaudit.errors import StorageError, UsageError
 from raiaudit.reports import charts
-from raiaudit.reports.studies import cell_lines, study_markdown
-from raiaudit.reports.tradeoff import write_tradeoff_pdf
+from raiaudit.reports.studies.study import cell_lines, study_markdown
+from raiaudit.reports.studies.tradeoff import write_tradeoff_pdf
 
 RECIPE = (
     "{architecture: mlp, options: {hidden: 16}, epochs: 4, train_limit: 240, batch_size: 40, average: 0.5}"

@@ -17,9 +17,9 @@ from raiaudit.audit.explanations.quality.faithfulness_summary import _ALONE, _CO
 from raiaudit.audit.explanations.stability.summary import _METRICS as STABILITY
 from raiaudit.audit.fairness.by_group.metrics import DIFFERENCES, MEANS, RATES, RATIOS
 from raiaudit.audit.robustness.reliability_flags import FLAGS
-from raiaudit.reports.catalogues import read_catalogue
-from raiaudit.reports.metric_words import explained
-from raiaudit.reports.wording import METRICS as TITLES
+from raiaudit.reports.words.catalogues import read_catalogue
+from raiaudit.reports.words.metric_words import explained
+from raiaudit.reports.words.wording import METRICS as TITLES
 
 AUDIT = Path(raiaudit.audit.__file__).parent
 

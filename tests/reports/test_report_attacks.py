@@ -11,9 +11,9 @@ import polars as pl
 
 from raiaudit.audit.measurement import Measurement
 from raiaudit.reports import charts
-from raiaudit.reports.headline import COLUMNS
-from raiaudit.reports.remarks import remarks
-from raiaudit.reports.sections import sections
+from raiaudit.reports.content.sections import sections
+from raiaudit.reports.words.headline import COLUMNS
+from raiaudit.reports.words.remarks import remarks
 
 CHECK = "privacy.membership"
 AUC = next(column for column in COLUMNS if column.title == "Membership AUC")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from raiaudit.reports import charts
 from raiaudit.reports.figures import figures, sheets
-from raiaudit.reports.pictures import beside
+from raiaudit.reports.pictures.examples import beside
 
 NOTHING: Any = None
 SCORES = pl.DataFrame(

@@ -10,7 +10,7 @@ import polars as pl
 from raiaudit.audit.measurement import Measurement
 from raiaudit.reports import charts
 from raiaudit.reports.figures import figures
-from raiaudit.reports.wording import slice_text, value
+from raiaudit.reports.words.wording import slice_text, value
 
 FLIPS = pl.DataFrame(
     {

@@ -9,7 +9,7 @@ import polars as pl
 
 from raiaudit.audit.measurement import Measurement
 from raiaudit.reports import charts
-from raiaudit.reports.remarks import remarks
+from raiaudit.reports.words.remarks import remarks
 
 
 def test_a_stacked_bar_has_a_segment_a_part_and_greys_at_its_ends() -> None:

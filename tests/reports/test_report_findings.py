@@ -15,9 +15,9 @@ from raiaudit.audit.results import CheckOutcome, Results
 from raiaudit.audit.store import Run
 from raiaudit.audit.waivers import Waiver
 from raiaudit.models.recipe import Recipe
-from raiaudit.reports.catalogues import read_catalogue
-from raiaudit.reports.findings import Finding, findings
-from raiaudit.reports.remedies import error_remedy, flag_rules, remedy
+from raiaudit.reports.content.findings import Finding, findings
+from raiaudit.reports.content.remedies import error_remedy, flag_rules, remedy
+from raiaudit.reports.words.catalogues import read_catalogue
 
 MakeRun = Callable[..., Run]
 DAY = date(2026, 11, 20)

@@ -17,7 +17,7 @@ from raiaudit.audit.fairness.profiles.config import ProfilesConfig
 from raiaudit.audit.fairness.profiles.profile_findings import profile_findings
 from raiaudit.audit.results import Results
 from raiaudit.reports import charts
-from raiaudit.reports.facts import group_rows
+from raiaudit.reports.content.facts import group_rows
 from raiaudit.reports.figures import figures, sheets
 
 CHECK = "fairness.groups"

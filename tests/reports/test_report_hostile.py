@@ -14,8 +14,8 @@ import yaml
 
 from raiaudit.audit.store import Run
 from raiaudit.models.markdown import flat
-from raiaudit.reports.glyphs import lacking
-from raiaudit.reports.printable import Printable
+from raiaudit.reports.words.glyphs import lacking
+from raiaudit.reports.words.printable import Printable
 
 
 def test_nothing_is_written_outside_the_run(hostile_run: Run, hostile_documents: dict[str, Path]) -> None:
@@ -81,7 +81,7 @@ def test_no_text_of_the_csv_is_a_formula(hostile_documents: dict[str, Path], hos
 
 
 def test_negative_numbers_stay_numbers(hostile_run: Run) -> None:
-    from raiaudit.reports.tables import for_spreadsheets
+    from raiaudit.reports.formats.tables import for_spreadsheets
 
     table = for_spreadsheets(pl.DataFrame({"value": [-1.5, None], "n": [-1, 2], "text": ["-1", " =x"]}))
     assert table["value"].to_list() == [-1.5, None]

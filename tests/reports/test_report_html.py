@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from raiaudit.audit.store import Run
+from raiaudit.reports.content.illustrated import Drawn, illustrated
 from raiaudit.reports.html import write_html
 from raiaudit.reports.html.inline import chart
-from raiaudit.reports.illustrated import Drawn, illustrated
-from raiaudit.reports.printable import spelt_out
+from raiaudit.reports.words.printable import spelt_out
 
 MakeRun = Callable[..., Run]
 _VOID = {"meta", "img", "br"}

@@ -10,7 +10,7 @@ from raiaudit.audit.gates import Gate, Verdict
 from raiaudit.audit.gating import attach
 from raiaudit.audit.store import Run
 from raiaudit.audit.waivers import Waiver
-from raiaudit.reports.junit import to_junit
+from raiaudit.reports.formats.junit import to_junit
 
 MakeRun = Callable[..., Run]
 

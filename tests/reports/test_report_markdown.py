@@ -11,7 +11,7 @@ from raiaudit.audit.gates import Gate, Verdict
 from raiaudit.audit.gating import attach
 from raiaudit.audit.store import Run
 from raiaudit.audit.waivers import Waiver
-from raiaudit.reports.markdown import escape, to_markdown
+from raiaudit.reports.formats.markdown import escape, to_markdown
 
 MakeRun = Callable[..., Run]
 

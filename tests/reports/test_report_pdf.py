@@ -11,7 +11,7 @@ import pytest
 
 from raiaudit.audit.store import Run
 from raiaudit.errors import StorageError
-from raiaudit.reports.pdf import compile_pdf, write_pdf
+from raiaudit.reports.formats.pdf import compile_pdf, write_pdf
 
 MakeRun = Callable[..., Run]
 

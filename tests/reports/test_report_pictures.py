@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raiaudit.reports.pictures import adversarial_picture, saliency_overlay
+from raiaudit.reports.pictures.examples import adversarial_picture, saliency_overlay
 
 
 def pixels(png: bytes | None) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from raiaudit.audit.measurement import Measurement
 from raiaudit.reports.figures.quality import FIGURES
-from raiaudit.reports.map_verdicts import map_verdict
+from raiaudit.reports.words.map_verdicts import map_verdict
 
 
 def gain(value: float | None, low: float | None, high: float | None, **where: str) -> Measurement:

@@ -18,7 +18,7 @@ from raiaudit.audit.gates import Gate, Verdict
 from raiaudit.audit.gating import attach
 from raiaudit.audit.store import Run
 from raiaudit.audit.waivers import Waiver
-from raiaudit.reports.sarif import to_sarif
+from raiaudit.reports.formats.sarif import to_sarif
 
 MakeRun = Callable[..., Run]
 DAY = date(2026, 11, 20)  # of the run in conftest

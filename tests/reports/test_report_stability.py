@@ -9,7 +9,7 @@ import polars as pl
 from PIL import Image
 
 from raiaudit.reports import charts
-from raiaudit.reports.pictures import map_pair
+from raiaudit.reports.pictures.examples import map_pair
 
 
 def test_the_curve_names_method_and_attack() -> None:

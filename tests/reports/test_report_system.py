@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from raiaudit.models.recipe import Mitigation, Recipe
-from raiaudit.reports.content import report_content
+from raiaudit.reports.content.report import report_content
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from raiaudit.audit.store import Run
-from raiaudit.reports.tables import for_spreadsheets, measurement_table, write_csv, write_parquet
+from raiaudit.reports.formats.tables import for_spreadsheets, measurement_table, write_csv, write_parquet
 
 
 def test_a_row_a_measurement_in_the_order_of_the_run(finished_run: Run) -> None:

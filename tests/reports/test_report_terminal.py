@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from raiaudit.audit.store import Run
-from raiaudit.reports.headline import COLUMNS, headlines
-from raiaudit.reports.terminal import gate_lines, verdict_table
+from raiaudit.reports.formats.terminal import gate_lines, verdict_table
 from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.words.headline import COLUMNS, headlines
 
 MakeRun = Callable[..., Run]
 

@@ -6,10 +6,10 @@ import pytest
 
 from raiaudit.audit.gates import Gate
 from raiaudit.audit.measurement import Measurement
-from raiaudit.reports.catalogues import limits, mapping, not_tested
-from raiaudit.reports.printable import Printable
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.wording import interval, metric_title, quantity, slice_text, threshold, value
+from raiaudit.reports.words.catalogues import limits, mapping, not_tested
+from raiaudit.reports.words.printable import Printable
+from raiaudit.reports.words.wording import interval, metric_title, quantity, slice_text, threshold, value
 
 CHECKS = frozenset(
     {

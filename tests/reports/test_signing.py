@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from raiaudit.errors import DataError, UsageError
-from raiaudit.reports.pdf import compile_pdf
-from raiaudit.reports.signing import sign, signatures
+from raiaudit.reports.formats.pdf import compile_pdf
+from raiaudit.reports.proof.signing import sign, signatures
 
 WORD = b"correct horse"
 

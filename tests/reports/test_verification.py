@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from raiaudit.audit.store import Run
-from raiaudit.reports import signing, write_documents
-from raiaudit.reports.content import report_content
-from raiaudit.reports.verification import examine_pdf, pdf_hashes
+from raiaudit.reports import write_documents
+from raiaudit.reports.content.report import report_content
+from raiaudit.reports.proof import signing
+from raiaudit.reports.proof.verification import examine_pdf, pdf_hashes
 
 MakeRun = Callable[..., Run]
 

@@ -33,9 +33,10 @@ def test_writing_again_breaks_no_seal(finished_run: Run) -> None:
 
 def test_importing_the_reports_loads_nothing_heavy() -> None:
     code = (
-        "import sys, raiaudit.reports, raiaudit.reports.pdf, raiaudit.reports.terminal, "
-        "raiaudit.reports.junit, raiaudit.reports.markdown, raiaudit.reports.html, raiaudit.reports.tables, "
-        "raiaudit.reports.model_card, raiaudit.reports.sarif\n"
+        "import sys, raiaudit.reports, raiaudit.reports.formats.pdf, raiaudit.reports.formats.terminal, "
+        "raiaudit.reports.formats.junit, raiaudit.reports.formats.markdown, raiaudit.reports.html, "
+        "raiaudit.reports.formats.tables, raiaudit.reports.formats.model_card, "
+        "raiaudit.reports.formats.sarif\n"
         "heavy = {'torch', 'sklearn', 'scipy', 'altair', 'vl_convert', 'typst', 'mlflow', 'PIL', 'jinja2'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from raiaudit.audit.store import Run
-    from raiaudit.reports.signing import Signature
+    from raiaudit.reports.proof.signing import Signature
 
 __all__ = ["REPORT", "Examined", "examine_pdf", "pdf_hashes"]
 
@@ -62,7 +62,7 @@ def _examine_signed(document: bytes, run: Run, name: str, roots: Sequence[Path],
     if hashlib.sha256(sealed).hexdigest() != run.sealed_digest(REPORT) or not document.startswith(sealed):
         found.problems.append(f"{name} is not the PDF this run sealed")
         return
-    from raiaudit.reports.signing import signatures
+    from raiaudit.reports.proof.signing import signatures
 
     try:
         signed = signatures(document, roots)
@@ -90,7 +90,7 @@ def _told(signature: Signature) -> str:
 
 
 def _disagreements(told: dict[str, str], run: Run, name: str) -> Iterator[str]:
-    from raiaudit.reports.content import report_content
+    from raiaudit.reports.content.report import report_content
 
     try:
         here = dict(report_content(run)["hashes"])

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from raiaudit.audit.gating import day_of
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import slice_text
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import slice_text
 
 if TYPE_CHECKING:
     from datetime import date

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.studies import Block, cell_lines
-from raiaudit.reports.studies_pdf import write_study_pdf
-from raiaudit.reports.wording import metric_title
+from raiaudit.reports.studies.pdf import write_study_pdf
+from raiaudit.reports.studies.study import Block, cell_lines
+from raiaudit.reports.words.wording import metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from raiaudit.audit.mitigation.study import MitigationStudy
-    from raiaudit.reports.studies_pdf import Chart
+    from raiaudit.reports.studies.pdf import Chart
 
 __all__ = ["harm_blocks", "mitigation_charts", "told_lines", "write_mitigation_pdf"]
 

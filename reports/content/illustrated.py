@@ -1,8 +1,8 @@
 """A report whose figures are drawn, once for all its settings: what the PDF and the page are both made of.
 
 `Illustrated.worded` gives the content with its tables, words and captions in the spelling of one setting
-(see `raiaudit.reports.printable`). Drawings are made from the spelling of print, since what they say must be
-legible in a PDF too.
+(see `raiaudit.reports.words.printable`). Drawings are made from the spelling of print, since what they say
+must be legible in a PDF too.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.reports.content import report_content
+from raiaudit.reports.content.report import report_content
 from raiaudit.reports.figures import figures, read_evidence, sheets, word_maps
 from raiaudit.reports.figures.explanations import spokesman
-from raiaudit.reports.glyphs import lacking
-from raiaudit.reports.printable import Printable, shortened
+from raiaudit.reports.words.glyphs import lacking
+from raiaudit.reports.words.printable import Printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.studies_pdf import write_study_pdf
+from raiaudit.reports.studies.pdf import write_study_pdf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from raiaudit.audit.studies.study import Study
-    from raiaudit.reports.studies_pdf import Chart
+    from raiaudit.reports.studies.pdf import Chart
 
 __all__ = ["tradeoff_charts", "write_tradeoff_pdf"]
 

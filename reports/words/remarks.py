@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.map_verdicts import map_verdict, method_words
-from raiaudit.reports.wording import check_title, quantity
+from raiaudit.reports.words.map_verdicts import map_verdict, method_words
+from raiaudit.reports.words.wording import check_title, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import yaml
 
 __all__ = ["limits", "mapping", "not_tested", "read_catalogue"]
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 @cache

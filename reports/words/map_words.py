@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raiaudit.reports.pictures import plane
+from raiaudit.reports.pictures.examples import plane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

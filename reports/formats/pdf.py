@@ -13,15 +13,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.files import write_atomically
-from raiaudit.reports.glyphs import STANDARDS, fonts, lacking
-from raiaudit.reports.illustrated import Illustrated, illustrated
+from raiaudit.reports.content.illustrated import Illustrated, illustrated
+from raiaudit.reports.words.glyphs import STANDARDS, fonts, lacking
 
 if TYPE_CHECKING:
     from raiaudit.audit.store import Run
 
 __all__ = ["STANDARDS", "compile_pdf", "lacking", "timestamp", "write_pdf"]
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def write_pdf(run: Run, path: Path | None = None, *, report: Illustrated | None = None) -> Path:

@@ -13,9 +13,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from raiaudit.models.markdown import escape, flat
-from raiaudit.reports.content import summary_sentence
+from raiaudit.reports.content.report import summary_sentence
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.wording import (
+from raiaudit.reports.words.wording import (
     check_title,
     in_percent,
     interval,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raiaudit.reports.catalogues import read_catalogue
+from raiaudit.reports.words.catalogues import read_catalogue
 
 __all__ = ["FlagRule", "Remedy", "error_remedy", "flag_rules", "remedy"]
 

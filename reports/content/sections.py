@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.reports.catalogues import limits
-from raiaudit.reports.citations import short_citation
-from raiaudit.reports.remarks import remarks
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import check_title, interval, metric_title, slice_text, threshold, value
+from raiaudit.reports.words.catalogues import limits
+from raiaudit.reports.words.citations import short_citation
+from raiaudit.reports.words.remarks import remarks
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import check_title, interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

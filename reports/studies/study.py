@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from raiaudit.reports.wording import decimal, percent
+from raiaudit.reports.words.wording import decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

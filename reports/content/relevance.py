@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raiaudit.reports.catalogues import read_catalogue
+from raiaudit.reports.words.catalogues import read_catalogue
 
 __all__ = ["Evidence", "Relevance", "relevance"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from raiaudit.reports.catalogues import read_catalogue
-from raiaudit.reports.wording import metric_title
+from raiaudit.reports.words.catalogues import read_catalogue
+from raiaudit.reports.words.wording import metric_title
 
 __all__ = ["explained"]
 

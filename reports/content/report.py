@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.gates import SEVERITY
 from raiaudit.audit.gating import day_of, rule
-from raiaudit.reports.catalogues import mapping, not_tested
-from raiaudit.reports.citations import full_citation
-from raiaudit.reports.facts import data_facts, group_rows, privacy_facts, system_facts
+from raiaudit.reports.content.facts import data_facts, group_rows, privacy_facts, system_facts
+from raiaudit.reports.content.findings import finding_rows
+from raiaudit.reports.content.sections import gate_rows, sections
 from raiaudit.reports.figures import SHEETS
-from raiaudit.reports.findings import finding_rows
-from raiaudit.reports.sections import gate_rows, sections
 from raiaudit.reports.theme import FLAGGED, VERDICTS
-from raiaudit.reports.wording import check_title
+from raiaudit.reports.words.catalogues import mapping, not_tested
+from raiaudit.reports.words.citations import full_citation
+from raiaudit.reports.words.wording import check_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Verdict

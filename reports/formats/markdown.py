@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from raiaudit.audit.gates import SEVERITY
 from raiaudit.audit.gating import day_of, idle, rule
 from raiaudit.models.markdown import escape
-from raiaudit.reports.content import summary_sentence
-from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
+from raiaudit.reports.content.report import summary_sentence
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold, value
+from raiaudit.reports.words.headline import COLUMNS, headlines, shown_columns
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import check_title, metric_title, quantity, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
-    from raiaudit.reports.headline import Headline
+    from raiaudit.reports.words.headline import Headline
 
 __all__ = ["escape", "to_markdown"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from raiaudit.audit.files import write_atomically
 from raiaudit.errors import UsageError
 from raiaudit.models.cards import AuditFindings, Finding, model_card
-from raiaudit.reports.headline import COLUMNS, headlines
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.wording import quantity, slice_text
+from raiaudit.reports.words.headline import COLUMNS, headlines
+from raiaudit.reports.words.wording import quantity, slice_text
 
 if TYPE_CHECKING:
     from pathlib import Path

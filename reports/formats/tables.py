@@ -11,9 +11,9 @@ import json
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.files import write_atomically
-from raiaudit.reports.citations import full_citation
-from raiaudit.reports.printable import spelt_out
-from raiaudit.reports.wording import check_title, metric_title, slice_text
+from raiaudit.reports.words.citations import full_citation
+from raiaudit.reports.words.printable import spelt_out
+from raiaudit.reports.words.wording import check_title, metric_title, slice_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,23 +7,23 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.files import write_atomically
-from raiaudit.reports.pdf import compile_pdf, lacking, timestamp
-from raiaudit.reports.printable import Printable
-from raiaudit.reports.studies import METRIC_TITLES, cell_lines, study_blocks, study_notes
+from raiaudit.reports.formats.pdf import compile_pdf, lacking, timestamp
+from raiaudit.reports.studies.study import METRIC_TITLES, cell_lines, study_blocks, study_notes
+from raiaudit.reports.words.printable import Printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.audit.studies.study import Study
     from raiaudit.reports.charts.style import AnyChart
-    from raiaudit.reports.studies import Block
+    from raiaudit.reports.studies.study import Block
 
 __all__ = ["Chart", "write_study_pdf"]
 
 Chart = tuple[str, "AnyChart"]
 """(caption, chart)."""
 
-_TEMPLATE = Path(__file__).resolve().parent / "templates" / "study.typ"
+_TEMPLATE = Path(__file__).resolve().parent.parent / "templates" / "study.typ"
 
 
 def write_study_pdf(

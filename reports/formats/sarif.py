@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from raiaudit import __version__
 from raiaudit.audit.gating import day_of, idle
 from raiaudit.models.markdown import escape, flat
-from raiaudit.reports.spec_lines import Places
+from raiaudit.reports.formats.spec_lines import Places
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import check_title, metric_title, slice_text, threshold
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import check_title, metric_title, slice_text, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

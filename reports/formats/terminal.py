@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.gating import idle, rule, today
-from raiaudit.reports.headline import COLUMNS, headlines, shown_columns
 from raiaudit.reports.theme import VERDICTS
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import check_title, value
+from raiaudit.reports.words.headline import COLUMNS, headlines, shown_columns
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import check_title, value
 
 if TYPE_CHECKING:
     from datetime import date
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
     from raiaudit.audit.results import Results
     from raiaudit.audit.store import Run
-    from raiaudit.reports.headline import Headline
+    from raiaudit.reports.words.headline import Headline
 
 __all__ = ["gate_lines", "idle_lines", "verdict_lines", "verdict_table"]
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.gates import LATEST_PASSING
-from raiaudit.reports.remedies import error_remedy, flag_rules, remedy
-from raiaudit.reports.waiving import waiver_note
-from raiaudit.reports.wording import check_title, metric_title, quantity, slice_text, threshold
+from raiaudit.reports.content.remedies import error_remedy, flag_rules, remedy
+from raiaudit.reports.words.waiving import waiver_note
+from raiaudit.reports.words.wording import check_title, metric_title, quantity, slice_text, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import Results
-    from raiaudit.reports.remedies import FlagRule
+    from raiaudit.reports.content.remedies import FlagRule
 
 __all__ = ["Finding", "finding_rows", "findings"]
 

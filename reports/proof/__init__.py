@@ -1,0 +1,1 @@
+"""Whether documents are what they were, and who answers for them: verification and signatures."""

@@ -1,0 +1,1 @@
+"""Documents of several trainings: trade-offs, mitigation, seeds."""
