@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
@@ -12,16 +14,34 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from raiaudit.audit.journal import Event, Listener
 
 __all__ = ["watch"]
 
+_AT_WORK = ("task_finished", "training")
+
 
 @contextmanager
 def watch(*, as_json: bool, aside: bool = False) -> Iterator[Listener]:
-    """A listener for the runner's events; `aside` shows people's lines on standard error."""
+    """A listener for the runner's events; `aside` shows people's lines on standard error.
+
+    Ctrl-C that a library swallowed (extensions may, inside a callback) counts at the next task or epoch.
+    """
     stream = sys.stderr if aside else sys.stdout
+    with _pressed() as pressed, _shown(stream, as_json=as_json) as show:
+
+        def listen(event: Event) -> None:
+            show(event)
+            if pressed and event["event"] in _AT_WORK:
+                raise KeyboardInterrupt
+
+        yield listen
+
+
+@contextmanager
+def _shown(stream: TextIO, *, as_json: bool) -> Iterator[Listener]:
     if as_json:
         from raiaudit.audit.journal import now
 
@@ -31,6 +51,29 @@ def watch(*, as_json: bool, aside: bool = False) -> Iterator[Listener]:
             yield listener
     else:
         yield partial(_line, stream)
+
+
+@contextmanager
+def _pressed() -> Iterator[list[int]]:
+    """Holds the SIGINT that arrived, besides raising `KeyboardInterrupt`.
+
+    Only the main thread may ask for it, and who was started to ignore it (`nohup`) goes on doing so.
+    """
+    arrived: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield arrived
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield arrived
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _line(stream: TextIO, event: Event) -> None:

@@ -96,8 +96,10 @@ class Watched:
         self.page.on("request", self._request)
 
     def _console(self, message: Any) -> None:
-        # Opened by a page's address, Streamlit looks for its own address below it and is told 404.
-        if message.type == "error" and not _LOOKING.search(str(message.location.get("url"))):
+        # Opened by a page's address, Streamlit looks for its own address below it and is told 404; a picture
+        # asked for while its page is drawn anew is gone by then: `check` looks at those that stand.
+        where = f"{message.text} {message.location.get('url')}"
+        if message.type == "error" and not _LOOKING.search(where):
             self.troubles.append(f"console: {message.text} ({message.location.get('url')})")
 
     def _request(self, request: Any) -> None:
@@ -112,10 +114,12 @@ class Watched:
     def check(self) -> None:
         """Fail on anything noted, or on a traceback on the page."""
         assert self.page.locator("[data-testid=stException]").count() == 0
-        assert self.troubles == []
+        assert self.page.evaluate(_BROKEN_PICTURES) == []
+        assert not self.troubles, "\n".join(self.troubles)
 
 
-_LOOKING = re.compile(r":\d+/\w+/_stcore/(health|host-config)$")
+_LOOKING = re.compile(r":\d+/\w+/_stcore/(health|host-config)$|/media/\w+")
+_BROKEN_PICTURES = "() => [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
 _SETTLED = """() => !document.querySelector('[data-testid=stSkeleton], [data-testid=stStatusWidget]')
   && document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"""
 

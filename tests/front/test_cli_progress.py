@@ -1,0 +1,33 @@
+"""Progress that is shown while an audit runs, and the Ctrl-C that must not be lost meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from raiaudit.cli.progress import watch
+
+FINISHED: dict[str, Any] = {
+    "event": "task_finished",
+    "check": "c",
+    "task": "t",
+    "done": 1,
+    "tasks": 2,
+    "seconds": 0.1,
+}
+
+
+def test_an_interrupt_that_was_swallowed_counts_at_the_next_task() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with watch(as_json=True) as listener:
+        listener(FINISHED)
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        listener({"event": "run_failed", "error": "said while the run is left"})
+        with pytest.raises(KeyboardInterrupt):
+            listener(FINISHED)
+    assert signal.getsignal(signal.SIGINT) is before
