@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,10 @@ Done = subprocess.CompletedProcess[str]
 State = dict[str, tuple[int, str]]
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Cli:
     """`raiaudit` in a folder, with its state there unless `--home` says otherwise."""
@@ -44,7 +49,7 @@ class Cli:
         return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "120", "NO_COLOR": "1"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A running command."""
+        """A running command, which heeds Ctrl-C though the tests may have been started to ignore it."""
         return subprocess.Popen(
             [sys.executable, "-m", "raiaudit", *arguments],
             cwd=self.folder,
@@ -52,6 +57,7 @@ class Cli:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_interrupts,
         )
 
     def __call__(self, *arguments: str) -> Done:

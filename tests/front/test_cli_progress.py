@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,15 @@ FINISHED: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C as a terminal's process takes it, though the tests may have been started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 def test_an_interrupt_that_was_swallowed_counts_at_the_next_task() -> None:
     before = signal.getsignal(signal.SIGINT)
     with watch(as_json=True) as listener:
@@ -31,3 +41,11 @@ def test_an_interrupt_that_was_swallowed_counts_at_the_next_task() -> None:
         with pytest.raises(KeyboardInterrupt):
             listener(FINISHED)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.usefixtures("heeded")
+def test_who_was_started_to_ignore_it_goes_on() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with watch(as_json=True) as listener:
+        os.kill(os.getpid(), signal.SIGINT)
+        listener(FINISHED)
