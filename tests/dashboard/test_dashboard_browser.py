@@ -6,7 +6,6 @@ The browser may reach 127.0.0.1 only: a page that asks for anything else fails t
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
 
 AddRun = Callable[..., Run]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # The least number of charts each pillar of a full audit shows.
 FIGURES = {
     "Performance": 0,
@@ -52,17 +43,6 @@ from pathlib import Path
 from raiaudit.dashboard.launch import serve
 sys.exit(serve(Path(sys.argv[1]), port=None, open_browser=False))
 """
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +196,7 @@ def test_a_running_audit_is_followed_without_a_click(browser: Browser, home: Hom
         run.write_header(run.header.model_copy(update={"status": "failed", "error": "the disk is full"}))
         watched.page.get_by_text("The run stopped with an error").wait_for()
         watched.page.get_by_text("the disk is full").wait_for()
+        watched.check()
 
 
 MANY_TASKS = """\

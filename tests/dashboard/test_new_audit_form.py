@@ -178,7 +178,8 @@ def test_the_example_is_valid_and_so_is_what_is_offered() -> None:
 def test_every_check_can_be_chosen_without_writing_anything_where_the_data_are_known() -> None:
     for name, found in CHECKS.items():
         for modality in found.modalities:
-            found.Config.model_validate(dict(TYPICAL_OPTIONS.get(name, {}).get(modality, {})))
+            chosen = dict(TYPICAL_OPTIONS.get(name, {}).get(modality, {}))
+            assert chosen.keys() <= found.Config.model_validate(chosen).model_fields_set
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,10 @@ def test_an_interrupt_that_was_swallowed_counts_at_the_next_task() -> None:
 
 
 @pytest.mark.usefixtures("heeded")
-def test_who_was_started_to_ignore_it_goes_on() -> None:
+def test_who_was_started_to_ignore_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with watch(as_json=True) as listener:
         os.kill(os.getpid(), signal.SIGINT)
         listener(FINISHED)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    assert "task_finished" in capsys.readouterr().out
