@@ -493,6 +493,21 @@ def test_the_pieces_of_a_word_play_together_and_long_texts_in_runs() -> None:
     assert players_of(view, grid=1, most=2).member_BF.tolist() == [[-1, 0, 0, 0, 0, 1, -1, -1]]
 
 
+def test_a_tokenizer_that_frames_nothing_leaves_no_word_out() -> None:
+    """The first token is a word like any other where no [CLS] stands before it."""
+    view = View(
+        x=torch.ones(1, 3, 2),
+        baseline=torch.zeros(1, 3, 2),
+        feature_E=torch.arange(3).repeat_interleave(2),
+        present_BF=torch.ones(1, 3, dtype=torch.bool),
+        logits=lambda points, _rows: (points.sum(2) * torch.tensor([4.0, 2.0, 1.0])).sum(1)[:, None],
+        names=[["good", "film", "##s"]],
+        is_text=True,
+    )
+    for name in ("occlusion", "kernel_shap", "shapley"):
+        assert explained(name, view, torch.tensor([0]))[0].tolist() == pytest.approx([8, 3, 3])
+
+
 def test_a_spec_may_name_every_method_of_the_catalogue() -> None:
     assert set(get_args(MethodName)) == set(METHODS)
     assert all(find_method(name).name == name for name in METHODS)
