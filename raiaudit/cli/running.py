@@ -30,7 +30,8 @@ def run(
 ) -> None:
     """Train what is missing, audit, judge and report.
 
-    Resumes what a crash left and does nothing when all is done.
+    Resumes what a crash left and does nothing when all is done. Exit codes: 0 every gate passed · 1 one
+    failed · 2 the spec or the data is wrong · 3 undecided, an error, or no gate · 4 a model was refused.
 
     Example: `raiaudit run examples/digits.yaml`
     """
@@ -96,7 +97,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     console.print(verdict_table(runs))
     for finished in runs:
         for line in gate_lines(finished):
-            console.print(line)
+            console.print(line, soft_wrap=not console.is_terminal)  # a log is searched by line
     for line in idle_lines([finished.results for finished in runs]):
         console.print(line)
     console.print()
