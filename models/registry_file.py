@@ -2,7 +2,7 @@
 
 MLflow makes its tables by some fifty migrations that take seconds; a process that is killed among them leaves
 a file that no later one can open, and two that begin at once get into each other's way. So the tables are
-made in a folder of one's own, and the finished file is put into its place at once, unless another was quicker.
+made in a folder of one's own, and the finished file is put into its place at once, unless another was there.
 Errors: `OSError` where the folder cannot be written.
 """
 
