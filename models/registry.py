@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from raiaudit.errors import ArtifactRefusedError, StorageError, UnknownNameError, UsageError
+from raiaudit.models.registry_file import ensure_registry_file
 from raiaudit.models.version import ModelVersion, TrainingRecord
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Registry:
         try:
             if artifacts is not None:
                 home.mkdir(parents=True, exist_ok=True)
+                ensure_registry_file(home / "registry.db")
             client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
             client.search_registered_models(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:
