@@ -11,10 +11,9 @@ import typer
 from raiaudit.cli.options import HomeOption, UnsafeLoad, exit_code
 
 if TYPE_CHECKING:
-    from raiaudit.audit.spec import LoadedSpec
     from raiaudit.audit.store import Run
 
-__all__ = ["limited", "run", "write_reports"]
+__all__ = ["run"]
 
 
 def run(
@@ -35,6 +34,7 @@ def run(
 
     Example: `raiaudit run examples/digits.yaml`
     """
+    from raiaudit.api.auditing import limited, write_reports
     from raiaudit.audit.spec import load_spec
     from raiaudit.audit.store import Home
     from raiaudit.cli.progress import watch
@@ -77,23 +77,6 @@ def run(
     else:
         _conclude(runs, spec, home)
     raise typer.Exit(code)
-
-
-def limited(loaded: LoadedSpec, limit: int) -> LoadedSpec:
-    """The same spec on the first `limit` test examples."""
-    from raiaudit.audit.spec import LoadedSpec
-
-    options = loaded.spec.run.model_copy(update={"limit": limit})
-    return LoadedSpec(
-        loaded.spec.model_copy(update={"run": options}), loaded.source, loaded.configs, loaded.waivers
-    )
-
-
-def write_reports(finished: Run) -> None:
-    """The documents of a run, before it is sealed."""
-    from raiaudit.reports import write_documents
-
-    write_documents(finished)
 
 
 def _finished(run_id: str | None, ids: list[str], verdict: str, code: int, **more: Any) -> None:

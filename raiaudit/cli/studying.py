@@ -36,10 +36,10 @@ def conducted(
     as_json: bool,
 ) -> _Kind:
     """The study that `make(loaded, wishes, home, listener=, documents=)` makes, with its progress shown."""
+    from raiaudit.api.auditing import limited, write_reports
     from raiaudit.audit.spec import load_spec
     from raiaudit.audit.store import Home
     from raiaudit.cli.progress import watch
-    from raiaudit.cli.running import limited, write_reports
 
     loaded: LoadedSpec = load_spec(spec)
     if limit is not None:

@@ -114,7 +114,7 @@ def illustrated(run: Run) -> Illustrated:
     left_out: dict[str, list[str]] = {}
     with unchecked():
         for section in content["sections"]:
-            check, measured = section["check"], section["rows"] or section["undefined"]
+            check, measured = section["check"], section["numbers"]
             found, left_out[check] = figures(check, printed, results) if measured else ([], [])
             drawn[check] = [
                 Drawn(each.kind, each.content, each.caption, each.alt, each.broad, each.row) for each in found

@@ -51,7 +51,7 @@ def data_rows(shard: Cascade) -> pl.DataFrame:
         try:
             own[method] = shard.maps(method, subject.classifier, shard.view)
         except CapabilityError as error:
-            columns[f"{method}.reason"] = pl.Series([str(error)] * n, dtype=pl.String)
+            columns[f"{method}.reason"] = pl.Series([error.problem] * n, dtype=pl.String)
     for twin in _TWINS:
         network, learnt = _trained(subject, twin)
         view = shard.view_by(network)
