@@ -4,6 +4,9 @@ A guarantee is about one training run. Whoever trains with ten settings and keep
 data to ten mechanisms; together they are (Σε, Σδ)-DP (Dwork et al., doi:10.1007/11761679_29). Papernot and
 Steinke (arXiv:2110.03620) give less for a number of trials drawn at random, which a registry cannot know.
 What was trained and never registered is not seen here.
+
+Composition is of mechanisms whose noise is independent. Two runs of one seed draw the same noise, scaled by
+their σ·C: weighed against each other, the noise of their first steps cancels. No sum bounds such trials.
 """
 
 from __future__ import annotations
@@ -16,10 +19,16 @@ if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
     from raiaudit.models.version import TrainingRecord
 
-__all__ = ["PREFIX", "SCHEMA", "private_trials"]
+__all__ = ["PREFIX", "SCHEMA", "private_trials", "shared_noise"]
 
 PREFIX = "accounting.trial."
-SCHEMA = {"model": pl.String, "version": pl.Int64, "epsilon": pl.Float64, "delta": pl.Float64}
+SCHEMA = {
+    "model": pl.String,
+    "version": pl.Int64,
+    "epsilon": pl.Float64,
+    "delta": pl.Float64,
+    "seed": pl.Int64,
+}
 
 
 def private_trials(subject: Subject) -> pl.DataFrame:
@@ -35,8 +44,21 @@ def private_trials(subject: Subject) -> pl.DataFrame:
             record = registry.record(listed)
             found.setdefault(record.weights_digest, (listed.name, listed.version, record))
     rows = [
-        (name, version, record.privacy.epsilon_pld, record.privacy.delta)
+        (name, version, record.privacy.epsilon_pld, record.privacy.delta, record.seed)
         for name, version, record in found.values()
         if record.privacy is not None
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("model", "version")
+
+
+def shared_noise(trials: pl.DataFrame) -> str:
+    """Which trials drew the same noise, and what that means; "" where each has a seed of its own."""
+    seeds = trials.drop_nulls("seed").group_by("seed", maintain_order=True).len().filter(pl.col("len") > 1)
+    if seeds.is_empty():
+        return ""
+    told = ", ".join(f"{count} with seed {seed}" for seed, count in seeds.iter_rows())
+    return (
+        f"private models of these data share a seed ({told}), so that their noise is the same but for its "
+        "scale and cancels between them: no sum of ε bounds what they show together; train each with a seed "
+        "of its own"
+    )
