@@ -77,7 +77,7 @@ _OUTRO = """\
 |---|---|
 | a test that fails when a gate does | the [pytest fixture](../how-to/ci-gate.md#pytest) |
 | a question of your own in every audit | [a check of your own](../how-to/own-check.md) |
-| a Python function as the model of an audit | [your own model](../how-to/own-model.md#a-python-function) |
+| a function or module as the model of an audit | [your own model](../how-to/own-model.md) |
 | the numbers of a run in another language | [results.json](results.md), `measurements.csv` |
 
 What stands on this page and on those is kept from version to version, or `CHANGELOG.md` says what became of
