@@ -25,7 +25,7 @@ from raiaudit.models.data.labels import class_indices, class_order, label_names,
 from raiaudit.models.data.tables import as_levels, group_frame
 from raiaudit.models.data.user import SPLITS
 from raiaudit.models.data.user_content import METADATA, content_of
-from raiaudit.models.data.user_files import Source, read_arrays, read_table, require_columns
+from raiaudit.models.data.user_files import Source, read_arrays, read_table, require_columns, require_plain
 from raiaudit.models.data.user_splits import split_rows
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
         if not source.frame.height:
             raise DataError("there is not one row", where=source.where)
         require_columns(source.frame.columns, (*_named(config), *config.groups), source.where)
+        require_plain(source.frame.select(*_named(config), *config.groups), source.where)
     ids = {name: _ids(config, name, source, kind) for name, source in sources.items()}
     require_distinct({sources[name].where: column for name, column in ids.items()})
     classes, labels = _labels(config, sources)
@@ -164,7 +165,10 @@ def _labels(
     config: UserData, sources: Mapping[str, Source]
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """The classes (those of the train file, where there is one) and every file's class indices."""
-    names = {name: label_names(source.frame[config.label], source.where) for name, source in sources.items()}
+    names = {
+        name: label_names(source.frame[config.label], source.where, listed=config.classes or ())
+        for name, source in sources.items()
+    }
     first = "train" if "train" in sources else "all"
     classes = class_order(names[first], config.classes, config.positive, where=sources[first].where)
     return classes, {

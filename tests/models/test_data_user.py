@@ -304,6 +304,7 @@ def cell(row: int, column: str, value: Any) -> pl.DataFrame:
         (cell(7, "age", "NaN"), {}, ["row 7, column 'age'", "NaN"]),
         (cell(9, "age", "forty"), {}, ["row 9, column 'age'", "'forty' is not a number"]),
         (cell(5, "hired", None), {}, ["row 5, column 'hired'", "no label"]),
+        (cell(5, "hired", "NaN"), {}, ["row 5, column 'hired'", "'NaN' is how programs write"]),
         (
             cell(5, "hired", "maybe"),
             {"classes": ["no", "yes"]},
@@ -331,6 +332,29 @@ def test_a_fault_in_a_table_names_its_place(
     message = failure(tmp_path, path="people.csv", **{**SPEC, **extra})
     for part in ["people.csv", *parts]:
         assert part in message
+
+
+@pytest.mark.parametrize("role", ["label", "id", "groups", "split", "links"])
+@pytest.mark.parametrize(
+    "nested", [pl.struct("age", "income"), pl.concat_list("age"), pl.col("job").cast(pl.Binary)]
+)
+def test_a_column_of_tables_or_bytes_is_nothing_to_be_called_by(
+    role: str, nested: pl.Expr, tmp_path: Path
+) -> None:
+    PEOPLE.with_columns(odd=nested).write_parquet(tmp_path / "people.parquet")
+    message = failure(
+        tmp_path, **{**SPEC, "path": "people.parquet", role: ["odd"] if role == "groups" else "odd"}
+    )
+    assert "people.parquet, column 'odd'" in message
+    assert "no text and no number" in message
+
+
+def test_a_class_may_be_called_null_where_the_spec_says_so(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": range(60), "label": ["null", "other"] * 30})
+    frame.write_csv(tmp_path / "d.csv")
+    classes = ["null", "other"]
+    data = UserData.model_validate({"name": "d", "path": "d.csv", "classes": classes})
+    assert load_user_dataset(data, tmp_path).classes == ("null", "other")
 
 
 def test_splits_that_share_an_id_or_a_file_are_refused(tmp_path: Path) -> None:
