@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.errors import DataError
-from raiaudit.models.data.class_folders import read_class_folders
+from raiaudit.models.data.class_folders import SUFFIXES, read_class_folders
 from raiaudit.models.data.dataset import Dataset, LazySplits, Split
 from raiaudit.models.data.fetch import fingerprint, sha256_file
 from raiaudit.models.data.labels import class_indices, class_order, label_names, require_distinct
@@ -141,8 +141,15 @@ def _read(config: UserData, files: Mapping[str, Path], kind: Format) -> dict[str
         return read_arrays(files["all"], label=config.label, groups=beside)
     if kind == "folder":
         folder = files["all"]
-        classes = None if (folder / METADATA).exists() else read_class_folders(folder, label=config.label)
-        return {"all": classes or read_table(folder / METADATA, "csv", text=None)}
+        if (folder / METADATA).exists():
+            return {"all": read_table(folder / METADATA, "csv", text=None)}
+        if (classes := read_class_folders(folder, label=config.label)) is not None:
+            return {"all": classes}
+        raise DataError(
+            f"holds neither a {METADATA} nor folders with images, one a class",
+            where=str(folder),
+            remedy=f"suffixes of images: {', '.join(sorted(SUFFIXES))}",
+        )
     hashes: dict[str, Path] = {}
     for path in files.values():
         if (first := hashes.setdefault(sha256_file(path), path)) is not path:

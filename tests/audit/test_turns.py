@@ -73,9 +73,9 @@ class _Shelf:
 
 
 def test_two_audits_train_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = SimpleNamespace(version=1, record=SimpleNamespace(seconds=0.0, metrics={}))
     monkeypatch.setattr("raiaudit.models.training.train", lambda *_, **__: version)
     shelf, dataset, got = _Shelf(), load_dataset("digits"), []
-    version = SimpleNamespace(version=1, record=SimpleNamespace(seconds=0.0, metrics={}))
     registry: Registry = shelf  # type: ignore[assignment]
 
     def audit() -> None:

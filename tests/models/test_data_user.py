@@ -1,5 +1,6 @@
 """A user's own files: every format gives the rows that were written, every fault names its place."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,25 @@ def test_an_image_of_another_size_mode_or_format_is_named(tmp_path: Path) -> Non
         assert "7.png" in failure(tmp_path, name="pets", path="pets")
     path.unlink()
     assert "there is no file 'images/7.png'" in failure(tmp_path, name="pets", path="pets")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
+def test_a_film_and_pages_are_more_than_one_picture(suffix: str, tmp_path: Path) -> None:
+    image_folder(tmp_path / "pets")
+    first, second = (Image.new("RGB", (5, 6), colour) for colour in ("red", "blue"))
+    content = io.BytesIO()
+    first.save(content, suffix.upper(), save_all=True, append_images=[second])
+    (tmp_path / "pets" / "images" / "7.png").write_bytes(content.getvalue())
+    message = failure(tmp_path, name="pets", path="pets")
+    assert "2 pictures in one file" in message
+    assert "7.png" in message
+
+
+def test_colours_that_may_be_seen_through_are_refused_in_every_mode(tmp_path: Path) -> None:
+    image_folder(tmp_path / "pets")
+    palette = Image.new("RGB", (5, 6), "red").convert("P")
+    palette.save(tmp_path / "pets" / "images" / "7.png", transparency=0)
+    assert "transparency" in failure(tmp_path, name="pets", path="pets")
 
 
 def cell(row: int, column: str, value: Any) -> pl.DataFrame:
