@@ -355,6 +355,10 @@ def test_every_private_model_of_the_same_data_is_disclosed(make_subject: Any, ru
     assert same_noise["epsilon_all_trials"].value is None
     assert "2 with seed 1" in str(same_noise["epsilon_all_trials"].reason)
 
+    doubted = audit(kept[0], ("bad", 4, "d", of("w6", claim(certified=False, why="because"), seed=2)))
+    assert doubted["epsilon_all_trials"].value is None
+    assert "bad version 4" in str(doubted["epsilon_all_trials"].reason)
+
 
 @pytest.mark.parametrize(("n", "warned"), [(99_999, False), (100_000, True), (0, False)])
 def test_a_certified_epsilon_says_what_it_does_not(n: int, warned: bool, audited: Any) -> None:
