@@ -148,8 +148,8 @@ def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
     clears = (gate.min is None or low >= gate.min) and (gate.max is None or high <= gate.max)
     if clears and gate.max is not None and m.cap is not None and m.cap <= gate.max:
         return "inconclusive", (
-            f"{m.label()} = {span}, but {m.cap:.4g} is the most that n = {m.n} could have shown: nothing could "
-            f"have missed {gate.threshold()}"
+            f"{m.label()} = {span}, but {m.cap:.4g} is the most that n = {m.n} could have shown: nothing "
+            f"could have missed {gate.threshold()}"
         )
     if clears:
         return "pass", f"{m.label()} = {span} clears {gate.threshold()}"
