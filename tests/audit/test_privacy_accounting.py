@@ -367,6 +367,8 @@ def test_a_certified_epsilon_says_what_it_does_not(n: int, warned: bool, audited
     assert epsilon.value == pytest.approx(EXACT, rel=2e-3)
     assert "the seed (41)" in epsilon.reason
     assert ("one training record in whole" in epsilon.reason) == warned
+    doubted = audited(claim(certified=False), metrics={"training_examples": float(n)})["epsilon"]
+    assert ("one training record in whole" in doubted.reason) == warned
 
 
 def test_without_a_registry_the_trials_are_not_known(audited: Any) -> None:

@@ -116,7 +116,8 @@ class Accounting:
                 None if doubts else recomputed,
                 n,
                 where=where,
-                reason="; ".join(doubts or _limits(record.delta, n, subject.record.seed)) or None,
+                reason="; ".join(doubts + _limits(record.delta, n, None if doubts else subject.record.seed))
+                or None,
             ),
             self._measurement(
                 "epsilon_prv",
@@ -265,7 +266,7 @@ def _doubts(record: PrivacyRecord, recomputed: float | None) -> list[str]:
 
 
 def _limits(delta: float, n: int, seed: int | None) -> list[str]:
-    """What a certified ε does not say."""
+    """What ε at this δ does not say, certified or not; with the `seed`, whom it does not protect from."""
     limits = []
     if n and delta * n >= 1:
         limits.append(
