@@ -66,7 +66,7 @@ _BINS = 30
 class Threshold:
     """A score is an alarm above `value`; `judges` are the non-members (positions) that did not set it.
 
-    The loosest threshold that accuses no more than the rate asked for lies from `loosest` to `strictest`: 95 %.
+    The loosest that accuses no more than the rate asked for lies from `loosest` to `strictest`, at 95 %.
     """
 
     value: float
