@@ -355,6 +355,10 @@ def test_every_private_model_of_the_same_data_is_disclosed(make_subject: Any, ru
     assert same_noise["epsilon_all_trials"].value is None
     assert "2 with seed 1" in str(same_noise["epsilon_all_trials"].reason)
 
+    doubted = audit(kept[0], ("bad", 4, "d", of("w6", claim(certified=False, why="because"), seed=2)))
+    assert doubted["epsilon_all_trials"].value is None
+    assert "bad version 4" in str(doubted["epsilon_all_trials"].reason)
+
 
 @pytest.mark.parametrize(("n", "warned"), [(99_999, False), (100_000, True), (0, False)])
 def test_a_certified_epsilon_says_what_it_does_not(n: int, warned: bool, audited: Any) -> None:
@@ -363,6 +367,8 @@ def test_a_certified_epsilon_says_what_it_does_not(n: int, warned: bool, audited
     assert epsilon.value == pytest.approx(EXACT, rel=2e-3)
     assert "the seed (41)" in epsilon.reason
     assert ("one training record in whole" in epsilon.reason) == warned
+    doubted = audited(claim(certified=False), metrics={"training_examples": float(n)})["epsilon"]
+    assert ("one training record in whole" in doubted.reason) == warned
 
 
 def test_without_a_registry_the_trials_are_not_known(audited: Any) -> None:

@@ -74,21 +74,37 @@ def test_the_interval_covers_the_tpr_at_the_rate_asked_for(
     assert covered / repetitions > 0.95 - 4 * (0.95 * 0.05 / repetitions) ** 0.5
 
 
-def test_the_possible_thresholds_hold_the_right_one_whatever_is_tied() -> None:
-    """Scores on 40 levels, 300 repetitions: alarms above `loosest` are at least, those above `strictest` at
-    most as frequent as was asked for, each but for 2.5 % and simulation error.
+@pytest.mark.parametrize("share_tied", [0.0, 0.9])
+def test_the_possible_thresholds_hold_the_right_one_whatever_is_tied(share_tied: float) -> None:
+    """Scores on 40 levels, most perhaps at the lowest; 300 repetitions: above `strictest` alarms are at most,
+    from `loosest` on at least as frequent as was asked for, each but for 2.5 % and simulation error.
     """
     weights = np.exp(-np.arange(40) / 6.0)
-    weights /= weights.sum()
-    above = 1 - np.cumsum(weights)
-    wrong_loose = wrong_strict = 0
+    weights *= (1 - share_tied) / weights.sum()
+    weights[0] += share_tied
+    from_on = np.cumsum(weights[::-1])[::-1]
+    too_strict = too_loose = 0
     for seed in range(300):
         draws = rng(seed)
-        found, _ = threshold_at_fpr(draws.choice(40, 1000, p=weights).astype(float), 0.05, draws)
+        scores = draws.choice(40, 1000, p=weights).astype(float)
+        found, _ = threshold_at_fpr(scores, 0.05, draws)
         assert found is not None
-        wrong_strict += above[int(found.strictest)] > 0.05
-        wrong_loose += 1 - np.cumsum(weights)[int(np.floor(found.loosest))] < 0.05
-    assert max(wrong_loose, wrong_strict) / 300 < 0.025 + 4 * (0.025 / 300) ** 0.5
+        assert found.loosest <= found.value <= found.strictest
+        too_loose += from_on[int(found.loosest)] < 0.05
+        too_strict += from_on[int(found.strictest)] - weights[int(found.strictest)] > 0.05
+    assert max(too_loose, too_strict) / 300 < 0.025 + 4 * (0.025 / 300) ** 0.5
+
+
+def test_a_tie_that_no_threshold_divides_does_not_widen_the_interval() -> None:
+    """Nine of ten others share the lowest score with all members but 30: no threshold accuses 10 %, the next
+    best one finds the 30.
+    """
+    inside = np.concatenate([np.full(30, 5.0), np.zeros(270)])
+    outside = np.concatenate([rng(1).uniform(1, 4, 60), np.zeros(940)])
+    cell, _ = tpr_at_fpr(inside, outside, 0.1, rng())
+    assert cell is not None
+    exact = stats.binomtest(30, 300).proportion_ci(0.95, method="exact")
+    assert cell.tpr_interval == pytest.approx((exact.low, exact.high))
 
 
 def test_ties_never_raise_the_rate() -> None:

@@ -26,7 +26,7 @@ import polars as pl
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.privacy.epsilon.assumptions import Assumption, from_record, from_step
-from raiaudit.audit.privacy.epsilon.trials import PREFIX, SCHEMA, private_trials, shared_noise
+from raiaudit.audit.privacy.epsilon.trials import PREFIX, SCHEMA, private_trials, why_no_sum
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
@@ -116,7 +116,8 @@ class Accounting:
                 None if doubts else recomputed,
                 n,
                 where=where,
-                reason="; ".join(doubts or _limits(record.delta, n, subject.record.seed)) or None,
+                reason="; ".join(doubts + _limits(record.delta, n, None if doubts else subject.record.seed))
+                or None,
             ),
             self._measurement(
                 "epsilon_prv",
@@ -175,15 +176,15 @@ class Accounting:
             f"{trials.height} private models were trained on these data: {listed}. Choosing among them "
             "spends the privacy of all; this is the plain sum of their ε"
         )
-        n, several, shared = trials.height, trials.height > 1, shared_noise(trials)
+        n, several, no_sum = trials.height, trials.height > 1, why_no_sum(trials)
         return [
             self._measurement("private_trials", n, n, unit="models", **facts),
             self._measurement(
                 "epsilon_all_trials",
-                None if shared else float(trials["epsilon"].sum()),
+                None if no_sum else float(trials["epsilon"].sum()),
                 n,
                 where={"delta": float(trials["delta"].sum()), "composition": "sum"},
-                reason=shared or (together if several else None),
+                reason=no_sum or (together if several else None),
                 **facts,
             ),
         ]
@@ -265,7 +266,7 @@ def _doubts(record: PrivacyRecord, recomputed: float | None) -> list[str]:
 
 
 def _limits(delta: float, n: int, seed: int | None) -> list[str]:
-    """What a certified ε does not say."""
+    """What ε at this δ does not say, certified or not; with the `seed`, whom it does not protect from."""
     limits = []
     if n and delta * n >= 1:
         limits.append(

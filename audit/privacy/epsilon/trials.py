@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
     from raiaudit.models.version import TrainingRecord
 
-__all__ = ["PREFIX", "SCHEMA", "private_trials", "shared_noise"]
+__all__ = ["PREFIX", "SCHEMA", "private_trials", "why_no_sum"]
 
 PREFIX = "accounting.trial."
 SCHEMA = {
@@ -28,6 +28,7 @@ SCHEMA = {
     "epsilon": pl.Float64,
     "delta": pl.Float64,
     "seed": pl.Int64,
+    "certified": pl.Boolean,
 }
 
 
@@ -44,15 +45,26 @@ def private_trials(subject: Subject) -> pl.DataFrame:
             record = registry.record(listed)
             found.setdefault(record.weights_digest, (listed.name, listed.version, record))
     rows = [
-        (name, version, record.privacy.epsilon_pld, record.privacy.delta, record.seed)
+        (
+            name,
+            version,
+            record.privacy.epsilon_pld,
+            record.privacy.delta,
+            record.seed,
+            record.privacy.certified,
+        )
         for name, version, record in found.values()
         if record.privacy is not None
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("model", "version")
 
 
-def shared_noise(trials: pl.DataFrame) -> str:
-    """Which trials drew the same noise, and what that means; "" where each has a seed of its own."""
+def why_no_sum(trials: pl.DataFrame) -> str:
+    """Why the ε of the trials do not add up: one is no guarantee, or noise is shared; "" if they do."""
+    doubted = trials.filter(~pl.col("certified"))
+    if not doubted.is_empty():
+        names = ", ".join(f"{name} version {version}" for name, version in doubted["model", "version"].rows())
+        return f"the training runs of private models of these data did not certify their ε: {names}"
     seeds = trials.drop_nulls("seed").group_by("seed", maintain_order=True).len().filter(pl.col("len") > 1)
     if seeds.is_empty():
         return ""

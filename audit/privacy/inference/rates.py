@@ -66,7 +66,7 @@ _BINS = 30
 class Threshold:
     """A score is an alarm above `value`; `judges` are the non-members (positions) that did not set it.
 
-    The threshold whose false-positive rate is what was asked for lies from `loosest` to `strictest`: at 95 %.
+    The loosest that accuses no more than the rate asked for lies from `loosest` to `strictest`, at 95 %.
     """
 
     value: float
@@ -99,13 +99,16 @@ def threshold_at_fpr(out_N: Scores, fpr: float, rng: np.random.Generator) -> tup
 
 
 def _possible_thresholds(descending: Scores, fpr: float) -> tuple[float, float]:
-    """(loosest, strictest): the rate of alarms above the k-th of n scores is Beta(k, n − k + 1)."""
+    """(loosest, strictest): the rate of alarms above the k-th of n scores is Beta(k, n − k + 1).
+
+    With ties it is stochastically smaller above that score, and larger from it on: any threshold below
+    `loosest` accuses too many.
+    """
     n, k = len(descending), np.arange(1, len(descending) + 1)
     loose = np.flatnonzero(bdtrc(k - 1, n, fpr) <= _TAIL)
     strict = np.flatnonzero(bdtr(k - 1, n, fpr) <= _TAIL)
-    # Of ties, the looser threshold accuses those that share its score.
-    loosest = np.nextafter(descending[loose[0]], -np.inf) if len(loose) else -np.inf
-    return float(loosest), float(descending[strict[-1]]) if len(strict) else math.inf
+    loosest = float(descending[loose[0]]) if len(loose) else -math.inf
+    return loosest, float(descending[strict[-1]]) if len(strict) else math.inf
 
 
 def tpr_interval(in_M: Scores, threshold: Threshold) -> Interval:
