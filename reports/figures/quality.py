@@ -89,8 +89,8 @@ def _labels(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     shown = table.with_columns(trained=pl.col("twin").replace_strict(trained))
     caption = (
         "How alike maps are to those of the same recipe trained on shuffled labels (near 0 where a map shows "
-        "what was learnt), and once more on the right ones (as alike as honest maps are), with 95 % intervals. "
-        f"{table['learnt'][0]:.0%} of the shuffled labels were learnt."
+        "what was learnt), and once more on the right ones (as alike as honest maps are), with 95 % "
+        f"intervals. {table['learnt'][0]:.0%} of the shuffled labels were learnt."
     )
     told = "; ".join(
         f"{method_words(row['method'])} trained {row['trained']}: {row['value']:.2f}{_limits(row)}"
