@@ -31,7 +31,7 @@ _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoot
 _LARGE = 224  # where there is room for one
 _FOR = np.array([0.835, 0.369, 0.0])  # vermillion: evidence for the prediction
 _AGAINST = np.array([0.0, 0.447, 0.698])  # blue, in stripes: evidence against it
-_STRIPES = 56  # across the height of a picture, blue and white ones together
+_STRIPES = 44  # across the height of a picture, blue and white ones together
 _PALE = 0.6  # the darkest grey under a map: lighter than both colours are in print
 
 
