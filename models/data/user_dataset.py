@@ -107,6 +107,8 @@ def _format(config: UserData, files: Mapping[str, Path]) -> Format:
                 where=str(path),
                 remedy="relative paths start at the folder of the spec",
             )
+        if not path.is_dir() and not path.is_file():  # a pipe may never end, a device never does
+            raise DataError("is neither a file nor a folder", where=str(path))
         kind = config.format or ("folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower()))
         if kind is None:
             raise DataError(

@@ -1,6 +1,7 @@
 """A user's own files: every format gives the rows that were written, every fault names its place."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,13 @@ def test_a_class_may_be_called_null_where_the_spec_says_so(tmp_path: Path) -> No
     classes = ["null", "other"]
     data = UserData.model_validate({"name": "d", "path": "d.csv", "classes": classes})
     assert load_user_dataset(data, tmp_path).classes == ("null", "other")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.csv")
+    assert "neither a file nor a folder" in failure(tmp_path, path="people.csv", **SPEC)
+    assert "neither a file nor a folder" in failure(tmp_path, path="/dev/zero", format="csv", **SPEC)
 
 
 def test_splits_that_share_an_id_or_a_file_are_refused(tmp_path: Path) -> None:
