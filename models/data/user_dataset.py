@@ -54,7 +54,7 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
         if not source.frame.height:
             raise DataError("there is not one row", where=source.where)
         require_columns(source.frame.columns, (*_named(config), *config.groups), source.where)
-        require_plain(source.frame.select(*_named(config), *config.groups), source.where)
+        require_plain(source.frame.select({*_named(config), *config.groups}), source.where)
     ids = {name: _ids(config, name, source, kind) for name, source in sources.items()}
     require_distinct({sources[name].where: column for name, column in ids.items()})
     classes, labels = _labels(config, sources)

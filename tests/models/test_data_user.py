@@ -370,6 +370,12 @@ def test_a_column_of_tables_or_bytes_is_nothing_to_be_called_by(
     assert "no text and no number" in message
 
 
+def test_the_label_may_be_a_group_too(tmp_path: Path) -> None:
+    PEOPLE.write_csv(tmp_path / "people.csv")
+    dataset = load(tmp_path, path="people.csv", **{**SPEC, "groups": ["sex", "hired"]})
+    assert dataset.group_names == ("sex", "hired")
+
+
 def test_a_class_may_be_called_null_where_the_spec_says_so(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": range(60), "label": ["null", "other"] * 30})
     frame.write_csv(tmp_path / "d.csv")
