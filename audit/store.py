@@ -66,7 +66,13 @@ class Home:
         exact = [run for run in runs if run.id == name]
         found = exact or [run for run in runs if run.id.startswith(name)]
         if len(found) != 1:
-            raise UnknownNameError("run", name, [run.id for run in runs], where=str(self.runs_folder))
+            unknown = UnknownNameError("run", name, [run.id for run in runs], where=str(self.runs_folder))
+            if not runs:
+                unknown.remedy = (
+                    "there are none yet: `raiaudit run audit.yaml` makes one; --home and RAIAUDIT_HOME name "
+                    "another folder of runs"
+                )
+            raise unknown
         return found[0]
 
     def suite(self, name: str) -> list[Run]:

@@ -52,7 +52,8 @@ class Bomb:
 @pytest.mark.parametrize(
     ("name", "content", "says", "do"),
     [
-        ("m.joblib", b"\x80\x04", "pickled", "safetensors"),
+        ("m.joblib", b"\x80\x04", "pickled", "factory"),
+        ("m.pkl", b"\x80\x04", "pickled", "safetensors"),
         ("m.h5", b"\x89HDF\r\n\x1a\n", "Keras", "ONNX"),
         ("m.keras", b"PK\x03\x04", "Keras", "ONNX"),
         ("m.safetensors", b"\x89HDF\r\n\x1a\n", "Keras", "ONNX"),

@@ -216,10 +216,13 @@ def _mean(inputs: Any) -> Any:
 
 
 def _described(schema: TableSchema, row_W: Any) -> list[str]:
-    """`age = 39`, `sex = Male`: a row as people read it."""
+    """`age = 39`, `sex = Male`: a row as people read it, whole numbers in full."""
     words = []
     for column in schema.columns:
         values = row_W[schema.slices[column.name]]
-        shown = column.categories[int(values.argmax())] if column.kind == "category" else f"{values[0]:g}"
+        if column.kind == "category":
+            shown = column.categories[int(values.argmax())]
+        else:
+            shown = f"{values[0]:.0f}" if column.kind == "integer" else f"{values[0]:g}"
         words.append(f"{column.name} = {shown}")
     return words
