@@ -154,7 +154,7 @@ class Registry:
 
         with tempfile.TemporaryDirectory() as scratch:
             save_weights(version.classifier, Path(scratch) / WEIGHTS)
-            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2))
+            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2), encoding="utf-8")
             (Path(scratch) / CARD).write_text(model_card(version.name, version.record), encoding="utf-8")
             run = self._client.create_run(self._experiment(), run_name=version.name)
             self._client.log_artifacts(run.info.run_id, scratch)

@@ -54,7 +54,7 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
         if not source.frame.height:
             raise DataError("there is not one row", where=source.where)
         require_columns(source.frame.columns, (*_named(config), *config.groups), source.where)
-        require_plain(source.frame.select(*_named(config), *config.groups), source.where)
+        require_plain(source.frame.select({*_named(config), *config.groups}), source.where)
     ids = {name: _ids(config, name, source, kind) for name, source in sources.items()}
     require_distinct({sources[name].where: column for name, column in ids.items()})
     classes, labels = _labels(config, sources)
@@ -107,6 +107,8 @@ def _format(config: UserData, files: Mapping[str, Path]) -> Format:
                 where=str(path),
                 remedy="relative paths start at the folder of the spec",
             )
+        if not path.is_dir() and not path.is_file():  # a pipe may never end, a device never does
+            raise DataError("is neither a file nor a folder", where=str(path))
         kind = config.format or ("folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower()))
         if kind is None:
             raise DataError(

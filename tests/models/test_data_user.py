@@ -1,6 +1,7 @@
 """A user's own files: every format gives the rows that were written, every fault names its place."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -369,12 +370,25 @@ def test_a_column_of_tables_or_bytes_is_nothing_to_be_called_by(
     assert "no text and no number" in message
 
 
+def test_the_label_may_be_a_group_too(tmp_path: Path) -> None:
+    PEOPLE.write_csv(tmp_path / "people.csv")
+    dataset = load(tmp_path, path="people.csv", **{**SPEC, "groups": ["sex", "hired"]})
+    assert dataset.group_names == ("sex", "hired")
+
+
 def test_a_class_may_be_called_null_where_the_spec_says_so(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": range(60), "label": ["null", "other"] * 30})
     frame.write_csv(tmp_path / "d.csv")
     classes = ["null", "other"]
     data = UserData.model_validate({"name": "d", "path": "d.csv", "classes": classes})
     assert load_user_dataset(data, tmp_path).classes == ("null", "other")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.csv")
+    assert "neither a file nor a folder" in failure(tmp_path, path="people.csv", **SPEC)
+    assert "neither a file nor a folder" in failure(tmp_path, path="/dev/zero", format="csv", **SPEC)
 
 
 def test_splits_that_share_an_id_or_a_file_are_refused(tmp_path: Path) -> None:
