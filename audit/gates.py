@@ -146,6 +146,11 @@ def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
     if below or above:
         return "fail", f"{m.label()} = {span} misses {gate.threshold()}"
     clears = (gate.min is None or low >= gate.min) and (gate.max is None or high <= gate.max)
+    if clears and gate.max is not None and m.cap is not None and m.cap <= gate.max:
+        return "inconclusive", (
+            f"{m.label()} = {span}, but {m.cap:.4g} is the most that n = {m.n} could have shown: nothing "
+            f"could have missed {gate.threshold()}"
+        )
     if clears:
         return "pass", f"{m.label()} = {span} clears {gate.threshold()}"
     spans = f"{m.label()} = {span} spans the threshold {gate.threshold()} (n = {m.n}{_deciding(gate, m)})"

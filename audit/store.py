@@ -132,7 +132,7 @@ class Run:
     @property
     def spec_lock(self) -> str:
         """`spec.lock.yaml` as text: the spec with every default written out."""
-        return (self.folder / "spec.lock.yaml").read_text()
+        return (self.folder / "spec.lock.yaml").read_text(encoding="utf-8")
 
     def evidence(self, check: str, name: str) -> pl.DataFrame | None:
         """The table `evidence/<check>/<name>.parquet`, or None if the check left none."""
@@ -142,15 +142,17 @@ class Run:
         return pl.read_parquet(path) if path.is_file() else None
 
     def journal(self) -> Iterator[dict[str, Any]]:
-        """Events in order; a last line cut off by a crash is left out."""
+        """Events in order; a line that a crash cut off, or that is no event, is left out."""
         path = self.folder / "journal.jsonl"
         if not path.is_file():
             return
-        for line in path.read_text().splitlines():
+        for line in path.read_bytes().splitlines():
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
+                yield event
 
     def write_header(self, header: RunHeader) -> None:
         """Replace `header.json` atomically."""

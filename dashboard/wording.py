@@ -28,6 +28,7 @@ __all__ = [
     "plain",
     "run_command",
     "shortened",
+    "symbol",
     "unbroken",
     "word",
 ]
@@ -64,6 +65,11 @@ def word(state: str) -> str:
     return _look(state)[1]
 
 
+def symbol(state: str) -> str:
+    """The sign that stands before the word."""
+    return _look(state)[0]
+
+
 def shortened(name: str) -> str:
     """A name that leaves room for what stands beside it."""
     return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
@@ -83,7 +89,7 @@ def run_command(spec: str, home: Path) -> str:
 def gate_counts(gates: dict[str, int]) -> str:
     """`5 pass · 1 fail`, worst last; a dash where no gate was decided."""
     order = ("pass", "not_run", "inconclusive", "error", "fail")
-    parts = [f"{gates[status]} {status.replace('_', ' ')}" for status in order if gates.get(status)]
+    parts = [unbroken(f"{gates[status]} {word(status).lower()}") for status in order if gates.get(status)]
     return " · ".join(parts) or "—"
 
 

@@ -25,7 +25,7 @@ from raiaudit.models.data.user import SPLITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Source", "read_arrays", "read_table", "require_columns", "require_single_names"]
+__all__ = ["Source", "read_arrays", "read_table", "require_columns", "require_plain", "require_single_names"]
 
 _MOSTLY = 0.9
 
@@ -47,6 +47,17 @@ def require_columns(found: Collection[str], wanted: Collection[str], where: str)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(
                 f"no column {name!r}", where=where, remedy=f"{hint}columns: {', '.join(sorted(found))}"
+            )
+
+
+def require_plain(frame: pl.DataFrame, where: str) -> None:
+    """Raise `DataError` where a label, id, split, group, link or text is no text, number or date."""
+    for column in frame.iter_columns():
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+            raise DataError(
+                f"{column.dtype} is no text and no number",
+                where=f"{where}, column {column.name!r}",
+                remedy="save the column as text",
             )
 
 

@@ -26,7 +26,8 @@ __all__ = ["CHANNELS", "Layout", "check_header", "decode", "layout_of", "resolve
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 """Pixel modes that are read: grey or colour, 8 bits and nothing that shines through."""
-
+_SEVERAL = ("PNG", "TIFF", "WEBP")
+"""Formats whose files may hold a film or pages. (A photo's JPEG may, too: previews of itself.)"""
 _MAX_PIXELS = 16 * 2**20
 
 
@@ -120,10 +121,14 @@ def _open(path: Path, place: str) -> Image:
         ) from error
     if image.width * image.height > _MAX_PIXELS:
         raise DataError(f"{image.width}×{image.height} pixels; at most {_MAX_PIXELS:,}", where=place)
-    if image.mode not in CHANNELS:
+    if image.mode not in CHANNELS or "transparency" in image.info:
         raise DataError(
             f"pixel mode {image.mode} (transparency, 16 bits or print colours) is not read",
             where=place,
             remedy="save it as 8-bit grey or RGB",
+        )
+    if image.format in _SEVERAL and (frames := getattr(image, "n_frames", 1)) > 1:
+        raise DataError(
+            f"{frames} pictures in one file", where=place, remedy="save the one that is meant alone"
         )
     return image

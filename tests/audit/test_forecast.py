@@ -13,11 +13,14 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from raiaudit.attacks.evasion.images.spatial import Spatial
 from raiaudit.audit.catalogue import CHECKS
-from raiaudit.audit.forecast import costs, scene
+from raiaudit.audit.forecast import costs, costs_robustness, scene
 from raiaudit.audit.forecast.forecast import CheckForecast, Forecast, forecast
 from raiaudit.audit.forecast.speeds import SPREAD, USUAL, seconds_of, speed_of
-from raiaudit.audit.forecast.work import Work
+from raiaudit.audit.forecast.work import Situation, Work
+from raiaudit.audit.robustness.attack_names import ATTACKS
+from raiaudit.audit.robustness.evasion import EvasionConfig
 from raiaudit.audit.runner import run_suite
 from raiaudit.audit.spec import load_spec
 from raiaudit.audit.store import Home
@@ -91,6 +94,17 @@ def test_every_check_of_ours_has_an_estimate(tmp_path: Path) -> None:
         assert (check.seconds is not None) == (check.status == "runs"), check
         if check.seconds:
             assert 0 < check.seconds[0] < check.seconds[1]
+
+
+def test_every_attack_has_an_estimate_and_the_grid_of_turns_its_own() -> None:
+    for name, facts in ATTACKS.items():
+        at = Situation(facts.modality, 10, {"test": 10}, 2, 64, {}, 4, None)  # type: ignore[arg-type]  # one of three
+        surrogate = {"surrogate": "a@b"} if name == "transfer" else {}
+        asked = EvasionConfig.model_validate({"eps": [0.5, 2.0], "attack": name, **surrogate})
+        work = costs_robustness.evasion(asked, at)
+        assert work.forwards + work.gradients > 10, name
+        if name == "spatial":
+            assert f"{len(Spatial().moves(2.0)):,} times" in work.peak
 
 
 def test_every_architecture_has_a_speed() -> None:

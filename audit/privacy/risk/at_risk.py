@@ -81,6 +81,8 @@ class AtRisk:
         """The two trainings of the onion, where it is asked for and possible."""
         if not config.onion or _why_no_onion(ledger, subject):
             return []
+        if _held_against_all(ledger, config, subject.seed).threshold is None:
+            return []  # nobody could be called exposed, whoever is taken out
         attack = headline(ledger)
         scores = membership_scores(ledger, attack)
         return onion_tasks(self.id, self.version, attack, scores, config.onion, subject.seed)
