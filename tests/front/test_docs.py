@@ -15,7 +15,8 @@ from raiaudit.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = re.compile(r"(?<!from )raiaudit ([a-z]+)(?: (list|show|train|add|compare|ablate|card)\b)?([^`#\n]*)")
+NOUNS = "list|show|train|add|compare|ablate|card"
+COMMAND = re.compile(rf"(?<!from )raiaudit ([a-z]+)(?: ({NOUNS})\b)?([^`#\n]*)")
 
 
 def code_in(document: Path) -> str:
