@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,7 +106,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
         # A log that keeps the seal keeps what `raiaudit verify --seal` needs.
         for told in (_shown(finished.folder / "report.pdf"), f"  seal {seal_of(finished.folder)}"):
             console.print(f"  {told}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    where = f" --home {home}" if home else ""
+    where = f" --home {shlex.quote(str(home))}" if home else ""
     console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
 
 
