@@ -57,6 +57,11 @@ def run(
             _finished(None, [], "interrupted", 130)
         typer.echo("interrupted; the same command resumes", err=True)
         raise typer.Exit(130) from None
+    except SystemExit as leaving:  # with 0 it would be taken for a pass
+        stopped = RaiauditError(f"code of a model or a plug-in ended the program (exit {leaving.code})")
+        if as_json:
+            _finished(None, [], "error", stopped.exit_code, error=str(stopped))
+        raise stopped from leaving
     except Exception as error:
         if as_json:
             code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
