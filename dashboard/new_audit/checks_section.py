@@ -153,7 +153,7 @@ def _check(use: _Use, known: Known, models: Sequence[str]) -> dict[str, Any]:
 def _only(models: Sequence[str]) -> Field:
     """Of which models a check is, if not of all."""
     (field,) = ordered(choosable_fields(CheckSpec), ("only",))
-    return replace(field, choices=tuple(dict.fromkeys(models)))
+    return replace(field, choices=tuple(dict.fromkeys(models)), default="all models")
 
 
 def _buttons(use: _Use) -> None:
