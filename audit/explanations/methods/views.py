@@ -194,8 +194,8 @@ def _words(subject: Subject, texts: list[str]) -> View:
 
 
 def _readable(classifier: TextClassifier, pieces: list[str], ids: list[int], framing: list[int]) -> list[str]:
-    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets, and a
-    blank that is a token of its own as it is.
+    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets; a
+    blank that is a token of its own stays one.
     """
     names: list[str] = []
     begins = True  # some tokenizers give the first word no blank
