@@ -64,8 +64,8 @@ def integrated_gradients(
     """Attributions of the target's logit; `chunk` points go through the model at once.
 
     `baseline` has the shape of `x`; `summed` says what the features are (default: every element is one). An
-    example whose error stays above `tolerance` when `max_nodes` are spent keeps its last map, and its error says
-    so.
+    example whose error stays above `tolerance` when `max_nodes` are spent keeps its last map, and its error
+    says so.
     """
     import torch
 
