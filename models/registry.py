@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from raiaudit.errors import ArtifactRefusedError, StorageError, UnknownNameError, UsageError
-from raiaudit.models.registry_file import ensure_registry_file
+from raiaudit.models.registry_file import ensure_registry_file, registry_address
 from raiaudit.models.version import ModelVersion, TrainingRecord
 
 if TYPE_CHECKING:
@@ -76,12 +76,13 @@ class Registry:
         chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
         artifacts = None
         if chosen is None:
-            chosen = f"sqlite:///{home / 'registry.db'}"
+            chosen = str(home / "registry.db")
             artifacts = (home / "artifacts").as_uri()
         try:
             if artifacts is not None:
                 home.mkdir(parents=True, exist_ok=True)
                 ensure_registry_file(home / "registry.db")
+                chosen = registry_address(home / "registry.db")
             client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
             client.search_registered_models(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:

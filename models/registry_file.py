@@ -1,4 +1,4 @@
-"""The registry's SQLite file, which is there whole or not at all.
+"""The registry's SQLite file: its address, and that it is there whole or not at all.
 
 MLflow makes its tables by some fifty migrations that take seconds; a process that is killed among them leaves
 a file that no later one can open, and two that begin at once get into each other's way. So the tables are
@@ -8,12 +8,30 @@ Errors: `OSError` where the folder cannot be written.
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
-__all__ = ["ensure_registry_file"]
+__all__ = ["ensure_registry_file", "registry_address"]
+
+
+@cache
+def registry_address(path: Path) -> str:
+    """The address by which SQLAlchemy and MLflow find the file.
+
+    They read `%` and `?` each in a way of its own, so a path that has them gets another name: a link to its
+    folder, which lasts as long as this process.
+    """
+    if re.search("[%?#]", str(path)):
+        folder = Path(tempfile.mkdtemp(prefix="raiaudit-home-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "home").symlink_to(path.parent, target_is_directory=True)
+        path = folder / "home" / path.name
+    return f"sqlite:///{path}"
 
 
 def ensure_registry_file(path: Path) -> None:
@@ -24,9 +42,8 @@ def ensure_registry_file(path: Path) -> None:
 
     with tempfile.TemporaryDirectory(prefix="raiaudit-registry-") as scratch:
         made = Path(scratch) / path.name
-        MlflowClient(
-            tracking_uri=f"sqlite:///{made}", registry_uri=f"sqlite:///{made}"
-        ).search_registered_models(max_results=1)
+        address = f"sqlite:///{made}"
+        MlflowClient(tracking_uri=address, registry_uri=address).search_registered_models(max_results=1)
         _put(made, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +57,11 @@ def run(
             _finished(None, [], "interrupted", 130)
         typer.echo("interrupted; the same command resumes", err=True)
         raise typer.Exit(130) from None
+    except SystemExit as leaving:  # with 0 it would be taken for a pass
+        stopped = RaiauditError(f"code of a model or a plug-in ended the program (exit {leaving.code})")
+        if as_json:
+            _finished(None, [], "error", stopped.exit_code, error=str(stopped))
+        raise stopped from leaving
     except Exception as error:
         if as_json:
             code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
@@ -105,7 +111,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
         # A log that keeps the seal keeps what `raiaudit verify --seal` needs.
         for told in (_shown(finished.folder / "report.pdf"), f"  seal {seal_of(finished.folder)}"):
             console.print(f"  {told}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    where = f" --home {home}" if home else ""
+    where = f" --home {shlex.quote(str(home))}" if home else ""
     console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
 
 

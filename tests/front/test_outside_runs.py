@@ -323,3 +323,17 @@ def test_specs_that_cannot_be(place: Place, model: str, says: str) -> None:
     assert done.exception.exit_code == 2
     assert says in str(done.exception)
     assert "audit.yaml:2" in str(done.exception)
+
+
+def test_code_that_ends_the_program_is_no_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 would say that every gate passed."""
+
+    def leaves(*_: Any, **__: Any) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr("raiaudit.audit.runner.run_suite", leaves)
+    spec = place.spec({"recipe": {"architecture": "mlp"}})
+    found = CliRunner().invoke(app, ["run", spec, "--json"])
+    assert isinstance(found.exception, RaiauditError)
+    assert found.exception.exit_code == 3
+    assert json.loads(found.stdout.splitlines()[-1])["exit_code"] == 3

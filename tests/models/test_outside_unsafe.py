@@ -304,6 +304,8 @@ def test_where_no_gradient_flows_only_scores_are_had(factory: Any) -> None:
         ({"answer": "self.linear(x.flatten(1)) * float('nan')"}, ArtifactRefusedError, "NaN or infinity"),
         ({"made": "42"}, ArtifactRefusedError, "returned int, not an nn.Module"),
         ({"made": "1 / 0"}, UsageError, "raised ZeroDivisionError"),
+        ({"made": "__import__('sys').exit(0)"}, UsageError, "raised SystemExit"),
+        ({"answer": "__import__('sys').exit(0)"}, UsageError, "raised SystemExit"),
         ({"argument": "a, b"}, UsageError, "raised TypeError"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raiaudit.models.registry_file import ensure_registry_file
+from raiaudit.models.registry_file import ensure_registry_file, registry_address
 
 
 class StoppedHalfWay:
@@ -59,3 +59,19 @@ def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "registry.db").write_bytes(b"anything")
     ensure_registry_file(tmp_path / "registry.db")
     assert (tmp_path / "registry.db").read_bytes() == b"anything"
+
+
+@pytest.mark.parametrize("name", ["feature%2Fx", "100%", "what?", "a#b", "a b", "ü"])
+def test_every_path_has_an_address_that_sqlalchemy_opens_there(tmp_path: Path, name: str) -> None:
+    from sqlalchemy import create_engine, text
+
+    path = tmp_path / name / "registry.db"
+    path.parent.mkdir()
+    engine = create_engine(registry_address(path))
+    with engine.connect() as base:
+        base.execute(text("CREATE TABLE found (id INTEGER)"))
+        base.commit()
+    engine.dispose()
+    assert [found.name for found in tmp_path.iterdir()] == [name]  # nothing beside it
+    with sqlite3.connect(path) as base:
+        assert base.execute("SELECT name FROM sqlite_master").fetchall() == [("found",)]

@@ -75,7 +75,7 @@ class Attribution:
     """Maps of the predicted class, with completeness and deletion."""
 
     id: ClassVar[str] = "explanations.attribution"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     question: ClassVar[str] = "Do the explanations point at what the model really uses?"
     needs: ClassVar[frozenset[Capability]] = frozenset()
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})

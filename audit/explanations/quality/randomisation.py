@@ -67,7 +67,7 @@ class Randomisation:
     """Maps of the model against maps of models that know less and less."""
 
     id: ClassVar[str] = "explanations.randomisation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do the maps depend on what the model has learnt?"
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.LOGITS, Capability.GRADIENTS, Capability.WEIGHTS}

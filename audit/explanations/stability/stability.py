@@ -96,7 +96,7 @@ class Stability:
     """Maps before and after noise, an attack on the map, and an attack on the answer."""
 
     id: ClassVar[str] = "explanations.stability"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Do explanations survive small changes that leave the answer as it is?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
