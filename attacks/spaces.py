@@ -8,7 +8,9 @@ tensor library so that a spec can be validated without one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 __all__ = ["Column", "ImageBox", "InputSpace", "TableSchema", "TokenSpace"]
@@ -55,7 +57,7 @@ class Column:
         return len(self.categories) if self.kind == "category" else 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is cached needs a place
 class TableSchema:
     """The columns of a table, in the order of the encoded row."""
 
@@ -66,8 +68,8 @@ class TableSchema:
         """Length W of an encoded row."""
         return sum(column.width for column in self.columns)
 
-    @property
-    def slices(self) -> dict[str, slice]:
+    @cached_property
+    def slices(self) -> Mapping[str, slice]:
         """Where each column lies in the encoded row."""
         result: dict[str, slice] = {}
         start = 0

@@ -35,7 +35,8 @@ _WIDE = frozenset(
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
-    "explanations.attribution": "Vermillion (+) speaks for the prediction, blue (−) against it.",
+    "explanations.attribution": "Orange (+) speaks for the prediction, blue (−; striped in pictures) "
+    "against it.",
     "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
     "the input above, its map below.",
     "explanations.inside": "Of a channel: an image made to excite it, then the real images that do most.",
@@ -114,7 +115,7 @@ def illustrated(run: Run) -> Illustrated:
     left_out: dict[str, list[str]] = {}
     with unchecked():
         for section in content["sections"]:
-            check, measured = section["check"], section["rows"] or section["undefined"]
+            check, measured = section["check"], section["numbers"]
             found, left_out[check] = figures(check, printed, results) if measured else ([], [])
             drawn[check] = [
                 Drawn(each.kind, each.content, each.caption, each.alt, each.broad, each.row) for each in found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from raiaudit.reports.content.crossed import crossed
 from raiaudit.reports.words.catalogues import limits
 from raiaudit.reports.words.citations import short_citation
 from raiaudit.reports.words.remarks import remarks
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Verdict
     from raiaudit.audit.measurement import Measurement
     from raiaudit.audit.results import CheckOutcome, Results
+    from raiaudit.reports.content.crossed import CrossTable
 
 __all__ = ["gate_rows", "sections"]
 
@@ -74,7 +77,12 @@ def _section(
     listed = [m for m in shown if not _said(m, measured)]
     verdicts = [verdict for verdict in results.verdicts if verdict.check == check]
     used = sorted({(number[m.method], m.method) for m in measured})
-    printed = sorted(listed, key=_weight)[:_ROWS_SHOWN]
+    ranked = sorted(listed, key=_weight)
+    tables, singly = crossed(ranked, rows=_ROWS_SHOWN)
+    left = _ROWS_SHOWN - sum(len(table.rows) for table in tables)
+    printed = [m for m in singly if m.value is not None][: max(0, left)]
+    undefined = [m for m in ranked if m.value is None][:_ROWS_SHOWN]
+    shared = dict(set.intersection(*(set(m.where.items()) for m in printed))) if len(printed) > 1 else {}
     return {
         "check": check,
         "title": check_title(check),
@@ -91,26 +99,36 @@ def _section(
             ("Intervals", _levels(measured)),
         ],
         "gates": gate_rows(verdicts, day),
+        "numbers": bool(measured),
         "rows": [
             {
                 "metric": metric_title(m.metric),
-                "slice": slice_text(m.where),
+                "slice": slice_text({key: item for key, item in m.where.items() if key not in shared}),
                 "value": value(m),
                 "interval": interval(m),
                 "n": f"{m.n:,}",
                 "method": number[m.method],
             }
             for m in printed
-            if m.value is not None
         ],
+        "singly_first": bool(printed) and printed[0] is ranked[0],
+        "throughout": slice_text(shared),
+        "crossed": [_numbered(table, number) for table in tables],
         "undefined": [
             {"metric": metric_title(m.metric), "slice": slice_text(m.where), "why": m.reason}
-            for m in printed
-            if m.value is None
+            for m in undefined
         ],
-        "omitted": len(measured) - min(len(listed), _ROWS_SHOWN),
+        "omitted": len(measured)
+        - len(listed)
+        + len([m for m in singly if m.value is not None])
+        - len(printed),
         "limits": limits(check),
     }
+
+
+def _numbered(table: CrossTable, number: dict[str, int]) -> dict[str, Any]:
+    rows = [asdict(row) | {"methods": [number[method] for method in row.methods]} for row in table.rows]
+    return {"caption": table.caption, "of": table.of, "columns": table.columns, "rows": rows}
 
 
 def _weight(m: Measurement) -> bool:

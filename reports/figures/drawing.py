@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURES", "Drawing", "Figure", "Words", "chart_figure", "columns", "example_title", "points_of"]
 
+_TOLD = 8  # points of a curve that are put into words
 PICTURES = 6
 
 
@@ -72,14 +73,13 @@ def chart_figure(caption: str, chart: AnyChart, points: str) -> Figure:
 
 
 def points_of(table: pl.DataFrame, by: str, x: str, y: str) -> str:
-    """The points of a curve in words, at most eight a series."""
+    """The points of a curve in words, at most eight a series, its ends among them."""
     parts = []
     for (name,), rows in table.sort(by, x).group_by(by, maintain_order=True):
-        step = max(1, rows.height // 8)
-        points = [
-            f"{a:.3g}: {b:.3g}" for a, b in rows.select(x, y).drop_nulls().gather_every(step).iter_rows()
-        ]
-        parts.append(f"{name}: {', '.join(points)}")
+        points = rows.select(x, y).drop_nulls()
+        if (last := points.height - 1) >= _TOLD:
+            points = points[[round(i * last / (_TOLD - 1)) for i in range(_TOLD)]]
+        parts.append(f"{name}: {', '.join(f'{a:.3g}: {b:.3g}' for a, b in points.iter_rows())}")
     return "; ".join(parts)
 
 

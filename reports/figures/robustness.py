@@ -34,10 +34,28 @@ def _eps_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
 
     norms = table["norm"].unique().sort().to_list() if "norm" in table.columns else [""]
     for norm in norms:
-        part = table.filter(pl.col("norm") == norm) if norm else table
+        part = _from_clean(table.filter(pl.col("norm") == norm) if norm else table, results)
         chart = accuracy_against_eps(part, norm=norm, threshold=_gate_on(results, "robust_accuracy", norm))
         points = points_of(part, "attack", "eps", "robust_accuracy")
         yield chart_figure("Robust accuracy against the perturbation budget, with interval.", chart, points)
+
+
+def _from_clean(table: pl.DataFrame, results: Results) -> pl.DataFrame:
+    """With the clean accuracy of each attack's examples as its point at ε = 0."""
+    import polars as pl
+
+    clean = {
+        (m.where.get("attack"), m.where.get("norm")): (m.value, m.low, m.high)
+        for m in results.measurements
+        if m.metric == "clean_accuracy" and m.value is not None
+    }
+    first = table.sort("eps").unique("attack", keep="first", maintain_order=True)
+    origins = [
+        {**row, "eps": 0.0} | dict(zip(("robust_accuracy", "low", "high"), found, strict=True))
+        for row in first.iter_rows(named=True)
+        if row["eps"] > 0 and (found := clean.get((row["attack"], row.get("norm"))))
+    ]
+    return pl.concat([pl.DataFrame(origins, schema=table.schema), table])
 
 
 def _nearest_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

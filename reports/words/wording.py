@@ -22,6 +22,7 @@ __all__ = [
     "in_percent",
     "interval",
     "metric_title",
+    "number",
     "percent",
     "quantity",
     "slice_text",
@@ -39,13 +40,13 @@ _PLAIN = (
     "entropy",
     "epsilon",
     "infidelity",
-    "known_bad_similarity",
     "loss",
     "max_sensitivity",
     "noise_multiplier",
     "p_value",
     "randomisation",
     "ratio",
+    "similarity",
     "sparseness",
     "theil",
 )
@@ -220,6 +221,13 @@ def in_percent(metric: str, unit: str = "") -> bool:
 def value(m: Measurement) -> str:
     """The value alone: "98.4 %", "0.712", "3.20 nats", or "not defined: reason"."""
     return f"not defined: {m.reason}" if m.value is None else _number(m, m.value, unit=True)
+
+
+def number(m: Measurement) -> str:
+    """The value without the name of its unit: "98.4 %", "3.20"; empty where there is none."""
+    if m.value is None:
+        return ""
+    return f"{_number(m, m.value)} %" if in_percent(m.metric, m.unit) else _number(m, m.value)
 
 
 def interval(m: Measurement) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, get_args
 
@@ -333,7 +334,7 @@ def test_captum_agrees() -> None:
     network, target_B = small(), classes(4)
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     view = view_of_images(network, x)
-    _, layer = convolutional_layer(view)
+    layer = convolutional_layer(view).module
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs: dict[Any, Tensor] = {
@@ -369,15 +370,15 @@ def test_captums_exact_values_agree() -> None:
 
 
 def test_the_layer_is_behind_the_last_convolutions_activation_and_shortcut() -> None:
-    name, layer = convolutional_layer(view_of_images(small(), torch.rand(1, 1, 8, 8)))
-    assert not isinstance(layer, nn.Conv2d)
+    place = convolutional_layer(view_of_images(small(), torch.rand(1, 1, 8, 8)))
+    assert not isinstance(place.module, nn.Conv2d)
     residual = ResNet18([1, 16, 16], 3).eval()
-    name, layer = convolutional_layer(view_of_images(residual, torch.rand(1, 1, 16, 16)))
+    place = convolutional_layer(view_of_images(residual, torch.rand(1, 1, 16, 16)))
     seen: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    handle = place.module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     residual(torch.rand(1, 1, 16, 16))
     handle.remove()
-    assert float(seen[0].detach().min()) >= 0, name  # behind a ReLU
+    assert float(seen[0].detach().min()) >= 0, place.name  # behind a ReLU
     assert max(seen[0].shape[2:]) > 1
 
 
@@ -388,6 +389,89 @@ def test_a_layer_can_be_named_and_a_wrong_name_gets_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="feature\\.0") as caught:
         explained(GradCAM(layer="feature.0"), view, classes(2))
     assert "did you mean 'features.0'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "expected_gradients", "shapley", "kernel_shap"])
+def test_the_residual_is_a_share_of_the_map_that_is_shown(name: str) -> None:
+    """Where channels of a pixel cancel, a residual that is judged before they are summed looks smaller."""
+    x = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def logits(points: Tensor, _rows: Tensor) -> Tensor:
+        plus, minus = points.flatten(2).unbind(1)
+        score_R = (9 * (plus - 0.97 * minus)).sin().abs().sum(1)
+        return torch.stack([score_R, -score_R], 1)
+
+    view = replace(view_of_images(nn.Identity(), x), logits=logits)
+    target_B = torch.zeros(4, dtype=torch.int64)
+    settings: dict[str, Any] = {"max_nodes": 2} if name == "integrated_gradients" else {}
+    maps = find_method(name, **settings).explain(view, target_B, rngs=rngs(4))
+    assert maps.error_B is not None
+    rows = torch.arange(4)
+    before_B = logits(view.baseline, rows)[:, 0].double()
+    if name == "expected_gradients":
+        assert view.background is not None
+        drawn = [view.background()[torch.from_numpy(rng.integers(3, size=100))] for rng in rngs(4)]
+        before_B = torch.stack([logits(some, rows)[:, 0].mean() for some in drawn]).double()
+    gap_B = logits(x, rows)[:, 0].double() - before_B
+    residual_B = (maps.scores_BF.sum(1) - gap_B).abs() / maps.scores_BF.abs().sum(1)
+    torch.testing.assert_close(maps.error_B, residual_B, atol=1e-6, rtol=1e-4)
+    if name == "integrated_gradients":
+        assert residual_B.max() > 0.01
+
+
+def test_nodes_are_added_until_the_map_that_is_shown_adds_up() -> None:
+    x = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def logits(points: Tensor, _rows: Tensor) -> Tensor:
+        plus, minus = points.flatten(2).unbind(1)
+        return (9 * (plus - 0.97 * minus)).sin().abs().sum(1, keepdim=True)
+
+    view = replace(view_of_images(nn.Identity(), x), logits=logits)
+    found = find_method("integrated_gradients").explain(view, torch.zeros(4).long(), rngs=[])
+    gap_B = logits(x, torch.arange(4))[:, 0].double()
+    assert ((found.scores_BF.sum(1) - gap_B).abs() / found.scores_BF.abs().sum(1)).max() <= 0.01
+
+
+class Tutorial(nn.Module):
+    """One in-place ReLU, one pooling and, in the middle, one convolution for all, or one for each call."""
+
+    def __init__(self, *, shared: bool) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.relus = nn.ModuleList([nn.ReLU(inplace=True)] * 4 if shared else [nn.ReLU() for _ in range(4)])
+        middle = nn.Conv2d(4, 4, 3, padding=1)
+        self.first, self.last = nn.Conv2d(2, 4, 3, padding=1), nn.Linear(4, 3)
+        self.hidden = nn.Linear(4, 4)
+        self.middle = nn.ModuleList([middle, middle if shared else nn.Conv2d(4, 4, 3, padding=1)])
+        for layer in (self.first, middle, self.hidden, self.last):
+            for parameter in layer.parameters():
+                parameter.data = torch.randn(parameter.shape, generator=generator)
+        self.middle[1].load_state_dict(middle.state_dict())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relus[0](self.first(x))
+        for relu, layer in zip(self.relus[1:3], self.middle, strict=True):
+            x = relu(layer(x))
+        logits_BK: Tensor = self.last(self.relus[3](self.hidden(x.mean((2, 3)))))
+        return logits_BK
+
+
+@pytest.mark.parametrize("name", sorted(name for name in METHODS if not name.endswith("rollout")))
+def test_modules_that_are_called_several_times_explain_as_modules_of_their_own(name: str) -> None:
+    """Implementation invariance: which objects a network is made of is no part of its function."""
+    x, target_B = torch.rand(3, 2, 7, 5, generator=torch.Generator().manual_seed(1)), classes(3)
+    one, several = (view_of_images(Tutorial(shared=shared).eval(), x) for shared in (True, False))
+    found = explained(name, one, target_B)
+    assert found.abs().sum() > 0
+    torch.testing.assert_close(found, explained(name, several, target_B))
+
+
+def test_a_shared_layer_is_looked_at_where_it_is_called_last() -> None:
+    x, target_B = torch.rand(3, 2, 7, 5, generator=torch.Generator().manual_seed(1)), classes(3)
+    one, several = (view_of_images(Tutorial(shared=shared).eval(), x) for shared in (True, False))
+    wanted = explained(LayerCAM(layer="middle.1"), several, target_B)
+    for alias in ("middle.0", "middle.1"):
+        torch.testing.assert_close(explained(LayerCAM(layer=alias), one, target_B), wanted)
 
 
 # What cannot be asked
@@ -449,6 +533,21 @@ def test_the_pieces_of_a_word_play_together_and_long_texts_in_runs() -> None:
     assert players.member_BF.tolist() == [[-1, 0, 0, 0, 1, 2, -1, -1]]
     assert players.spread(torch.tensor([[3.0, 5.0, 7.0]]))[0].tolist() == [0, 1, 1, 1, 5, 7, 0, 0]
     assert players_of(view, grid=1, most=2).member_BF.tolist() == [[-1, 0, 0, 0, 0, 1, -1, -1]]
+
+
+def test_a_tokenizer_that_frames_nothing_leaves_no_word_out() -> None:
+    """The first token is a word like any other where no [CLS] stands before it."""
+    view = View(
+        x=torch.ones(1, 3, 2),
+        baseline=torch.zeros(1, 3, 2),
+        feature_E=torch.arange(3).repeat_interleave(2),
+        present_BF=torch.ones(1, 3, dtype=torch.bool),
+        logits=lambda points, _rows: (points.sum(2) * torch.tensor([4.0, 2.0, 1.0])).sum(1)[:, None],
+        names=[["good", "film", "##s"]],
+        is_text=True,
+    )
+    for name in ("occlusion", "kernel_shap", "shapley"):
+        assert explained(name, view, torch.tensor([0]))[0].tolist() == pytest.approx([8, 3, 3])
 
 
 def test_a_spec_may_name_every_method_of_the_catalogue() -> None:

@@ -259,6 +259,36 @@ def test_the_levels_of_a_category_are_one_feature(make_subject: Any) -> None:
     assert view_of(subject, subject.test.inputs, "mean").baseline[0].tolist() == [30, 0, 0.5, 0.5]
 
 
+def test_large_whole_numbers_are_named_in_full(make_subject: Any) -> None:
+    schema = TableSchema((Column("income", "integer", 0, 1e7), Column("share", "real", 0, 1)))
+    subject = make_subject(
+        Planted(lambda flat: flat[:, 0]), data(np.array([[1234567, 0.25]]), schema, "tabular")
+    )
+    view = view_of(subject, subject.test.inputs, "zeros")
+    assert view.names == [["income = 1234567", "share = 0.25"]]
+
+
+def test_a_wide_table_is_described_in_time_that_grows_as_its_width(
+    make_subject: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the columns lie is worked out once, and not anew for every value of every row."""
+    asked = 0
+    width = Column.width.fget  # type: ignore[attr-defined]  # of a property
+
+    def counted(column: Column) -> int:
+        nonlocal asked
+        asked += 1
+        return int(width(column))
+
+    monkeypatch.setattr(Column, "width", property(counted))
+    W, n = 60, 20
+    schema = TableSchema(tuple(Column(f"c{at}", "real", 0, 1) for at in range(W)))
+    subject = make_subject(Planted(lambda flat: flat[:, 0]), data(np.zeros((n, W)), schema, "tabular"))
+    asked = 0
+    view_of(subject, subject.test.inputs, "zeros")
+    assert asked <= 4 * W  # n · W² = 72,000 before
+
+
 def test_bytes_are_scaled_before_the_mean(make_subject: Any) -> None:
     dataset = images(4)
     bytes_ = (np.ones((4, 1, 6, 6)) * 51).astype(np.uint8)

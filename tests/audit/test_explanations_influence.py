@@ -289,6 +289,32 @@ def test_gradients_too_large_to_hold_are_refused_with_a_way_out(monkeypatch: pyt
         )
 
 
+class Mirrored(nn.Module):
+    """Asks its last layer about an input and about its mirror image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(x) + 2 * self.last(x.flip(1))
+        return logits
+
+
+def test_a_last_layer_that_is_called_twice_is_refused() -> None:
+    """It reads two vectors: the closed form is of one."""
+    with pytest.raises(CapabilityError, match="called several times"):
+        last_layer(Mirrored(), torch.rand(4, 3), torch.tensor([0, 1, 0, 1]))
+
+
+def test_a_frozen_model_has_no_gradients_by_all_parameters() -> None:
+    frozen = nn.Linear(3, 2).requires_grad_(False)
+    x, y = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(CapabilityError, match="frozen"):
+        by_all_parameters(frozen, x, y, x, y)
+    assert last_layer(frozen, x, y).self_influence().min() > 0
+
+
 @pytest.mark.parametrize("parameters", ["last_layer", "all"])
 def test_texts_have_training_examples_too(make_subject: Any, run_check: Any, parameters: Any) -> None:
     torch.manual_seed(0)

@@ -348,6 +348,38 @@ def test_what_cannot_be_looked_into_says_so(make_subject: Any) -> None:
         Inside().execute(task, subject)
 
 
+class Unusual(Classifier):
+    """A normalised weight, and heads that are only called in training."""
+
+    architecture = "unusual"
+    modality = "image"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes = 2
+        self.first = nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 2, 3, bias=False))
+        self.relu = nn.ReLU()
+        self.beside = nn.ModuleList([nn.Linear(2, 2)])
+        self.last = nn.Linear(2, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        pooled_BC = self.relu(self.relu(self.first(inputs))).mean((2, 3))
+        if self.training:
+            pooled_BC = pooled_BC + self.beside[0](pooled_BC)
+        logits_BK: Tensor = self.last(pooled_BC)
+        return logits_BK
+
+
+def test_the_layer_is_one_that_takes_part_in_a_prediction(make_subject: Any) -> None:
+    subject = make_subject(Unusual(), images())
+    tasks = Inside().tasks(subject, InsideConfig(steps=2, icons=1, channels=2))
+    assert tasks[-1].params["layer"] == "first"
+    assert Inside().execute(tasks[-1], subject)["inside.picture"].drop_nulls().len() == 2
+    with pytest.raises(UsageError, match="gives no vector") as caught:
+        Inside().tasks(subject, InsideConfig(layer="beside.0"))
+    assert "relu" in str(caught.value)
+
+
 def test_a_layer_that_says_the_same_of_every_image_has_no_ratio(make_subject: Any, run_check: Any) -> None:
     network = Edges()
     network.edges.weight.data.zero_()

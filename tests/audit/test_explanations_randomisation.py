@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from raiaudit.attacks.spaces import ImageBox
+from raiaudit.audit.explanations.copies import copied
 from raiaudit.audit.explanations.quality.randomisation import Randomisation, RandomisationConfig
 from raiaudit.audit.explanations.quality.reinitialise import layers_from_output, reinitialise
 from raiaudit.models.architectures.classifier import Classifier
@@ -171,3 +172,38 @@ def test_a_layer_is_drawn_anew_by_its_own_distribution_or_shuffled() -> None:
     assert sorted(network.token.tolist()) == [0, 1, 2, 3]
     reinitialise(other, "first", seed=(0, 4))
     assert not torch.equal(network.first.weight, other.first.weight)
+
+
+def test_a_weight_that_reset_parameters_does_not_reach_is_shuffled() -> None:
+    """A weight normalised by a hook is made anew from its factors in each pass: a reset of it is lost."""
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        network: Any = nn.utils.weight_norm(nn.Linear(6, 5))
+    x = torch.rand(2, 6)
+    before, kept = network(x).detach(), sorted(network.weight_v.flatten().tolist())
+    reinitialise(network, "", seed=(0, 1))
+    assert (network(x) - before).abs().min() > 1e-3
+    assert sorted(network.weight_v.flatten().tolist()) == kept
+
+
+class Keeping(nn.Module):
+    """Keeps what it saw in its last pass, as many do for a look at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.seen: dict[str, list[Tensor]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = {"hidden": [self.first(x)]}
+        logits: Tensor = self.last(self.seen["hidden"][0])
+        return logits
+
+
+def test_a_network_that_keeps_its_last_pass_is_copied() -> None:
+    network, x = Keeping(), torch.rand(2, 3)
+    network(x)
+    other = copied(network)
+    torch.testing.assert_close(other(x), network(x))
+    other.first.weight.data.zero_()
+    assert not torch.equal(other(x), network(x))
+    assert network.seen["hidden"][0].grad_fn is not None

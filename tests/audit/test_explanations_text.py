@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.explanations.methods.gradient import Saliency
 from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
 from raiaudit.audit.explanations.methods.views import view_of
+from raiaudit.audit.explanations.quality.controls import input_control
 from raiaudit.audit.explanations.quality.faithfulness import Faithfulness, FaithfulnessConfig
 from raiaudit.audit.explanations.quality.planted import PlantedEvidence
 from raiaudit.audit.explanations.quality.randomisation import Randomisation, RandomisationConfig
@@ -111,6 +113,31 @@ def test_a_text_model_that_hides_its_embedding_has_words_but_no_gradients(make_s
     assert view.present_BF.tolist() == [[True, True, True], [True, False, False]]
     with pytest.raises(CapabilityError, match="embedding"):
         Saliency().explain(view, torch.ones(2, dtype=torch.int64), rngs=[])
+
+
+def test_maps_of_words_are_held_against_rare_words_however_the_model_reads(
+    make_subject: Any, run_check: Any
+) -> None:
+    """`Opaque` reads one number a text: what is rare is counted in words, not in what the model is given."""
+    dataset = texts()
+    subject = make_subject(Opaque(), dataset)
+    config = FaithfulnessConfig(methods=("occlusion",), examples=20, draws=1)
+    ledger = run_check(Faithfulness(), subject, config)
+    found = {m.label(): m for m in Faithfulness().summarise(ledger, subject, config)}
+    gain = found["faithfulness_gain (method=occlusion, control=rarity)"]
+    assert gain.value is not None
+    moved = found["max_sensitivity (method=occlusion)"]
+    assert moved.value is None
+    assert "cannot be moved" in (moved.reason or "")
+    split, view = subject.test, view_of(subject, subject.test.inputs, "mean")
+    counted = Counter(word for line in split.inputs for word in line.split())
+    wanted = [
+        [-np.log((counted[word] + 1) / (counted.total() + len(counted) + 1)) for word in line.split()]
+        for line in split.inputs
+    ]
+    control_BF = input_control(subject, view, split.inputs, torch.ones(()))
+    for row_F, values in zip(control_BF, wanted, strict=True):
+        np.testing.assert_allclose(row_F[: len(values)], values)
 
 
 @pytest.mark.parametrize("name", ["occlusion", "kernel_shap", "gradient_rollout", "saliency", "smoothgrad"])

@@ -6,9 +6,12 @@ import re
 from typing import Any
 
 import polars as pl
+import pytest
 
 from raiaudit.audit.measurement import Measurement
 from raiaudit.reports import charts
+from raiaudit.reports.figures import figures
+from raiaudit.reports.figures.drawing import points_of
 from raiaudit.reports.words.remarks import remarks
 
 
@@ -61,3 +64,41 @@ def test_doubts_of_another_check_and_short_budgets_stand_beside_the_numbers() ->
         "autoattack-screen: cut short",
     ]
     assert remarks(held, "performance.accuracy") == []
+
+
+@pytest.mark.parametrize(("radii", "first"), [((0.1, 0.2), 0.8), ((0.0, 0.1), 0.7)])
+def test_a_curve_starts_at_the_clean_accuracy_unless_zero_was_measured(
+    radii: tuple[float, ...], first: float
+) -> None:
+    rows = [
+        {"eps": eps, "robust_accuracy": 0.7 - eps, "low": 0.0, "high": 1.0, "attack": "pgd", "norm": "linf"}
+        for eps in radii
+    ]
+    clean = Measurement(
+        check="robustness.evasion",
+        metric="clean_accuracy",
+        value=0.8,
+        low=0.7,
+        high=0.9,
+        n=10,
+        better="higher",
+        method="wilson1927",
+        where={"norm": "linf", "attack": "pgd", "eps": radii[0]},
+    )
+
+    class Held:
+        measurements = (clean,)
+        verdicts = ()
+
+    held: Any = Held()
+    evidence = {("robustness.evasion", "curve"): pl.DataFrame(rows)}
+    ((figure,), _) = figures("robustness.evasion", evidence, held)
+    assert f"pgd: 0: {first}, " in figure.alt
+
+
+@pytest.mark.parametrize(("n", "told"), [(1, 1), (2, 2), (8, 8), (9, 8), (16, 8), (60, 8)])
+def test_a_long_curve_is_told_in_eight_points_from_its_first_to_its_last(n: int, told: int) -> None:
+    table = pl.DataFrame({"name": ["a"] * n, "x": [float(i) for i in range(n)], "y": [0.5] * n})
+    points = points_of(table, "name", "x", "y").removeprefix("a: ").split(", ")
+    assert len(points) == len(set(points)) == told
+    assert (points[0], points[-1]) == ("0: 0.5", f"{n - 1}: 0.5")

@@ -244,7 +244,7 @@ def test_a_long_reason_does_not_squeeze_the_names(make_run: MakeRun) -> None:
     )
     assert "Robust accuracy" in text_of(path, "-layout")
     assert "Log loss" in text_of(path, "-layout")
-    assert "norm = linf, ε = 0.15, attack = fgsm" in flat(text_of(path))
+    assert "Robust accuracy by ε (norm = linf)" in flat(text_of(path))
 
 
 def test_an_option_that_would_fill_pages_is_named_by_its_digest(make_run: MakeRun) -> None:

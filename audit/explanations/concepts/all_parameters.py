@@ -35,9 +35,14 @@ def by_all_parameters(
     """influence_BM of M training examples on B others, and self_M. The network is in evaluation mode.
 
     Memory: B gradients, and a chunk of the training examples'. Raises `CapabilityError` where that is too
-    much, or the network has a layer with neither a rule nor a batching rule.
+    much, nothing is trainable, or the network has a layer with neither a rule nor a batching rule.
     """
     size = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    if not size:
+        raise CapabilityError(
+            "all parameters of this model are frozen, so none has a gradient",
+            remedy="set `parameters: last_layer`, which needs none",
+        )
     if 4 * size * len(x_B) > _MOST_BYTES:
         raise CapabilityError(
             f"gradients of {len(x_B)} examples by {size:,} parameters need more than 1 GiB",
@@ -133,11 +138,11 @@ def _quicker_swapped(network: nn.Module) -> bool:
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    import copy
-
     import torch
 
-    swapped = copy.deepcopy(network)
+    from raiaudit.audit.explanations.copies import copied
+
+    swapped = copied(network)
     for parameter in swapped.parameters():
         if parameter.ndim == 4:  # `Module.to` leaves those of one channel as they are
             parameter.data = parameter.data.clone(memory_format=torch.channels_last)

@@ -56,7 +56,7 @@ def last_linear(network: nn.Module, x_B: Tensor) -> str:
     raise CapabilityError(
         "no linear layer gives the classes, so there is no penultimate layer",
         where=f"architecture {getattr(network, 'architecture', type(network).__name__)}",
-        remedy="name a layer under `layers`",
+        remedy="explanations.concepts can look at another layer: name a layer under its `layers`",
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.explanations.concepts.layers import last_linear, tapped
+from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +70,8 @@ def last_layer(
     """Both factors for cross-entropy against y_B, or against the model's own prediction without labels.
 
     `name` is the layer's, which is looked for (one more forward pass of two examples) if not given. Exact
-    whatever follows the layer, as long as examples do not mix. Raises `CapabilityError` without such a layer.
+    whatever follows the layer, as long as examples do not mix. Raises `CapabilityError` without such a layer,
+    or where it is called several times for one answer.
     """
     import torch
     from torch.nn import functional
@@ -81,13 +83,20 @@ def last_layer(
     assert isinstance(module, torch.nn.Linear)
     reads: list[Tensor] = []
     handle = module.register_forward_pre_hook(lambda _module, inputs: reads.append(inputs[0].detach()))
-    errors, logits = [], []
+    errors: list[Tensor] = []
+    logits: list[Tensor] = []
     try:
         # What comes before the layer is a number to it: only what follows it needs a graph.
         with torch.enable_grad(), tapped(module, layer, reads=False) as leaves, prepared(network):
             answer = _channels_last(network) if x_B.ndim == 4 else network
             for start in range(0, len(x_B), batch):
                 out = answer(x_B[start : start + batch])
+                if len(reads) > len(errors) + 1:
+                    raise CapabilityError(
+                        f"the last linear layer, {layer!r}, is called several times for one answer, so that "
+                        "what it reads is not one vector",
+                        remedy="leave explanations.influence out for this model",
+                    )
                 target = out.argmax(1) if y_B is None else y_B[start : start + batch]
                 # In float64, for in float32 the error of a sure prediction is rounded away.
                 loss = functional.cross_entropy(out.double(), target, reduction="sum")

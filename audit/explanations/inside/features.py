@@ -102,7 +102,7 @@ def _activations(subject: Subject, rows: Split, layer: str) -> tuple[NDArray[np.
             given.clear()
             batch = subject.tensor(take(rows.inputs, slice(start, start + _BATCH)))
             predicted.append(subject.classifier(batch).argmax(1).cpu())
-            parts.append(pooled(given[0]).double().cpu())
+            parts.append(pooled(given[-1]).double().cpu())
     return torch.cat(parts).numpy(), torch.cat(predicted).numpy()
 
 

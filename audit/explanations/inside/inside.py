@@ -17,7 +17,7 @@ from pydantic import Field
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.explanations.inside.atlas import Embedding
-from raiaudit.errors import CapabilityError
+from raiaudit.errors import CapabilityError, UsageError
 from raiaudit.models.attention_calls import NO_TRANSFORMER
 
 if TYPE_CHECKING:
@@ -172,15 +172,27 @@ def _has(ledger: LedgerReader, column: str) -> bool:
 
 
 def _layer(subject: Subject, config: InsideConfig) -> str | None:
-    """The layer to look at; None where inputs are no images, or the network has none that is usual."""
+    """The layer to look at; None where inputs are no images, or the network has none that is usual.
+
+    Raises `UnknownNameError`, and `UsageError` for a layer that gives nothing to look at.
+    """
     from raiaudit.attacks.spaces import ImageBox
-    from raiaudit.audit.explanations.inside.layers import default_layer
+    from raiaudit.audit.explanations.inside.layers import default_layer, layers_seen
     from raiaudit.audit.explanations.layers import named_layer
+    from raiaudit.models.data.dataset import take
 
     space = subject.dataset.space
     if not (isinstance(space, ImageBox) and len(space.shape) == 3 and space.shape[0] in (1, 3)):
         return None
+    if config.layer is not None:
+        named_layer(subject.classifier, config.layer, where="with.layer")
+    seen = layers_seen(subject.classifier, lambda: subject.logits(take(subject.test.inputs, slice(0, 1))))
     if config.layer is None:
-        return default_layer(subject.classifier)
-    named_layer(subject.classifier, config.layer, where="with.layer")
+        return default_layer(subject.classifier, seen)
+    if config.layer not in seen:
+        raise UsageError(
+            f"layer {config.layer!r} gives no vector, sequence or feature map in a prediction",
+            where="with.layer",
+            remedy=f"name one that does, such as {', '.join(list(seen)[-8:])}",
+        )
     return config.layer

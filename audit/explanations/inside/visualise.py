@@ -96,10 +96,10 @@ def maximise(
             given.clear()
             network(moved(picture(coefficients), moves(unit_BT4[:, step], height, width)))
             optimiser.zero_grad()
-            (-objective(pooled(given[0])).sum()).backward()  # type: ignore[no-untyped-call]  # torch has no types here
+            (-objective(pooled(given[-1])).sum()).backward()  # type: ignore[no-untyped-call]  # torch has no types here
             optimiser.step()
         given.clear()
         with torch.no_grad():
             final = picture(coefficients)
             network(final)
-    return final, pooled(given[0])
+    return final, pooled(given[-1])

@@ -5,7 +5,8 @@ P.-T. Jiang et al., doi:10.1109/TIP.2021.3089943: every place by its own positiv
 is positive and are brought to the size of the image by bilinear interpolation.
 
 The layer, unless named, is where the last convolution's resolution was last seen (behind its normalisation,
-its activation and the sum with a shortcut): in front of a normalisation, mean gradients nearly cancel.
+its activation and the sum with a shortcut): in front of a normalisation, mean gradients nearly cancel. A
+module may be called several times, as one ReLU for a whole network is: what is looked at is one call of it.
 
 Shapes: B images, C channels of the layer, h×w its places, H×W pixels. Errors: `CapabilityError` for a model
 without convolutions, `UnknownNameError` for a layer that is not there.
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raiaudit.audit.explanations.methods.gradient import require_gradients
@@ -29,9 +31,18 @@ if TYPE_CHECKING:
     from raiaudit.audit.check import Capability
     from raiaudit.audit.explanations.methods.views import View
 
-__all__ = ["GradCAM", "LayerCAM", "convolutional_layer"]
+__all__ = ["GradCAM", "LayerCAM", "Place", "convolutional_layer"]
 
 _CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The `call`-th call (from 0) in a forward pass of the module that is called `name`."""
+
+    name: str
+    module: nn.Module
+    call: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +61,10 @@ class _ActivationMap:
         from torch.nn import functional
 
         require_gradients(view)
-        _, layer = convolutional_layer(view, self.layer)
+        place = convolutional_layer(view, self.layer)
         maps = []
         for rows in torch.split(torch.arange(len(view.x), device=view.x.device), _CHUNK):
-            with torch.enable_grad(), _cut(layer) as cut:
+            with torch.enable_grad(), _cut(place) as cut:
                 chosen = view.logits(view.x[rows], rows).gather(1, target_B[rows, None]).sum()
                 activation = cut[0]
                 (gradient,) = torch.autograd.grad(chosen, activation)
@@ -90,20 +101,24 @@ class LayerCAM(_ActivationMap):
         return gradient_BChw.clamp(min=0)
 
 
-def convolutional_layer(view: View, name: str | None = None) -> tuple[str, nn.Module]:
-    """The module called `name`, or the one in which the last convolution's resolution is last seen.
+def convolutional_layer(view: View, name: str | None = None) -> Place:
+    """The last call of the module called `name`, or the call in which the last convolution's resolution is
+    last seen.
 
-    Found by asking about the first image. Modules that give a map of one place alone are not counted.
+    Found by asking about the first image. Calls that give a map of one place alone are not counted.
     """
     import torch
     from torch import nn
 
-    seen: list[tuple[str, Any, tuple[int, ...]]] = []
+    seen: list[tuple[Place, tuple[int, ...]]] = []
+    calls: dict[nn.Module, int] = {}
 
     def note(label: str) -> Any:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            place = Place(label, module, calls.get(module, 0))
+            calls[module] = place.call + 1
             if torch.is_tensor(output) and output.dim() == 4 and output.shape[2:].numel() > 1:
-                seen.append((label, module, tuple(output.shape[1:])))
+                seen.append((place, tuple(output.shape[1:])))
 
         return hook
 
@@ -120,32 +135,37 @@ def convolutional_layer(view: View, name: str | None = None) -> tuple[str, nn.Mo
         for handle in handles:
             handle.remove()
     if name is not None:
-        layers = {label: module for label, module, _ in seen}
-        if name not in layers:
-            raise UnknownNameError("layer of places", name, layers)
-        return name, layers[name]
-    last = max((at for at, (_, module, _) in enumerate(seen) if isinstance(module, nn.Conv2d)), default=None)
-    if last is None:
+        places = {place.module: place for place, _ in seen}
+        layers = dict(network.named_modules(remove_duplicate=False))
+        if (named := layers.get(name)) not in places:
+            known = [label for label, module in layers.items() if module in places]
+            raise UnknownNameError("layer of places", name, known)
+        return places[named]
+    convolutions = [at for at, (place, _) in enumerate(seen) if isinstance(place.module, nn.Conv2d)]
+    if not convolutions:
         raise CapabilityError(
             "this network calls no convolution, so it has no activation map",
             remedy="choose integrated_gradients, or gradient_rollout for a transformer",
         )
-    shape, chosen = seen[last][2], last
-    while chosen + 1 < len(seen) and seen[chosen + 1][2] == shape:
+    chosen = convolutions[-1]
+    while chosen + 1 < len(seen) and seen[chosen + 1][1] == seen[chosen][1]:
         chosen += 1
-    return seen[chosen][:2]
+    return seen[chosen][0]
 
 
 @contextmanager
-def _cut(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Make the layer's output a leaf that gradients stop at; it is in the list after a forward."""
+def _cut(place: Place) -> Iterator[list[Tensor]]:
+    """Make what the call gives a leaf that gradients stop at; it is in the list after a forward."""
     leaves: list[Tensor] = []
+    calls = count()
 
     def hook(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
+        if next(calls) != place.call:
+            return output
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # what follows may work in place, which a leaf does not allow
 
-    handle = layer.register_forward_hook(hook)
+    handle = place.module.register_forward_hook(hook)
     try:
         yield leaves
     finally:

@@ -75,7 +75,7 @@ def players_of(view: View, *, grid: int, most: int | None = None) -> Players:
     elif view.is_text and view.x.dim() == 3:
         assert view.names is not None
         for row, pieces in enumerate(view.names):
-            member_BF[row] = torch.tensor(_words(pieces, F), device=view.x.device)
+            member_BF[row, : len(pieces)] = torch.tensor(_words(pieces, view.present_BF[row].tolist()))
     member_BF = member_BF.where(view.present_BF, -1)
     count_B = member_BF.amax(1) + 1
     if view.is_text and most is not None:
@@ -85,10 +85,10 @@ def players_of(view: View, *, grid: int, most: int | None = None) -> Players:
     return Players(view, member_BF, count_B)
 
 
-def _words(pieces: Sequence[str], features: int) -> list[int]:
-    """The word of each token after [CLS], which is the first: a piece `##…` continues the word before it."""
-    member, word = [-1], -1
-    for piece in pieces[1:]:
-        word += not (piece.startswith("##") and word >= 0)
+def _words(pieces: Sequence[str], present: Sequence[bool]) -> list[int]:
+    """The word of each token that is present: a piece `##…` continues the word before it."""
+    member, word = [], -1
+    for piece, there in zip(pieces, present, strict=False):  # padding is present nowhere, and has no piece
+        word += there and not (piece.startswith("##") and word >= 0)
         member.append(word)
-    return member + [-1] * (features - len(member))
+    return member

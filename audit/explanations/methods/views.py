@@ -194,7 +194,9 @@ def _words(subject: Subject, texts: list[str]) -> View:
 
 
 def _readable(classifier: TextClassifier, pieces: list[str], ids: list[int], framing: list[int]) -> list[str]:
-    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets."""
+    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets; a
+    blank that is a token of its own stays one.
+    """
     names: list[str] = []
     begins = True  # some tokenizers give the first word no blank
     for number in ids:
@@ -202,7 +204,7 @@ def _readable(classifier: TextClassifier, pieces: list[str], ids: list[int], fra
         if number in framing:
             names.append(f"[{token.strip('[]<>')}]")
         elif begins or piece.startswith(" ") or not piece:
-            names.append(piece.strip() or token)
+            names.append(piece.strip() or (" " if piece else token))
         else:
             names.append(f"##{piece}" if piece.isalnum() else piece)
         begins = number in framing
@@ -216,10 +218,13 @@ def _mean(inputs: Any) -> Any:
 
 
 def _described(schema: TableSchema, row_W: Any) -> list[str]:
-    """`age = 39`, `sex = Male`: a row as people read it."""
+    """`age = 39`, `sex = Male`: a row as people read it, whole numbers in full."""
     words = []
     for column in schema.columns:
         values = row_W[schema.slices[column.name]]
-        shown = column.categories[int(values.argmax())] if column.kind == "category" else f"{values[0]:g}"
+        if column.kind == "category":
+            shown = column.categories[int(values.argmax())]
+        else:
+            shown = f"{values[0]:.0f}" if column.kind == "integer" else f"{values[0]:g}"
         words.append(f"{column.name} = {shown}")
     return words

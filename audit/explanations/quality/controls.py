@@ -5,7 +5,7 @@
 | `random` | all | a random order |
 | `edges` | image | the strength of the picture's edges (Sobel): Adebayo et al., arXiv:1810.03292 |
 | `magnitude` | tabular | distance of a column from the baseline, in standard deviations |
-| `rarity` | text | −log frequency of the token in training texts |
+| `rarity` | text | −log frequency of the token (of a model that shows none: the word) in training texts |
 
 `blurred` is another kind: the map itself, smoothed. Removal in patches favours smooth maps (ROAR, Hooker et
 al., arXiv:1806.10758; ROAD, Rong et al., arXiv:2202.00449); a map that loses to its own blur is credited for
@@ -16,6 +16,7 @@ Shapes: B examples, F features, images C×H×W with F = H·W.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,19 @@ def input_control(subject: Subject, view: View, inputs: Any, scale: Tensor) -> N
         distance = (view.x - view.baseline).abs() / scale.clamp(min=1e-6)
         return np.asarray(view.largest(distance).cpu().numpy())
     texts: Sequence[str] = subject.dataset.splits["train"].inputs[:_COUNTED_TEXTS]
+    if view.x.dim() == 2:
+        return _rarity_of_words(view, texts)
     tokens, counts = np.unique(subject.tensor(texts).cpu().numpy(), return_counts=True)
     known = dict(zip(tokens.tolist(), counts.tolist(), strict=True))
     known.pop(int(getattr(subject.classifier, "padding", -1)), None)
     return rarity(subject.tensor(inputs).cpu().numpy(), known, sum(known.values()))
+
+
+def _rarity_of_words(view: View, texts: Sequence[str]) -> NDArray[np.float64]:
+    assert view.names is not None
+    counted = Counter(word for text in texts for word in text.split())
+    number = {word: at for at, word in enumerate(counted)}
+    ids_BF = np.full(tuple(view.present_BF.shape), -1, dtype=np.int64)
+    for row_F, words in zip(ids_BF, view.names, strict=True):
+        row_F[: len(words)] = [number.get(word, -1) for word in words]
+    return rarity(ids_BF, dict(enumerate(counted.values())), counted.total())

@@ -208,6 +208,8 @@ def _mean(rows: _Ledger, name: str, metric: str, spec: _Metric) -> Measurement:
 
 _WHY_NOT = {
     "infidelity": "no patch changes the model's answer",
+    "max_sensitivity": "all its maps are zero, or its inputs, words, cannot be moved a little",
+    **dict.fromkeys(("complexity", "sparseness"), "all its maps are zero, or have one feature"),
     "monotonicity": "no example has a feature to remove",
     **dict.fromkeys(_LOCALISATION, "no example holds what was planted, or no map speaks for the class"),
 }

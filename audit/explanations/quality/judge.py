@@ -57,6 +57,7 @@ class Judge:
         space = getattr(subject.dataset.space, "shape", None)
         self.shape: tuple[int, int] | None = None if space is None else (int(space[1]), int(space[2]))
         self.scale = element_scale(subject, view)
+        self.movable = not (view.is_text and view.x.dim() == 2)  # a word is there or not
 
     def rngs(self, *key: str | int) -> list[np.random.Generator]:
         """A generator for each example."""
@@ -74,7 +75,7 @@ class Judge:
             try:
                 maps[name] = self._explain(name, self.view)
             except CapabilityError as error:
-                reasons[f"{name}.reason"] = pl.Series([str(error)] * len(self.examples), dtype=pl.String)
+                reasons[f"{name}.reason"] = pl.Series([error.problem] * len(self.examples), dtype=pl.String)
         return maps, reasons
 
     def _explain(self, name: str, view: View) -> NDArray[np.float64]:
@@ -134,7 +135,7 @@ class Judge:
         for name, scores_BF in methods.items():
             columns[f"{name}.complexity"] = complexity(scores_BF, self.present_BF)
             columns[f"{name}.sparseness"] = sparseness(scores_BF, self.present_BF)
-            if self.options.draws:
+            if self.options.draws and self.movable:
                 columns[f"{name}.max_sensitivity"] = max_sensitivity(
                     partial(self._explain, name),
                     self.view,

@@ -15,7 +15,6 @@ with the map of the next seed's random model; `randomisation.<M>.reason` where t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -68,7 +67,7 @@ class Randomisation:
     """Maps of the model against maps of models that know less and less."""
 
     id: ClassVar[str] = "explanations.randomisation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do the maps depend on what the model has learnt?"
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.LOGITS, Capability.GRADIENTS, Capability.WEIGHTS}
@@ -123,10 +122,18 @@ class Randomisation:
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: RandomisationConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`cascade`: mean similarity by method and stage, with its interval and what chance gives."""
+        """`cascade`: mean similarity by method and stage, with its interval and what chance gives.
+
+        `labels`, with `data`: similarity to the maps of models trained on shuffled and on the right labels.
+        """
+        from raiaudit.audit.explanations.quality.data_randomisation import data_measurements, label_table
         from raiaudit.audit.explanations.quality.randomisation_summary import cascade
 
-        return {"cascade": cascade(ledger, subject, config)}
+        found = {"cascade": cascade(ledger, subject, config)}
+        if config.data:
+            labels = label_table(data_measurements(ledger, subject, config.methods))
+            found |= {"labels": labels} if labels.height else {}
+        return found
 
 
 class Cascade:
@@ -159,7 +166,7 @@ class Cascade:
             try:
                 own[method] = self.maps(method, self.subject.classifier, self.view)
             except CapabilityError as error:
-                columns[f"{method}.reason"] = pl.Series([str(error)] * n, dtype=pl.String)
+                columns[f"{method}.reason"] = pl.Series([error.problem] * n, dtype=pl.String)
         return columns | {
             name: pl.Series(np.stack(values, axis=1).tolist(), dtype=pl.List(pl.Float64))
             for name, values in self._alike_at_all_stages(own).items()
@@ -186,9 +193,10 @@ class Cascade:
 
     def _forgetful(self, end: int, seed: int) -> tuple[Classifier, View]:
         """The model without its last `end` layers' weights, and the view that asks it."""
+        from raiaudit.audit.explanations.copies import copied
         from raiaudit.audit.explanations.quality.reinitialise import reinitialise
 
-        network = copy.deepcopy(self.subject.classifier)
+        network = copied(self.subject.classifier)
         for layer in self.layers[:end]:
             reinitialise(network, layer, seed=(self.subject.seed, seed))
         return network, self.view_by(network)

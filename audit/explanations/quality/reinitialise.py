@@ -1,10 +1,10 @@
 """A model forgets what it learnt, layer by layer from the output to the input.
 
 Cascading randomisation of J. Adebayo et al., arXiv:1810.03292. A layer is a module with parameters of its
-own. It is given a fresh draw from its own initial distribution (`reset_parameters`); one that knows none (a
-class token, positions) has its values shuffled, which keeps their distribution. Layers are ordered by when an
-input first reaches them. Randomness is keyed by seed and layer: neither shards nor the layers left out change
-a draw.
+own. It is given a fresh draw from its own initial distribution (`reset_parameters`); parameters that this
+does not reach (a class token, positions, the factors of a normalised weight) have their values shuffled,
+which keeps their distribution. Layers are ordered by when an input first reaches them. Randomness is keyed by
+seed and layer: neither shards nor the layers left out change a draw.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ def reinitialise(network: nn.Module, layer: str, *, seed: tuple[str | int, ...])
 
     module = network.get_submodule(layer)
     number = int(keyed_rng(0, *seed, layer).integers(2**62))
+    before = [parameter.clone() for parameter in module.parameters(recurse=False)]
     reset = getattr(module, "reset_parameters", None)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(number)
         if callable(reset):
             reset()
-            return
-        for parameter in module.parameters(recurse=False):
-            order = torch.randperm(parameter.numel()).to(parameter.device)
-            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        for parameter, old in zip(module.parameters(recurse=False), before, strict=True):
+            if torch.equal(parameter, old):
+                order = torch.randperm(parameter.numel()).to(parameter.device)
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))
