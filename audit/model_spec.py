@@ -1,24 +1,20 @@
 """The model part of a spec: where a model comes from, and what must be said of it.
 
-Nothing is loaded here: only whether a path is a folder is looked up.
+Nothing is loaded here.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from raiaudit.errors import SpecError
 from raiaudit.models.endpoint import Endpoint
 from raiaudit.models.recipe import Recipe
 
-if TYPE_CHECKING:
-    from raiaudit.audit.yaml_source import YamlSource
-
-__all__ = ["ModelSpec", "as_name", "check_architectures"]
+__all__ = ["ModelSpec", "as_name"]
 
 
 def as_name(text: str) -> str:
@@ -33,8 +29,14 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
-    recipe: Recipe | None = None
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$",
+        description="in reports, run ids and the registry; default: from the file's or reference's name",
+    )
+    recipe: Recipe | None = Field(
+        default=None, description="how it is trained, if the registry has none of this recipe, data and seed"
+    )
     ref: str | None = Field(
         default=None, description="registry:NAME, registry:NAME@ALIAS or registry:NAME/VERSION"
     )
@@ -54,7 +56,7 @@ class ModelSpec(BaseModel):
         pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$",
         description="FILE.py:FUNCTION, relative to the spec; it is run, so it needs --unsafe-load",
     )
-    endpoint: Endpoint | None = None
+    endpoint: Endpoint | None = Field(default=None, description="an HTTP address that answers")
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> ModelSpec:
@@ -80,25 +82,3 @@ class ModelSpec(BaseModel):
         if self.ref:
             return as_name(self.ref.removeprefix("registry:").split("@")[0].split("/")[0])
         return as_name(Path(self.path or (self.factory or "").rpartition(":")[0]).stem)
-
-
-def check_architectures(models: tuple[ModelSpec, ...], source: YamlSource, *, several: bool) -> None:
-    """Weights alone need an `arch`; what is no file of weights brings its own."""
-    for i, model in enumerate(models):
-        if model.path is None:
-            continue
-        where = source.place(("models", i) if several else ("model",))
-        path = source.path.resolve().parent / model.path
-        whole = path.suffix.lower() == ".onnx" or path.is_dir()
-        if whole and (model.architecture is not None or model.layout is not None):
-            raise SpecError(
-                "an ONNX graph and a folder bring their own architecture",
-                where=where,
-                remedy="leave `arch` and `layout` out",
-            )
-        if not whole and model.architecture is None:
-            raise SpecError(
-                "`path` needs `arch`: weights alone do not say what they belong to",
-                where=where,
-                remedy="add `arch`, or name an .onnx file or a Hugging Face folder",
-            )

@@ -1,7 +1,7 @@
 """The spec: what is audited, on which data, by which checks, against which thresholds.
 
-`load_spec` reads a YAML file into frozen models; every error names file, line, key and, for a key
-that does not exist, the nearest one that does. Nothing is fetched, trained or loaded here.
+`load_spec` reads a YAML file into frozen models and tells all that is wrong with it at once: file, line, key
+and, for a key that does not exist, the nearest one that does. Nothing is fetched, trained or loaded here.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from raiaudit.audit.check import CheckConfig
 from raiaudit.audit.gates import Gate
-from raiaudit.audit.model_spec import ModelSpec, as_name, check_architectures
-from raiaudit.audit.spec_errors import explained
+from raiaudit.audit.model_spec import ModelSpec, as_name
+from raiaudit.audit.spec_errors import Mistake, examined, refusal, together
+from raiaudit.audit.spec_names import model_mistakes, title_mistakes, unknown_data
 from raiaudit.audit.waivers import Waiver, load_waivers
 from raiaudit.audit.yaml_source import YamlSource, read_yaml
 from raiaudit.errors import SpecError, UnknownNameError
 from raiaudit.models.data.user import UserData
-from raiaudit.models.recipe import require_attribute
 
 if TYPE_CHECKING:
     from raiaudit.models.data.dataset import Dataset
@@ -56,7 +55,7 @@ class _Frozen(BaseModel):
 class NamedData(_Frozen):
     """A data set of the catalogue."""
 
-    name: str
+    name: str = Field(description="digits, mnist, fashion_mnist, cifar10, adult, compas, sst2, …")
 
 
 def _data_kind(value: Any) -> str:
@@ -74,26 +73,32 @@ DataSpec = Annotated[
 class Context(_Frozen):
     """For the report's first page."""
 
-    purpose: str = ""
-    owner: str = ""
-    risk_class: str = ""
+    purpose: str = Field(default="", description="what the model is for, and who is affected by it")
+    owner: str = Field(default="", description="who answers for it")
+    risk_class: str = Field(default="", description="in your own words: minimal, annex-iii, …")
 
 
 class RunOptions(_Frozen):
     """How the audit runs."""
 
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    executor: Literal["local"] = "local"
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of training and of every random choice")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto (a GPU where there is one), cpu, cuda or cuda:N",
+    )
+    executor: Literal["local"] = Field(default="local", description="where tasks run: in this process")
     limit: int | None = Field(default=None, ge=1, description="audit only the first N test examples: PARTIAL")
 
 
 class CheckSpec(_Frozen):
     """One check with its options and gates."""
 
-    use: str
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-    gate: tuple[Gate, ...] = ()
+    use: str = Field(description="the check: a name of `raiaudit checks list`")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="the check's own options")
+    gate: tuple[Gate, ...] = Field(
+        default=(), description="what must hold: one gate or a list; none: report only"
+    )
     only: tuple[str, ...] = Field(default=(), description="names of the models it is for; default: all")
 
     @field_validator("gate", mode="before")
@@ -109,38 +114,42 @@ class CheckSpec(_Frozen):
 class Policy(_Frozen):
     """What a gate without an answer counts as, and the file of gates that may fail for a while."""
 
-    not_run: Literal["fail", "inconclusive"] = "inconclusive"
-    error: Literal["fail", "inconclusive"] = "inconclusive"
+    not_run: Literal["fail", "inconclusive"] = Field(
+        default="inconclusive", description="what a gate counts as whose check cannot run on the model"
+    )
+    error: Literal["fail", "inconclusive"] = Field(
+        default="inconclusive", description="what a gate counts as whose check broke"
+    )
     waivers: str | None = Field(default=None, description="YAML file of waivers, relative to the spec")
 
 
 class Spec(_Frozen):
     """The whole file."""
 
-    apiVersion: Literal["raiaudit/v1"] = "raiaudit/v1"
-    kind: Literal["Audit"] = "Audit"
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
-    model: ModelSpec | None = None
-    models: tuple[ModelSpec, ...] = ()
-    data: DataSpec
-    context: Context = Context()
-    run: RunOptions = RunOptions()
-    checks: tuple[CheckSpec, ...] = Field(min_length=1)
-    policy: Policy = Policy()
+    apiVersion: Literal["raiaudit/v1"] = Field(default="raiaudit/v1", description="of this form of file")
+    kind: Literal["Audit"] = Field(default="Audit", description="what the file describes")
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$",
+        description="of the suite of runs, and the start of their ids; default: the file's name",
+    )
+    model: ModelSpec | None = Field(default=None, description="what is audited")
+    models: tuple[ModelSpec, ...] = Field(
+        default=(), description="instead of `model`: several, each its own run"
+    )
+    data: DataSpec = Field(description="a data set of the catalogue, or your own files")
+    context: Context = Field(default=Context(), description="for the report's first page")
+    run: RunOptions = Field(default=RunOptions(), description="seed, device, and how many examples")
+    checks: tuple[CheckSpec, ...] = Field(min_length=1, description="the questions, each with what must hold")
+    policy: Policy = Field(
+        default=Policy(), description="what gates without an answer count as, and which are waived"
+    )
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Spec:
-        if (self.model is None) == (not self.models):
-            raise ValueError("a spec needs `model`, or a list `models` (not both)")
-        titles = [model.title for model in self.subjects]
-        if twice := sorted({title for title in titles if titles.count(title) > 1}):
-            raise ValueError(f"two models are called {twice[0]!r}: give each its own `name`")
-        named = {name for check in self.checks for name in check.only}
-        if unknown := sorted(named - set(titles)):
-            raise ValueError(f"a check is `only` for {unknown[0]!r}; the models are {', '.join(titles)}")
-        for title in titles:
-            if not any(check.applies_to(title) for check in self.checks):
-                raise ValueError(f"no check is left for the model {title!r}")
+    def _names_agree(self) -> Spec:
+        plain = self.model_dump(include={"model", "models", "checks"}, by_alias=True)
+        for mistake in title_mistakes(plain):
+            raise ValueError(mistake.problem)
         return self
 
     @property
@@ -207,77 +216,61 @@ class LoadedSpec:
 def load_spec(path: Path, *, text: str | None = None) -> LoadedSpec:
     """Read and validate a spec; `text` stands for what the file will hold, if it is not written yet.
 
-    Raises `SpecError` with file, line, key and remedy.
+    Raises one `SpecError` for all that is wrong, each with file, line, key and remedy. Only a file that is no
+    plain YAML is refused at the first thing wrong with it.
     """
+    source = read_yaml(path, text=text)
+    spec, mistakes = examined(Spec, source.data, unions=_UNIONS)
+    mistakes = [mistake for mistake in mistakes if mistake.location]  # the others have their places below
+    configs, wrong = _options(source.data, path.parent)
+    mistakes += wrong
+    mistakes += unknown_data(source.data)
+    mistakes += title_mistakes(source.data)
+    mistakes += model_mistakes(source.data, path.resolve().parent)
+    listed = _waivers_file(source)
+    if listed is not None and not listed.is_file():
+        remedy = "write it, with [] for no waivers, or take the key out"
+        mistakes.append(Mistake(("policy", "waivers"), f"there is no file {listed}", remedy))
+        listed = None
+    problems = refusal(mistakes, source).mistakes if mistakes else ()
+    waivers: tuple[Waiver, ...] = ()
+    try:
+        waivers = load_waivers(listed) if listed is not None else ()
+    except SpecError as error:
+        problems += error.mistakes
+    if problems:
+        raise together(problems)
+    assert spec is not None
+    return LoadedSpec(spec, source, configs, waivers)
+
+
+def _options(data: dict[str, Any], folder: Path) -> tuple[tuple[CheckConfig, ...], list[Mistake]]:
+    """Every check's options as that check understands them, and what it does not understand."""
     from raiaudit.audit.catalogue import find_check
 
-    source = read_yaml(path, text=text)
-    try:
-        spec = Spec.model_validate(source.data)
-    except ValidationError as error:
-        raise explained(error, source, Spec, (), _UNIONS) from None
-    _known_names(spec, source)
-    _known_attributes(spec, source)
-    check_architectures(spec.subjects, source, several=bool(spec.models))
-    configs = []
-    for i, check in enumerate(spec.checks):
-        try:
-            kind = find_check(check.use).Config
-        except UnknownNameError as error:
-            raise SpecError(
-                error.problem, where=source.place(("checks", i, "use")), remedy=error.remedy
-            ) from None
-        try:
-            configs.append(kind.model_validate(check.with_, context={"folder": path.parent}))
-        except ValidationError as error:
-            raise explained(error, source, kind, ("checks", i, "with")) from None
-    return LoadedSpec(spec, source, tuple(configs), _waivers(spec, source))
-
-
-def _waivers(spec: Spec, source: YamlSource) -> tuple[Waiver, ...]:
-    if spec.policy.waivers is None:
-        return ()
-    path = source.path.parent / spec.policy.waivers
-    if not path.is_file():
-        raise SpecError(
-            f"there is no file {path}",
-            where=source.place(("policy", "waivers")),
-            remedy="write it, with [] for no waivers, or take the key out",
-        )
-    return load_waivers(path)
-
-
-def _known_names(spec: Spec, source: YamlSource) -> None:
-    """Names of data sets and architectures are checked here, offline, so that they carry a line."""
-    from raiaudit.models.data import DATASETS
-    from raiaudit.models.names import ARCHITECTURE_NAMES
-
-    if isinstance(spec.data, NamedData) and spec.data.name not in DATASETS:
-        error = UnknownNameError("data set", spec.data.name, DATASETS)
-        raise SpecError(error.problem, where=source.place(("data", "name")), remedy=error.remedy)
-    for i, model in enumerate(spec.subjects):
-        at: tuple[str | int, ...] = ("models", i) if spec.models else ("model",)
-        name, key = model.architecture, (*at, "arch")
-        if model.recipe is not None:
-            name, key = model.recipe.architecture, (*at, "recipe", "architecture")
-        if name is not None and name not in ARCHITECTURE_NAMES:
-            error = UnknownNameError("architecture", name, ARCHITECTURE_NAMES)
-            raise SpecError(error.problem, where=source.place(key), remedy=error.remedy)
-
-
-def _known_attributes(spec: Spec, source: YamlSource) -> None:
-    """Fair training needs a group column; own data names them in the spec, others when they are loaded."""
-    if not isinstance(spec.data, UserData):
-        return
-    for i, model in enumerate(spec.subjects):
-        if model.recipe is None or model.recipe.fairness is None:
+    configs: list[CheckConfig] = []
+    mistakes: list[Mistake] = []
+    listed = data.get("checks")
+    for i, check in enumerate(listed if isinstance(listed, list) else ()):
+        use, options = (check.get("use"), check.get("with", {})) if isinstance(check, dict) else (None, None)
+        if not isinstance(use, str) or not isinstance(options, dict):
             continue
         try:
-            require_attribute(model.recipe.fairness.attribute, spec.data.groups)
+            kind = find_check(use).Config
         except UnknownNameError as error:
-            at: tuple[str | int, ...] = ("models", i) if spec.models else ("model",)
-            where = source.place((*at, "recipe", "fairness", "attribute"))
-            raise SpecError(error.problem, where=where, remedy=error.remedy) from None
+            mistakes.append(Mistake(("checks", i, "use"), error.problem, error.remedy))
+            continue
+        config, wrong = examined(kind, options, at=("checks", i, "with"), context={"folder": folder})
+        mistakes += wrong
+        if config is not None:
+            configs.append(config)
+    return tuple(configs), mistakes
+
+
+def _waivers_file(source: YamlSource) -> Path | None:
+    policy = source.data.get("policy")
+    named = policy.get("waivers") if isinstance(policy, dict) else None
+    return source.path.parent / named if isinstance(named, str) else None
 
 
 def load_data(loaded: LoadedSpec) -> Dataset:

@@ -29,13 +29,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
 )
 
 from raiaudit.audit.measurement import agrees, labelled
-from raiaudit.audit.spec_errors import explained
+from raiaudit.audit.spec_errors import Mistake, examined, refusal, unknown
 from raiaudit.audit.yaml_source import read_yaml
-from raiaudit.errors import SpecError, UnknownNameError
 from raiaudit.models.numbers import SliceValue
 
 if TYPE_CHECKING:
@@ -90,14 +88,16 @@ def load_waivers(path: Path) -> tuple[Waiver, ...]:
     from raiaudit.audit.catalogue import all_checks
 
     source = read_yaml(path, list)
-    waivers = []
+    waivers: list[Waiver] = []
+    mistakes: list[Mistake] = []
     for i, entry in enumerate(source.data):
-        try:
-            waiver = Waiver.model_validate(entry)
-        except ValidationError as error:
-            raise explained(error, source, Waiver, (i,)) from None
-        if waiver.check not in all_checks():
-            unknown = UnknownNameError("check", waiver.check, all_checks())
-            raise SpecError(unknown.problem, where=source.place((i, "check")), remedy=unknown.remedy)
+        waiver, wrong = examined(Waiver, entry, at=(i,))
+        mistakes += wrong
+        if waiver is None:
+            continue
         waivers.append(waiver)
+        if waiver.check not in all_checks():
+            mistakes.append(unknown("check", waiver.check, all_checks(), (i, "check")))
+    if mistakes:
+        raise refusal(mistakes, source)
     return tuple(waivers)

@@ -14,6 +14,7 @@ import yaml
 from raiaudit.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["Location", "YamlSource", "read_yaml"]
@@ -40,6 +41,10 @@ class YamlSource:
         key = ".".join(_printable(str(part)) for part in known + rest)
         line = self.lines.get(known, 1)
         return f"{self.path}:{line} ({key})" if key else f"{self.path}:{line}"
+
+    def line(self, location: Location) -> int:
+        """The line of the deepest part of `location` that the file has."""
+        return self.lines.get(self._known(location)[0], 1)
 
     def _known(self, location: Location) -> tuple[Location, Location]:
         """What the file has of `location`, and the rest; an item of a list written as one value is it."""
@@ -70,7 +75,9 @@ def read_yaml(
             remedy = "start from `raiaudit init`" if root is dict else "write [] for an empty list"
             raise SpecError("the file is empty", where=str(path), remedy=remedy)
         lines: dict[Location, int] = {}
-        _index(node, (), lines, path)
+        if twice := list(_index(node, (), lines, path)):
+            first, *others = twice
+            raise SpecError(first.problem, where=first.where, remedy=first.remedy, others=others)
         data = yaml.SafeLoader(text).construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -127,23 +134,27 @@ def _refuse_tricks(text: str, path: Path) -> None:
             depth -= 1
 
 
-def _index(node: yaml.Node, location: Location, lines: dict[Location, int], path: Path) -> None:
+def _index(
+    node: yaml.Node, location: Location, lines: dict[Location, int], path: Path
+) -> Iterator[SpecError]:
+    """Fills `lines`; yields an error for each key that stands twice."""
     lines.setdefault(location, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
-            _index(item, (*location, i), lines, path)
+            yield from _index(item, (*location, i), lines, path)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*location, str(key.value))
             line = key.start_mark.line + 1
             if here in lines:
-                raise SpecError(
+                yield SpecError(
                     f"the key {_printable(str(key.value))!r} stands twice (first on line {lines[here]})",
                     where=f"{path}:{line}",
                     remedy="keep one of them",
                 )
+                continue
             lines[here] = line
-            _index(value, here, lines, path)
+            yield from _index(value, here, lines, path)
 
 
 def _printable(text: str) -> str:

@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 
+_MOST_MISTAKES = 20
+
+
 class RaiauditError(Exception):
     """Root of the tree. `problem` is one sentence, `where` a place, `remedy` what to do next."""
 
@@ -59,7 +62,31 @@ class UsageError(RaiauditError):
 
 
 class SpecError(UsageError):
-    """A spec is unreadable or wrong; `where` is `file:line (key)`."""
+    """A spec is unreadable or wrong; `where` is `file:line (key)`. `others`: more mistakes in it."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        others: Iterable["SpecError"] = (),
+    ) -> None:
+        super().__init__(problem, where=where, remedy=remedy)
+        self.others = tuple(others)
+
+    @property
+    def mistakes(self) -> tuple["SpecError", ...]:
+        """All of them, in the order of the file; each speaks for itself alone."""
+        return (SpecError(self.problem, where=self.where, remedy=self.remedy), *self.others)
+
+    def __str__(self) -> str:
+        if not self.others:
+            return super().__str__()
+        told = self.mistakes[:_MOST_MISTAKES]
+        more = len(self.mistakes) - len(told)
+        ends = [f"… and {more} more"] if more else []
+        return "\n".join([f"{len(self.mistakes)} mistakes:", *map(str, told), *ends])
 
 
 class DataError(UsageError):

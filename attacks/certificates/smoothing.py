@@ -32,9 +32,10 @@ from torch import Tensor, nn
 
 from raiaudit.attacks.certificates.base import ABSTAINED, Certified
 from raiaudit.attacks.evasion.base import LogitsOf, prepared
+from raiaudit.attacks.evasion.engine.rules import refuse_a_model_of_nans
 from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Norm
-from raiaudit.errors import CapabilityError, QueryFailedError
+from raiaudit.errors import QueryFailedError
 
 __all__ = ["Smoothing"]
 
@@ -160,13 +161,10 @@ class _Base:
 
     @classmethod
     def of(cls, classifier: LogitsOf, x: Tensor) -> _Base:
-        """Raises `CapabilityError` where x itself is answered by NaN alone."""
+        """Errors as in `refuse_a_model_of_nans`."""
         plain = cls(classifier, x.contiguous(), 0, channels_last=False)
         answers = [plain(part) for part in torch.split(x, _BLOCK)]
-        if all(bool(logits.isnan().any(1).all()) for logits in answers):
-            raise CapabilityError(
-                "the classifier answers NaN to a clean input", remedy="mend the model first"
-            )
+        refuse_a_model_of_nans(torch.cat(answers).isnan().any(1))
         classes = answers[0].shape[1]
         if _takes_channels_last(classifier, x[:1]):
             return cls(classifier, x.permute(0, 2, 3, 1).contiguous(), classes, channels_last=True)

@@ -25,7 +25,7 @@ from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.robustness.attack_names import ATTACKS
 from raiaudit.audit.robustness.evasion_evidence import evidence_tables
-from raiaudit.audit.robustness.evasion_parts import by_class, contributions, margins
+from raiaudit.audit.robustness.evasion_parts import blind_survivors, by_class, contributions, margins
 from raiaudit.audit.robustness.evasion_rows import kept_inputs, outcome_columns
 from raiaudit.audit.robustness.evasion_summary import at_radius, broken_examples, monotone, tag
 from raiaudit.audit.robustness.evasion_threat import (
@@ -56,7 +56,9 @@ class EvasionConfig(CheckConfig):
     norm: Norm | None = Field(
         default=None, description="default: linf for images, l0 for texts, l1 for tables"
     )
-    eps: Fractions = Field(min_length=1)
+    eps: Fractions = Field(
+        min_length=1, description="radii: pixels in [0, 1], a share of words, or of each column's range"
+    )
     attack: str = Field(
         default="auto",
         description="auto: pgd for images, characters for texts, table for tables; "
@@ -201,6 +203,7 @@ class Evasion:
             found += at_radius(self.id, ledger, norm, eps, label)
             found += margins(self.id, ledger, subject, norm, eps, label)
             found += contributions(self.id, ledger, norm, eps, label)
+            found += blind_survivors(self.id, ledger, norm, eps, label)
             found += constraints(self.id, ledger, norm, eps, label, seed=subject.seed)
         if len(config.eps) > 1:
             found.append(monotone(self.id, ledger, norm, config.eps, label))

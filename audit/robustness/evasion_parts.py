@@ -1,4 +1,5 @@
-"""Who broke what, and whom: parts of an ensemble, classes, and how near to an error the survivors came.
+"""Who broke what, and whom: parts of an ensemble, classes, how near to an error the survivors came, and
+whether the attack had a gradient at all.
 
 All from the ledger's rows of one threat; runs older than a column have nothing to say about it.
 """
@@ -16,16 +17,29 @@ from raiaudit.audit.measurement import Measurement, Scalar
 from raiaudit.audit.robustness.attack_names import facts_of, parts_of
 from raiaudit.audit.robustness.evasion_rows import CLEAN
 from raiaudit.audit.robustness.evasion_summary import tag
-from raiaudit.audit.statistics.intervals import wilson
+from raiaudit.audit.robustness.reliability_flags import FLAGS
+from raiaudit.audit.statistics.intervals import clopper_pearson, wilson
 
 if TYPE_CHECKING:
     from raiaudit.attacks.threats import Norm
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["SURVIVED", "by_class", "class_counts", "contributions", "margins", "part_counts"]
+__all__ = [
+    "ROBUSTNESS_METRICS",
+    "SURVIVED",
+    "blind_survivors",
+    "by_class",
+    "class_counts",
+    "contributions",
+    "margins",
+    "part_counts",
+]
 
 SURVIVED = "survived"
+
+ROBUSTNESS_METRICS = ("robust_accuracy", "attack_success_rate", "median_norm")
+"""Metrics, also those whose name begins so, that mean nothing where the attack cannot be trusted."""
 
 
 def part_counts(ledger: LedgerReader, norm: Norm, eps: float, attack: str) -> dict[str, int]:
@@ -173,6 +187,44 @@ def margins(
             method="thompson1936",
             reason=None if n else "no example survived the attack",
             evidence=(columns[1],),
+        )
+    ]
+
+
+def blind_survivors(
+    check: str, ledger: LedgerReader, norm: Norm, eps: float, attack: str
+) -> list[Measurement]:
+    """`zero_gradients`: of what withstood a lone gradient attack, the share where it once had no gradient.
+
+    Only where that is more than the tolerance of the flag of this name, and then it doubts the robustness:
+    the attack did not know where to go, so that it may have broken nothing for this reason alone.
+    """
+    at = f"evasion.{tag(norm, eps, attack)}"
+    columns = [f"{at}.broken", f"{at}.dead_gradients"]
+    lone = len(parts_of(attack)) == 1 and facts_of(attack).knowledge == "white"
+    if not lone or not set(columns) <= ledger.columns():
+        return []
+    rows = ledger.scan(*columns).drop_nulls(columns).collect()
+    dead = rows.filter(~pl.col(columns[0]))[columns[1]] > 0
+    n, count = dead.len(), int(dead.sum())
+    flag = next(flag for flag in FLAGS if flag.name == "zero_gradients")
+    if not n or (limits := clopper_pearson(count, n)).low <= flag.tolerance:
+        return []
+    return [
+        Measurement(
+            check=check,
+            metric=flag.name,
+            value=count / n,
+            low=limits.low,
+            high=limits.high,
+            n=n,
+            better="lower",
+            where={"norm": norm, "eps": eps, "attack": attack},
+            method=flag.method,
+            reason=f"of {n} examples that withstood {attack}, {count}: {flag.meaning}; attack with "
+            "autoattack, which does not end with the gradient, and use robustness.reliability",
+            evidence=tuple(columns),
+            doubts=ROBUSTNESS_METRICS,
         )
     ]
 

@@ -91,7 +91,9 @@ def refuse_beyond_the_box(space: InputSpace, norm: Norm, radii: tuple[float, ...
         raise UsageError(
             f"eps {beyond[-1]:g} is above {farthest:g}, the {norm} distance of the two farthest inputs",
             where=f"{where} eps",
-            remedy="give eps in the units of the inputs the model sees: 8/255, say, for images in [0, 1]",
+            remedy="1 is a turn of 30° and a shift by a tenth of the side"
+            if norm == "spatial"
+            else "give eps in the units of the inputs the model sees: 8/255, say, for images in [0, 1]",
         )
 
 
@@ -101,8 +103,14 @@ def _diameter(space: InputSpace, norm: Norm) -> float:
     if not isinstance(space, ImageBox):
         return math.inf  # the costs of a table's columns are free
     size, side = math.prod(space.shape), space.high - space.low
-    widths = {"linf": side, "l2": side * math.sqrt(size), "l1": side * size, "l0": float(size)}
-    return widths.get(norm, math.inf)
+    widths = {
+        "linf": side,
+        "l2": side * math.sqrt(size),
+        "l1": side * size,
+        "l0": float(size),
+        "spatial": 10.0,  # as in attacks/evasion/images/spatial.py, which would load a tensor library
+    }
+    return widths[norm]
 
 
 def surrogate_digest(subject: Subject, reference: str, *, where: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raiaudit.audit.measurement import Measurement, Scalar
+from raiaudit.audit.robustness.evasion_parts import ROBUSTNESS_METRICS
 from raiaudit.audit.robustness.reliability_flags import FLAGS, Flag
 from raiaudit.audit.robustness.reliability_sample import MissingColumnError, Sample
 from raiaudit.audit.statistics.intervals import clopper_pearson
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
 
-__all__ = ["DOUBTED", "Finding", "findings", "measurements", "outside_the_ball"]
-
-DOUBTED = ("robust_accuracy", "attack_success_rate", "median_norm")
-"""Metrics that mean nothing while a flag is raised; also those whose name begins so."""
+__all__ = ["Finding", "findings", "measurements", "outside_the_ball"]
 
 _KEPT = re.compile(r"evasion\.(\w+)-([\d.]+(?:e[+-]?\d+)?)-(.+)\.adversarial")
 _SIX_DIGITS = 5.1e-6  # what a radius loses when a column is named after it
@@ -90,7 +88,7 @@ def measurements(check: str, sample: Sample, norm: str, eps: float) -> list[Meas
             better="lower",
             method="carlini2019",
             reason=_why(raised, sample) if raised else None,
-            doubts=DOUBTED if raised else (),
+            doubts=ROBUSTNESS_METRICS if raised else (),
         ),
         Measurement(
             **facts,

@@ -16,6 +16,7 @@ from raiaudit.dashboard.wording import plain
 from raiaudit.errors import RaiauditError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from raiaudit.audit.store import Home
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROBLEM", "offer"]
 
+_MOST_SAID = 20
 PROBLEM = "new_audit.problem"
 """The session's name for what went wrong with the button pressed last."""
 
@@ -31,20 +33,15 @@ PROBLEM = "new_audit.problem"
 def offer(
     home: Home,
     state: State,
-    found: LoadedSpec | Problem | None,
+    found: LoadedSpec | list[Problem] | None,
     text: str,
     path: Path,
     obstacle: str | None,
-    *,
-    told: bool,
 ) -> None:
-    """The verdict of the validator, if it was asked, then the buttons.
-
-    `told`: the problem stands beside its field already.
-    """
-    stops = isinstance(found, Problem)
-    if isinstance(found, Problem):
-        _say_problem(found, told=told)
+    """The verdict of the validator, if it was asked, then the buttons."""
+    stops = isinstance(found, list)
+    if isinstance(found, list):
+        _say_problems(found)
     elif found is not None:
         _say_valid(found, audits=state.audits)
         ahead = foretold(found)
@@ -77,11 +74,23 @@ def offer(
         st.code(f"raiaudit validate {file}\nraiaudit {verb} {file}", language="bash")
 
 
-def _say_problem(found: Problem, *, told: bool) -> None:
-    line = f"Line {found.line}: " if found.line is not None else ""
-    key = "" if told or not found.key else f"{plain(found.key)}: "
-    remedy = f"  \n→ {plain(found.remedy)}" if found.remedy else ""
-    st.error(f"Not valid yet. {line}{key}{plain(found.text)}{remedy}", icon=":material/error:")
+def _say_problems(found: Sequence[Problem]) -> None:
+    """Each with its place, though it stands beside its field as well: the field's part may be closed."""
+    lines = [_said(problem) for problem in found[:_MOST_SAID]]
+    if len(found) == 1:
+        st.error(f"Not valid yet. {lines[0]}", icon=":material/error:")
+        return
+    if len(found) > _MOST_SAID:
+        lines.append(f"… and {len(found) - _MOST_SAID} more")
+    listed = "\n".join(f"- {line}" for line in lines)
+    st.error(f"Not valid yet, for {len(found)} reasons:\n\n{listed}", icon=":material/error:")
+
+
+def _said(problem: Problem) -> str:
+    line = f"Line {problem.line}: " if problem.line is not None else ""
+    key = f"{plain(problem.key)}: " if problem.key else ""
+    remedy = f"  \n→ {plain(problem.remedy)}" if problem.remedy else ""
+    return f"{line}{key}{plain(problem.text)}{remedy}"
 
 
 def _say_valid(loaded: LoadedSpec, *, audits: bool) -> None:
@@ -107,8 +116,8 @@ def _start(home: Home, kind: JobKind, text: str, path: Path) -> None:
         st.session_state[PROBLEM] = obstacle
         return
     found = check(text, path)
-    if isinstance(found, Problem):
-        st.session_state[PROBLEM] = found.text
+    if isinstance(found, list):
+        st.session_state[PROBLEM] = "; ".join(problem.text for problem in found[:_MOST_SAID])
         return
     try:
         told = foretold(found) if kind == "audit" else None

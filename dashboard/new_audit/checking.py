@@ -34,22 +34,26 @@ class Problem:
         return self.key == key or self.key.startswith(f"{key}.")
 
 
-def check(text: str, path: Path) -> LoadedSpec | Problem:
-    """The spec that `text` is, were it the file `path`; or the first thing wrong with it."""
+def check(text: str, path: Path) -> LoadedSpec | list[Problem]:
+    """The spec that `text` is, were it the file `path`; or all that is wrong with it, by line."""
     try:
         loaded = load_spec(path, text=text)
         refuse_unsafe_models(loaded, unsafe_load=False)
     except SpecError as error:
-        place = (error.where or "").removeprefix(str(path)).removeprefix(":")
-        line, _, rest = place.partition(" ")
-        return Problem(
-            error.problem,
-            error.remedy or "",
-            key=rest.removeprefix("(").removesuffix(")"),
-            line=int(line) if line.isdecimal() else None,
-        )
+        return [_placed(each, path) for each in error.mistakes]
     except RaiauditError as error:
-        return Problem(str(error))
+        return [Problem(str(error))]
     except OSError as error:  # a path that no file can have
-        return Problem(error.strerror or str(error))
+        return [Problem(error.strerror or str(error))]
     return loaded
+
+
+def _placed(error: SpecError, path: Path) -> Problem:
+    place = (error.where or "").removeprefix(str(path)).removeprefix(":")
+    line, _, rest = place.partition(" ")
+    return Problem(
+        error.problem,
+        error.remedy or "",
+        key=rest.removeprefix("(").removesuffix(")"),
+        line=int(line) if line.isdecimal() else None,
+    )

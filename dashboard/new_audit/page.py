@@ -15,7 +15,7 @@ from raiaudit.audit.catalogue import all_checks
 from raiaudit.dashboard.jobs.job import list_jobs
 from raiaudit.dashboard.jobs.starting import spec_path
 from raiaudit.dashboard.new_audit.actions import offer
-from raiaudit.dashboard.new_audit.checking import Problem, check
+from raiaudit.dashboard.new_audit.checking import check
 from raiaudit.dashboard.new_audit.checks_section import options_of
 from raiaudit.dashboard.new_audit.data_section import chosen_now
 from raiaudit.dashboard.new_audit.following import jobs_so_far, show_job
@@ -84,9 +84,10 @@ def _write(home: Home, state: State, obstacle: str | None) -> None:
     path = spec_path(home, state.name_of(text), text)
     # The validator looks for files that a spec names: only for somebody who may look for them anyway.
     found = check(text, path) if obstacle is None else None
-    told = in_form and isinstance(found, Problem) and form.form.tell(found)
+    if in_form and isinstance(found, list):
+        form.form.tell(found)
     with beside:
-        offer(home, state, found, text, path, obstacle, told=told)
+        offer(home, state, found, text, path, obstacle)
         if in_form:
             st.code(text, language="yaml", wrap_lines=True)
 

@@ -105,12 +105,12 @@ def fairness(
     Example: `raiaudit fairness predictions.parquet --label y --pred yhat --score p --groups sex,race
     --max demographic_parity_difference=0.1`
     """
+    from raiaudit.api.auditing import write_reports
     from raiaudit.audit.fairness.predictions.audit import PredictionAudit
     from raiaudit.audit.fairness.predictions.files import find_files
     from raiaudit.audit.fairness.predictions.options import parse_bands, parse_range, read_options
     from raiaudit.audit.store import Home, Run
     from raiaudit.cli.progress import watch
-    from raiaudit.cli.running import write_reports
     from raiaudit.errors import UsageError
 
     if no_run and (pdf or junit or summary):

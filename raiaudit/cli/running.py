@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,9 @@ import typer
 from raiaudit.cli.options import HomeOption, UnsafeLoad, exit_code
 
 if TYPE_CHECKING:
-    from raiaudit.audit.spec import LoadedSpec
     from raiaudit.audit.store import Run
 
-__all__ = ["limited", "run", "write_reports"]
+__all__ = ["run"]
 
 
 def run(
@@ -31,10 +31,12 @@ def run(
 ) -> None:
     """Train what is missing, audit, judge and report.
 
-    Resumes what a crash left and does nothing when all is done.
+    Resumes what a crash left and does nothing when all is done. Exit codes: 0 every gate passed · 1 one
+    failed · 2 the spec or the data is wrong · 3 undecided, an error, or no gate · 4 a model was refused.
 
     Example: `raiaudit run examples/digits.yaml`
     """
+    from raiaudit.api.auditing import limited, write_reports
     from raiaudit.audit.spec import load_spec
     from raiaudit.audit.store import Home
     from raiaudit.cli.progress import watch
@@ -55,6 +57,11 @@ def run(
             _finished(None, [], "interrupted", 130)
         typer.echo("interrupted; the same command resumes", err=True)
         raise typer.Exit(130) from None
+    except SystemExit as leaving:  # with 0 it would be taken for a pass
+        stopped = RaiauditError(f"code of a model or a plug-in ended the program (exit {leaving.code})")
+        if as_json:
+            _finished(None, [], "error", stopped.exit_code, error=str(stopped))
+        raise stopped from leaving
     except Exception as error:
         if as_json:
             code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
@@ -79,23 +86,6 @@ def run(
     raise typer.Exit(code)
 
 
-def limited(loaded: LoadedSpec, limit: int) -> LoadedSpec:
-    """The same spec on the first `limit` test examples."""
-    from raiaudit.audit.spec import LoadedSpec
-
-    options = loaded.spec.run.model_copy(update={"limit": limit})
-    return LoadedSpec(
-        loaded.spec.model_copy(update={"run": options}), loaded.source, loaded.configs, loaded.waivers
-    )
-
-
-def write_reports(finished: Run) -> None:
-    """The documents of a run, before it is sealed."""
-    from raiaudit.reports import write_documents
-
-    write_documents(finished)
-
-
 def _finished(run_id: str | None, ids: list[str], verdict: str, code: int, **more: Any) -> None:
     event = {"event": "finished", "run": run_id, "runs": ids, "verdict": verdict, "exit_code": code, **more}
     typer.echo(json.dumps(event))
@@ -113,7 +103,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     console.print(verdict_table(runs))
     for finished in runs:
         for line in gate_lines(finished):
-            console.print(line)
+            console.print(line, soft_wrap=not console.is_terminal)  # a log is searched by line
     for line in idle_lines([finished.results for finished in runs]):
         console.print(line)
     console.print()
@@ -121,7 +111,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
         # A log that keeps the seal keeps what `raiaudit verify --seal` needs.
         for told in (_shown(finished.folder / "report.pdf"), f"  seal {seal_of(finished.folder)}"):
             console.print(f"  {told}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    where = f" --home {home}" if home else ""
+    where = f" --home {shlex.quote(str(home))}" if home else ""
     console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
 
 

@@ -82,6 +82,7 @@ def _section(
     left = _ROWS_SHOWN - sum(len(table.rows) for table in tables)
     printed = [m for m in singly if m.value is not None][: max(0, left)]
     undefined = [m for m in ranked if m.value is None][:_ROWS_SHOWN]
+    shared = dict(set.intersection(*(set(m.where.items()) for m in printed))) if len(printed) > 1 else {}
     return {
         "check": check,
         "title": check_title(check),
@@ -102,7 +103,7 @@ def _section(
         "rows": [
             {
                 "metric": metric_title(m.metric),
-                "slice": slice_text(m.where),
+                "slice": slice_text({key: item for key, item in m.where.items() if key not in shared}),
                 "value": value(m),
                 "interval": interval(m),
                 "n": f"{m.n:,}",
@@ -111,6 +112,7 @@ def _section(
             for m in printed
         ],
         "singly_first": bool(printed) and printed[0] is ranked[0],
+        "throughout": slice_text(shared),
         "crossed": [_numbered(table, number) for table in tables],
         "undefined": [
             {"metric": metric_title(m.metric), "slice": slice_text(m.where), "why": m.reason}

@@ -218,5 +218,10 @@ def test_a_model_that_answers_nan_is_refused() -> None:
 
     with pytest.raises(CapabilityError, match="NaN"):
         Characters()(
-            model, ["good"], torch.ones(1, dtype=torch.int64), ThreatModel("l0", 0.1), space=SPACE, seed=0
+            model,
+            ["good", "bad"],
+            torch.ones(2, dtype=torch.int64),
+            ThreatModel("l0", 0.1),
+            space=SPACE,
+            seed=0,
         )

@@ -276,6 +276,25 @@ def test_feature_vectors() -> None:
     assert torch.equal(labels_of(model, result.adversarial) != y, result.broken_B)
 
 
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("inputs", "answers"), [("float64", "float64"), ("float32", "float16")])
+def test_other_precisions(norm: Norm, inputs: str, answers: str) -> None:
+    """A network in float64, and one that answers in half precision."""
+    layer = nn.Linear(6, 3, dtype=getattr(torch, inputs))
+    x = torch.rand(8, 6, dtype=getattr(torch, inputs), generator=torch.Generator().manual_seed(0))
+    y = layer(x).argmax(1)
+    found = FAB(steps=5)(
+        lambda rows: layer(rows).to(getattr(torch, answers)),
+        x,
+        y,
+        ThreatModel(norm, torch.inf),
+        space=ImageBox((6,), -9.0, 9.0),
+        seed=0,
+    )
+    assert bool(found.broken_B.all())
+    assert found.adversarial.dtype == x.dtype
+
+
 def test_bad_options_are_named(linear_world: Any) -> None:
     world = linear_world
     with pytest.raises(ValueError, match="at least 1"):

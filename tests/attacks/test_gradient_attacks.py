@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
 from raiaudit.attacks.evasion.images.fgsm import FGSM
+from raiaudit.attacks.evasion.images.hop_skip_jump import HopSkipJump
 from raiaudit.attacks.evasion.images.pgd import PGD, perturb
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import Norm, ThreatModel
@@ -320,8 +321,27 @@ def test_bad_input_is_named(linear_world: Any, box: ImageBox) -> None:
         pgd(lambda inputs: model(inputs).detach(), x, y, threat, space=space, seed=0)
     with pytest.raises(CapabilityError, match="NaN to a clean input"):
         pgd(lambda inputs: model(inputs) * torch.nan, x, y, threat, space=space, seed=0)
+    with pytest.raises(UsageError, match="labels from 7 to 9, and"):
+        pgd(model, x[:3], torch.tensor([7, 8, 9]), threat, space=space, seed=0)
+    with pytest.raises(UsageError, match=r"the shape \[24, 1\]"):
+        pgd(lambda inputs: model(inputs)[:, :1], x, y, threat, space=space, seed=0)
     with pytest.raises(ValueError, match="restarts"):
         PGD(restarts=2, random_start=False)
+
+
+@pytest.mark.parametrize("attack", [PGD(steps=3, batch_size=4), HopSkipJump(steps=1, batch_size=4)])
+def test_one_input_answered_by_nan_ends_nothing(attack: EvasionAttack, linear_world: Any) -> None:
+    """The ninth of nine is alone in its batch: an error of the model, as it would be among others."""
+    world = linear_world
+    x, y, bad = world.x[:9], world.y[:9], world.x[8]
+
+    def answers(inputs: Tensor) -> Tensor:
+        is_bad_B = (inputs == bad).flatten(1).all(1)
+        logits: Tensor = world.model(inputs).masked_fill(is_bad_B[:, None], torch.nan)
+        return logits
+
+    found = attack(answers, x, y, ThreatModel("l2", 1e-6), space=world.space, seed=0)
+    assert found.broken_B.tolist() == [False] * 8 + [True]
 
 
 def test_no_examples(box: ImageBox) -> None:

@@ -310,7 +310,8 @@ def test_a_model_without_gradient_or_with_nan_is_refused(pieces: Model) -> None:
         attack(flat, ["a"], 1.0)
     broken = pieces([" a"], [[float("nan")]], lambda embedded: embedded.sum((1, 2)))
     with pytest.raises(CapabilityError, match="NaN"):
-        attack(broken, ["a"], 1.0)
+        attack(broken, ["a", "a"], 1.0)
+    assert attack(broken, ["a"], 1.0).broken_B.tolist() == [True]  # alone it may be the text's fault
 
 
 def test_an_example_with_nan_gradients_does_not_take_its_batch_down(pieces: Model) -> None:

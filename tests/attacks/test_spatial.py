@@ -101,7 +101,8 @@ def test_bad_input_is_named(images: Tensor, box: ImageBox) -> None:
     y = torch.zeros(len(images), dtype=torch.int64)
     for threat, message in [
         (ThreatModel("linf", 0.1), "no norm 'linf'"),
-        (ThreatModel("spatial", math.inf), "finite eps"),
+        (ThreatModel("spatial", math.inf), "left its frame"),
+        (ThreatModel("spatial", 30.0), "not in degrees"),
         (ThreatModel("spatial", 0.1), "first step of the grid"),
     ]:
         with pytest.raises(UsageError, match=message):

@@ -12,13 +12,14 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from raiaudit.audit.catalogue import CHECKS
 from raiaudit.audit.check import Check, Task
 from raiaudit.audit.fairness.by_group.groups import Groups, GroupsConfig
 from raiaudit.audit.gates import Gate, decide
 from raiaudit.audit.ledger import Ledger
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.statistics.intervals import newcombe, wilson
-from raiaudit.errors import UnknownNameError
+from raiaudit.errors import UnknownNameError, UsageError
 from raiaudit.models.data.compas import compas_scores
 
 if TYPE_CHECKING:
@@ -300,3 +301,22 @@ def test_membership_risk_by_group(make_echo: Echo, run_check: Run) -> None:
     assert difference.low > 0.2
     assert _value(measured, "accuracy", group="a") == 1  # the pool's rows are no test examples
     assert _find(measured, "accuracy", group="a").n == 50
+
+
+@pytest.mark.parametrize("name", ["weight", "score", "label", "n", "example_id"])
+@pytest.mark.parametrize("check", ["fairness.groups", "fairness.subgroups", "fairness.profiles"])
+def test_a_column_named_as_one_of_the_tables_is_refused_by_name_and_the_others_go_on(
+    name: str, check: str, make_echo: Any, run_check: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    groups = {name: rng.choice(["a", "b"], 60).tolist(), "sex": rng.choice(["f", "m"], 60).tolist()}
+    subject = make_echo(
+        rng.normal(size=(60, 2)), rng.integers(2, size=60), classes=("no", "yes"), groups=groups
+    )
+    one = CHECKS[check]
+    with pytest.raises(UsageError, match=f"cannot be called '{name}'"):
+        one.tasks(subject, one.Config())
+    config = one.Config.model_validate({"columns": ["sex"]})
+    found = one.summarise(run_check(one, subject, config), subject, config)
+    assert found
+    assert {m.where["attribute"] for m in found if "attribute" in m.where} <= {"sex"}

@@ -12,6 +12,7 @@ from scipy import stats
 from raiaudit.audit.fairness.by_group.metrics import RATES, Confusion, Counts
 from raiaudit.audit.fairness.by_group.support import group_values, supported
 from raiaudit.audit.fairness.counting.tally import Tally
+from raiaudit.audit.fairness.profiles.selection import selected as selected_by_rule
 
 TWO = ("no", "yes")
 
@@ -70,6 +71,27 @@ def test_what_differs_does_not_add() -> None:
     for other in (rows.drop("weight"), rows.drop("cluster"), rows.drop("score")):
         with pytest.raises(ValueError, match="do not add"):
             _tally(rows) + _tally(other)
+
+
+def test_intersections_of_names_with_ampersands_are_kept_apart() -> None:
+    """“A & B” with C is another group than A with “B & C”; a lone attribute keeps its names."""
+    rows = pl.DataFrame(
+        {
+            "sex": ["A & B", "A", "A"],
+            "race": ["C", "B & C", "C"],
+            "label": [0, 0, 1],
+            "predicted": [1, 0, 1],
+            "cluster": ["p", "q", "r"],
+        }
+    )
+    tally = _tally(rows)
+    joint = tally.cells("sex", "race").margin("group").table("both")
+    assert dict(joint.select("group", "n").iter_rows()) == {"A & C": 1, "A & “B & C”": 1, "“A & B” & C": 1}
+    assert tally.cells("sex").axes[0].levels == ("A", "A & B")
+    assert selected_by_rule(tally, ("sex", "race"), 1).n == (1, 1, 1)
+    sample = tally.sample("sex", "race")
+    assert sample.clusters is not None
+    assert sample.clusters.counts_R.sum() == sample.cells.counts.sum() == 3
 
 
 def test_weighted_cells_by_hand() -> None:

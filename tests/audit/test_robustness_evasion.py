@@ -16,9 +16,14 @@ from torch import Tensor
 from raiaudit.attacks.evasion import EVASION
 from raiaudit.attacks.evasion.images.transfer import Transfer
 from raiaudit.attacks.spaces import ImageBox
+from raiaudit.audit.catalogue import CHECKS
+from raiaudit.audit.gates import Gate
+from raiaudit.audit.judgement import judge
+from raiaudit.audit.plan import PlannedCheck
 from raiaudit.audit.robustness.attack_names import ATTACKS, DEFAULT_ATTACK, DEFAULT_NORM
 from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
 from raiaudit.audit.robustness.evasion_summary import at_radius
+from raiaudit.audit.spec import Policy
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.data.dataset import Dataset, Split
@@ -106,6 +111,41 @@ def test_a_linear_model_has_its_closed_form(
         assert success.value == pytest.approx(1 - counts[-1] / 54)
     assert 0 < counts[1] < counts[0] < 54  # the radii tell something apart
     assert measured[f"monotone_in_eps (norm={norm}, attack=pgd)"].value == 1
+    assert not [label for label in measured if label.startswith("zero_gradients")]
+
+
+class Masked(Linear):
+    """The same answers, with no gradient to go by: steep logits, a step, or a graph cut in two."""
+
+    def __init__(self, mask: str) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits = super().forward(inputs)
+        if self.mask == "saturated":
+            return 1e6 * logits
+        return logits.sign() if self.mask == "a step" else logits.detach() + 0 * inputs.sum()
+
+
+@pytest.mark.parametrize("mask", ["saturated", "a step", "detached"])
+def test_a_blind_attack_casts_doubt_on_its_own_robust_accuracy(
+    mask: str, make_subject: Any, run_check: Any
+) -> None:
+    subject, config = make_subject(Masked(mask), images()), EvasionConfig(eps=(0.03,))
+    measured = Evasion().summarise(run_check(Evasion(), subject, config), subject, config)
+    robust = next(m for m in measured if m.metric == "robust_accuracy")
+    blind = next(m for m in measured if m.metric == "zero_gradients")
+    assert robust.value is not None
+    assert robust.value > closed_form(images(), 0.03, 1) / 60  # what it would pass for
+    assert blind.value == 1
+    assert blind.n == round(60 * robust.value)
+    gate = Gate(metric="robust_accuracy", min=0.5)
+    run: Any = None
+    planned = PlannedCheck(CHECKS[Evasion.id], config, (gate,))
+    (verdict,) = judge([planned], measured, {}, Policy(), run, data_digest="d")
+    assert verdict.status == "inconclusive"
+    assert "zero or NaN" in verdict.explanation
 
 
 def test_shards_change_no_row(make_subject: Any) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from raiaudit.attacks.evasion.base import AttackResult
 from raiaudit.attacks.evasion.engine.region import region_of
 from raiaudit.attacks.evasion.images.autoattack import VERSIONS, AutoAttack
+from raiaudit.attacks.evasion.images.spatial import FARTHEST
 from raiaudit.attacks.evasion.queries import attack_despite_failures
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
 from raiaudit.attacks.threats import Norm, ThreatModel
@@ -226,7 +227,9 @@ def test_what_is_below_the_full_budget_says_so(version: Any, budget: int | None,
     assert ("not AutoAttack-equivalent" in full) == (says is not None)
 
 
-@pytest.mark.parametrize(("norm", "farthest"), [("linf", 1.0), ("l2", 4.0), ("l1", 16.0), ("l0", 16.0)])
+@pytest.mark.parametrize(
+    ("norm", "farthest"), [("linf", 1.0), ("l2", 4.0), ("l1", 16.0), ("l0", 16.0), ("spatial", FARTHEST)]
+)
 def test_a_radius_beyond_the_box_is_refused(norm: Norm, farthest: float) -> None:
     box = ImageBox((1, 4, 4))
     refuse_beyond_the_box(box, norm, (farthest,), where="w")

@@ -25,10 +25,11 @@ from raiaudit.audit.judgement import judge
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.plan import PlannedCheck
 from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
+from raiaudit.audit.robustness.evasion_parts import ROBUSTNESS_METRICS
 from raiaudit.audit.robustness.reliability import Reliability, ReliabilityConfig
 from raiaudit.audit.robustness.reliability_flags import FLAGS
 from raiaudit.audit.robustness.reliability_sample import Sample
-from raiaudit.audit.robustness.reliability_summary import DOUBTED, findings, measurements
+from raiaudit.audit.robustness.reliability_summary import findings, measurements
 from raiaudit.audit.spec import Policy
 from raiaudit.errors import UsageError
 from raiaudit.models.architectures.classifier import Classifier
@@ -141,7 +142,7 @@ def test_the_count_carries_the_doubt_and_the_remedies() -> None:
         for sample in (sound(), sound(dead_gradients=N, black_box=40))
     )
     assert (clear.value, clear.doubts) == (0, ())
-    assert (masked.value, masked.doubts) == (3, DOUBTED)
+    assert (masked.value, masked.doubts) == (3, ROBUSTNESS_METRICS)
     assert masked.reason is not None
     assert "zero gradients (64 of 64)" in masked.reason
     assert "black-box search (Square) broke 40" in masked.reason
@@ -165,7 +166,7 @@ def robust(low: float, **more: Any) -> Measurement:
 
 def doubt(**more: Any) -> Measurement:
     facts: dict[str, Any] = {"metric": "flags_raised", "better": "lower", "n": 64, "unit": "flags"}
-    facts |= {"value": 1, "reason": "zero gradients", "doubts": DOUBTED, "method": "m"}
+    facts |= {"value": 1, "reason": "zero gradients", "doubts": ROBUSTNESS_METRICS, "method": "m"}
     return Measurement(check="robustness.reliability", **{**facts, **more})
 
 
@@ -326,7 +327,7 @@ def test_a_masked_model_is_doubted(name: str, plain: nn.Module, flags: Any) -> N
     found = flags(Around(plain, before, after))
     assert expected <= loud(found)
     count = found["flags_raised"]
-    assert count.doubts == DOUBTED
+    assert count.doubts == ROBUSTNESS_METRICS
     assert "left standing" in count.reason
     robust_claim = robust(0.9)
     assert decided(ROBUST, robust_claim, count)[0] == "inconclusive"

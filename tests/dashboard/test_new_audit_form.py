@@ -15,7 +15,7 @@ from raiaudit.audit.gates import Gate
 from raiaudit.audit.model_spec import ModelSpec
 from raiaudit.audit.spec import Context, LoadedSpec, NamedData, Policy, RunOptions, Spec
 from raiaudit.dashboard.new_audit.beginnings import DIGITS, TYPICAL_GATES, TYPICAL_OPTIONS
-from raiaudit.dashboard.new_audit.checking import Problem, check
+from raiaudit.dashboard.new_audit.checking import check
 from raiaudit.dashboard.new_audit.checks_section import options_of
 from raiaudit.dashboard.new_audit.fields import Field, fields_of
 from raiaudit.dashboard.new_audit.local import obstacle
@@ -163,6 +163,19 @@ def test_a_comment_says_what_the_schema_says() -> None:
     assert "shard: 7 # examples in one task" in text
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.lists(ANY_TEXT, min_size=2, max_size=3))
+def test_several_models_stand_one_below_the_other(texts: list[str]) -> None:
+    models = [
+        {"name": text, "recipe": {"architecture": text, "epochs": place, "options": {text: text}}}
+        for place, text in enumerate(texts)
+    ]
+    spec = {"models": [*models, {"ref": texts[0]}], "data": {"name": "digits"}}
+    text = commented(spec, {})
+    assert yaml.safe_load(text) == spec
+    assert text.count("\n  - ") == len(texts) + 1
+
+
 def test_the_example_is_valid_and_so_is_what_is_offered() -> None:
     spec = {**DIGITS, "model": {**DIGITS["model"], "name": "digits-cnn"}}
     assert isinstance(check(commented(spec, {}), HERE), LoadedSpec)
@@ -206,8 +219,9 @@ def test_the_validator_s_words_are_put_where_they_belong(line: str, key: str, sa
         "checks": "checks: [{use: performance.accuracy}]",
     }
     parts[line.partition(":")[0]] = line
-    found = check("\n".join(parts.values()), HERE)
-    assert isinstance(found, Problem)
+    problems = check("\n".join(parts.values()), HERE)
+    assert isinstance(problems, list)
+    (found,) = problems
     assert found.key == key
     assert says in found.text
     assert found.line == list(parts).index(line.partition(":")[0]) + 1
@@ -235,7 +249,8 @@ def test_a_text_that_is_no_spec_is_a_problem_not_a_crash(text: str) -> None:
         assert found.spec.model is not None
         assert "\0" in str(found.spec.model.path)
     else:
-        assert found.text
+        assert found
+        assert all(problem.text for problem in found)
 
 
 def test_only_who_sits_here_may_start_anything() -> None:

@@ -63,6 +63,19 @@ def test_the_same_reason_is_told_once() -> None:
     assert section["omitted"] == 1
 
 
+def test_what_all_numbers_of_a_list_share_is_said_above_it() -> None:
+    def of(rate: float, attack: str = "loss") -> Measurement:
+        return auc(attack, 0.5).model_copy(update={"where": {"attack": attack, "fpr": rate}})
+
+    (section,) = sections(results(of(0.1), of(0.2)), ["delong1988"], owner="", day=date(2026, 11, 20))
+    assert section["throughout"] == "attack = loss"
+    assert [row["slice"] for row in section["rows"]] == ["FPR = 0.1", "FPR = 0.2"]
+    apart = results(of(0.1), auc("base", 0.5), auc("lira", 0.5).model_copy(update={"where": {}}))
+    (section,) = sections(apart, ["delong1988"], owner="", day=date(2026, 11, 20))
+    assert section["throughout"] == ""
+    assert [row["slice"] for row in section["rows"]] == ["attack = loss, FPR = 0.1", "attack = base", ""]
+
+
 def test_of_many_attacks_the_headline_is_heavy_and_has_the_band() -> None:
     rates = [(0.01, 0.02), (0.1, 0.2), (1.0, 1.0)]
     rows = [

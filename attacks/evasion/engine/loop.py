@@ -35,7 +35,14 @@ from torch import Tensor
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, prepared
 from raiaudit.attacks.evasion.engine.network import Compile, Network, Precision
 from raiaudit.attacks.evasion.engine.rows import Rows, chunked, closed_up, joined
-from raiaudit.attacks.evasion.engine.rules import Clean, Reach, Rule, Seen
+from raiaudit.attacks.evasion.engine.rules import (
+    Clean,
+    Reach,
+    Rule,
+    Seen,
+    refuse_a_model_of_nans,
+    require_logits,
+)
 from raiaudit.attacks.evasion.engine.tally import Tally
 from raiaudit.errors import CapabilityError
 
@@ -77,7 +84,8 @@ def run(
     region (then not as broken). `samples` > 1 attacks the mean probabilities over that many forwards, for
     a network that answers differently each time (expectation over transformation, arXiv:1707.07397).
 
-    Raises `CapabilityError` if the classifier has no gradient, or answers NaN to a whole clean batch.
+    Raises `CapabilityError` if the classifier has no gradient, or answers NaN to all clean inputs, and
+    `UsageError` for answers that are no logits and labels that are no classes of theirs.
     """
     _keep_pages()
     tally = Tally(x, y_B, region, closest=closest)
@@ -88,6 +96,7 @@ def run(
         for first in range(0, len(x), chunks * loop.batch_size):
             wave = slice(first, first + chunks * loop.batch_size)
             loop.wave(rules, _at_start(x[wave].detach(), y_B[wave], ids_B[wave], first))
+        refuse_a_model_of_nans(tally.clean_nan_B)
         tally.confirm_nearest(network.exact, loop.batch_size, samples)
     return tally.result()
 
@@ -141,6 +150,7 @@ class _Loop:
         for rows in chunked(standing, self.batch_size):
             with torch.no_grad():
                 logits_AK = self.network.exact(rows.x0)
+            require_logits(logits_AK, rows.y_A)
             self._look(rule, rows, logits_AK, 0)
             parts.append(replace(rows, clean_AK=logits_AK))
         rows = joined(parts)

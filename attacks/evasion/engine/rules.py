@@ -13,8 +13,19 @@ from typing import Protocol
 from torch import Tensor
 
 from raiaudit.attacks.evasion.engine.rows import Rows
+from raiaudit.errors import CapabilityError, UsageError
 
-__all__ = ["Clean", "Reach", "Rule", "Seen", "clearly_errs", "errs", "margin"]
+__all__ = [
+    "Clean",
+    "Reach",
+    "Rule",
+    "Seen",
+    "clearly_errs",
+    "errs",
+    "margin",
+    "refuse_a_model_of_nans",
+    "require_logits",
+]
 
 _CLEAR = 1e-5  # of the largest logit: by how much a nearest error must err, to hold at another batch size
 
@@ -118,6 +129,30 @@ def errs(logits_AK: Tensor, y_A: Tensor) -> Tensor:
     """Which rows are misclassified (bool A); an output with NaN is an error too."""
     wrong_A: Tensor = (logits_AK.argmax(1) != y_A) | logits_AK.isnan().any(1)
     return wrong_A
+
+
+def require_logits(logits: Tensor, y_A: Tensor) -> None:
+    """Raises `UsageError` for answers that are not two or more logits a row, or labels that name no class."""
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise UsageError(
+            f"the classifier answers {len(y_A)} inputs with the shape {list(logits.shape)}",
+            remedy="return a logit for each of two classes or more: stack 0 and the one of a binary model",
+        )
+    if len(y_A) and not 0 <= int(y_A.min()) <= int(y_A.max()) < logits.shape[1]:
+        raise UsageError(
+            f"labels from {int(y_A.min())} to {int(y_A.max())}, and {logits.shape[1]} classes",
+            remedy="give class indices that begin with 0",
+        )
+
+
+def refuse_a_model_of_nans(nan_B: Tensor) -> None:
+    """Raises `CapabilityError` where NaN answers all of several clean inputs (bool B).
+
+    Then the model is at fault. Where it answers only some of them so, or there is but one, they are errors of
+    the model and nothing else: whether an audit ends must not depend on how its examples fall into shards.
+    """
+    if len(nan_B) > 1 and bool(nan_B.all()):
+        raise CapabilityError("the classifier answers NaN to a clean input", remedy="mend the model first")
 
 
 def clearly_errs(logits_AK: Tensor, y_A: Tensor) -> Tensor:

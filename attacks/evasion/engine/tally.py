@@ -11,7 +11,6 @@ from torch import Tensor
 from raiaudit.attacks.evasion.base import AttackResult, LogitsOf
 from raiaudit.attacks.evasion.engine.rows import Rows
 from raiaudit.attacks.evasion.engine.rules import Clean, Reach, Rule, clearly_errs, errs, margin
-from raiaudit.errors import CapabilityError
 
 __all__ = ["Tally"]
 
@@ -29,6 +28,7 @@ class Tally:
         self.clean_margin_B = self.margin_B.clone()
         self.forwards_B, self.backwards_B = count_B.clone(), count_B.clone()
         self.dead_gradients_B = count_B.clone()
+        self.clean_nan_B = self.broken_B.clone()
         self.rules: list[str] = []
         self.rule_B, self.try_B, self.step_B = count_B - 1, count_B - 1, count_B - 1
 
@@ -48,10 +48,8 @@ class Tally:
         """Count a forward and keep what it found; returns which rows err there (bool A)."""
         self.forwards_B.index_add_(0, rows.index_A, torch.full_like(rows.index_A, cost))
         errs_A = errs(logits_AK, rows.y_A)
-        if iteration == 0 and rows.x is rows.x0 and bool(logits_AK.isnan().any(1).all()):
-            raise CapabilityError(
-                "the classifier answers NaN to a clean input", remedy="mend the model first"
-            )
+        if iteration == 0 and rows.x is rows.x0:
+            self.clean_nan_B[rows.index_A] = logits_AK.isnan().any(1)
         margin_A = margin(logits_AK, rows.y_A).nan_to_num(nan=-torch.inf)
         if isinstance(rule, Clean):
             self.clean_margin_B[rows.index_A] = margin_A

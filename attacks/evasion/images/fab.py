@@ -72,7 +72,7 @@ class BoundarySteps(Rule):
         memory = {
             "nearest": rows.x0,
             "nearest_distance": torch.full(rows.y_A.shape, torch.inf, dtype=torch.float64, device=x.device),
-            "nearest_margin": torch.zeros(rows.y_A.shape, device=x.device),
+            "nearest_margin": rows.clean_AK.new_zeros(rows.y_A.shape),
         }
         if self.targeted:
             memory["target"] = target_classes(rows)
@@ -161,7 +161,7 @@ def _between(rows: Rows) -> Rows:
     fall_A = memory["right_margin"] - memory["wrong_margin"]
     share_A = ((memory["right_margin"] - goal_A) / fall_A).nan_to_num(nan=1.0).clamp(0.0, 1.0)
     memory["at"] = torch.lerp(memory["right"], memory["wrong"], share_A)
-    x = torch.lerp(rows.x0, memory["nearest"], per_row(memory["at"], rows.x0))
+    x = torch.lerp(rows.x0, memory["nearest"], per_row(memory["at"].to(rows.x0.dtype), rows.x0))
     return replace(rows, x=x, memory=memory)
 
 

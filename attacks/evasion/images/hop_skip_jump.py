@@ -27,11 +27,10 @@ from raiaudit.attacks.evasion.base import AttackResult, LogitsOf, Modality, prep
 from raiaudit.attacks.evasion.engine.balls import per_row
 from raiaudit.attacks.evasion.engine.region import Region, region_of
 from raiaudit.attacks.evasion.engine.rows import example_ids
-from raiaudit.attacks.evasion.engine.rules import clearly_errs, errs
+from raiaudit.attacks.evasion.engine.rules import clearly_errs, errs, refuse_a_model_of_nans, require_logits
 from raiaudit.attacks.evasion.images.square import as_images
 from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
-from raiaudit.errors import CapabilityError
 
 __all__ = ["HopSkipJump"]
 
@@ -55,12 +54,14 @@ class _Record:
     to_break_B: Tensor = field(init=False)
     nearest_B: Tensor = field(init=False)
     best: Tensor = field(init=False)
+    clean_nan_B: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.forwards_B = torch.zeros_like(self.y_B)
         self.to_break_B = torch.full_like(self.y_B, -1)
         self.nearest_B = torch.full_like(self.y_B, torch.inf, dtype=torch.float64)
         self.best = self.x.clone()
+        self.clean_nan_B = torch.zeros_like(self.y_B, dtype=torch.bool)
 
     def room(self, index_A: Tensor) -> Tensor:
         """Queries left, one set aside to confirm what is found."""
@@ -82,11 +83,9 @@ class _Record:
     def look_clean(self, index_A: Tensor) -> Tensor:
         """Which clean inputs are errors (bool A), at no distance."""
         logits_AK = self.classifier(self.x[index_A])
+        require_logits(logits_AK, self.y_B[index_A])
         self.forwards_B[index_A] += 1
-        if bool(logits_AK.isnan().any(1).all()):
-            raise CapabilityError(
-                "the classifier answers NaN to a clean input", remedy="mend the model first"
-            )
+        self.clean_nan_B[index_A] = logits_AK.isnan().any(1)
         wrong_A = errs(logits_AK, self.y_B[index_A])
         self._keep(index_A[wrong_A], self.x[index_A[wrong_A]])
         return wrong_A
@@ -298,7 +297,7 @@ class HopSkipJump:
     ) -> AttackResult:
         """The nearest error found for each input; never more queries than the budget of `threat`.
 
-        Errors as in `region_of`; `CapabilityError` if the classifier answers NaN to a whole clean batch.
+        Errors as in `region_of`; `CapabilityError` if the classifier answers NaN to all clean inputs.
         """
         region = region_of(self, x, y_B, threat, space)
         record = _Record(classifier, x.detach(), y_B, region, self.batch_size, threat.budget)
@@ -309,6 +308,7 @@ class HopSkipJump:
                 index_A = index_A[~record.look_clean(index_A)]
                 if threat.eps > 0 and len(index_A):
                     self._pursue(record, index_A, ids_B[index_A], seed)
+            refuse_a_model_of_nans(record.clean_nan_B)
             record.confirm()
         return record.result()
 

@@ -28,12 +28,16 @@ from raiaudit.attacks.spaces import InputSpace
 from raiaudit.attacks.threats import Knowledge, Norm, ThreatModel
 from raiaudit.errors import UsageError
 
-__all__ = ["ROTATION", "SHIFT", "Spatial", "moved"]
+__all__ = ["FARTHEST", "ROTATION", "SHIFT", "Spatial", "moved"]
 
 ROTATION = math.pi / 6
 """The rotation, in radians, that has size 1."""
 SHIFT = 0.1
 """The shift, as a share of the image's side, that has size 1."""
+
+FARTHEST = 1 / SHIFT
+"""The size beyond which nothing new comes: a turn of 180° has size 6, and the image shifted by its side is
+gone."""
 
 _ROUNDING = 1e-9
 
@@ -95,8 +99,13 @@ class Spatial:
     ) -> AttackResult:
         """Attack every image; nothing is random. Errors as in `checked`, and for an eps off the grid."""
         box = checked(self, x, y_B, threat, space)
-        if x.dim() != 4 or threat.eps == math.inf:
-            raise UsageError("attack 'spatial' turns images B×C×H×W by a finite eps")
+        if x.dim() != 4:
+            raise UsageError("attack 'spatial' turns images B×C×H×W")
+        if threat.eps > FARTHEST:
+            raise UsageError(
+                f"eps {threat.eps:g} is above {FARTHEST:g}, where the image has left its frame",
+                remedy="give eps in units of 30° and a tenth of the side, not in degrees or pixels",
+            )
         moves = self.moves(threat.eps)
         if threat.eps > 0 and len(moves) == 1:
             raise UsageError(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from raiaudit.attacks.corruptions.characters import replaced, words_of
 from raiaudit.attacks.evasion.base import LogitsOf
-from raiaudit.attacks.evasion.engine.rules import errs
+from raiaudit.attacks.evasion.engine.rules import errs, refuse_a_model_of_nans
 from raiaudit.attacks.spaces import InputSpace, TokenSpace
 from raiaudit.attacks.threats import ThreatModel
 from raiaudit.errors import CapabilityError, UsageError
@@ -174,10 +174,9 @@ def logits_of(classifier: LogitsOf, texts: Sequence[str], batch_size: int) -> Te
 
 
 def clean_errors(classifier: LogitsOf, texts: Sequence[str], y_B: Tensor, batch_size: int) -> Tensor:
-    """Which texts are misclassified as they are. Raises `CapabilityError` if an answer is NaN."""
+    """Which texts are misclassified as they are. Errors as in `refuse_a_model_of_nans`."""
     if not texts:
         return torch.zeros_like(y_B, dtype=torch.bool)
     logits_BK = logits_of(classifier, texts, batch_size)
-    if bool(logits_BK.isnan().any()):
-        raise CapabilityError("the classifier answers NaN to a clean input", remedy="mend the model first")
+    refuse_a_model_of_nans(logits_BK.isnan().any(1))
     return errs(logits_BK, y_B)

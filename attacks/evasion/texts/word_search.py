@@ -105,7 +105,7 @@ def search(
 ) -> Found:
     """Search around every text the model gets right.
 
-    Raises `CapabilityError` if the model has no gradient or answers NaN to a clean text.
+    Raises `CapabilityError` if the model has no gradient or answers NaN to all clean texts.
     """
     broken_B = clean_errors(model, texts, y_B, batch_size)
     count_B = torch.zeros_like(y_B)

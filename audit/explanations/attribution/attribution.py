@@ -48,7 +48,7 @@ class AttributionConfig(MapsConfig):
     levels: int = Field(default=20, ge=2, description="steps from nothing removed to everything removed")
     random_maps: int = Field(default=5, ge=1, description="random rankings an example's map is held against")
     tolerance: float = Field(default=0.01, gt=0, description="completeness error above which nodes double")
-    max_nodes: int = Field(default=256, ge=1)
+    max_nodes: int = Field(default=256, ge=1, description="most steps of integrated gradients")
     proxies: tuple[str, ...] = Field(
         default=(), description="columns that stand in for a group column, for sensitive_attribution_share"
     )

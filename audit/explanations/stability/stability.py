@@ -46,8 +46,15 @@ class StabilityConfig(MapsConfig):
     """How far inputs are moved, and how hard the maps are attacked."""
 
     examples: int = Field(default=100, ge=2, description="explain the first n test examples")
+<<<<<<< HEAD
     methods: MethodNames = Field(
         default=("saliency", "integrated_gradients"), description="attribution methods"
+=======
+    methods: tuple[str, ...] = Field(
+        default=("saliency", "integrated_gradients"),
+        min_length=1,
+        description="attribution methods whose maps are attacked",
+>>>>>>> main
     )
     eps: Fractions = Field(
         default=(2 / 255, 8 / 255),
@@ -66,7 +73,7 @@ class StabilityConfig(MapsConfig):
         default=None, description="group columns compared; default: all of them"
     )
     min_group: int = Field(default=30, ge=2, description="fewest examples for a group to be compared")
-    permutations: int = Field(default=9999, ge=99)
+    permutations: int = Field(default=9999, ge=99, description="draws of the tests between groups")
     maps: int = Field(default=6, ge=0, description="pairs of maps kept for the report")
 
     @field_validator("eps")

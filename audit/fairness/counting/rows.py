@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from raiaudit.audit.fairness.counting.tally import Tally
+from raiaudit.audit.fairness.counting.tally import TAKEN, Tally
 from raiaudit.audit.performance.predictions import predict, shards
-from raiaudit.errors import UnknownNameError
+from raiaudit.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from raiaudit.audit.check import Task
@@ -43,12 +43,22 @@ def group_column(attribute: str) -> str:
 
 
 def chosen_columns(subject: Subject, columns: Sequence[str] | None, *, check: str) -> tuple[str, ...]:
-    """The group columns asked for, or all. Raises `UnknownNameError` for one that is not there."""
+    """The group columns asked for, or all.
+
+    Raises `UnknownNameError` for one that is not there, `UsageError` for one with a name of the tables' own.
+    """
     known = subject.dataset.group_names
     for name in columns or ():
         if name not in known:
             raise UnknownNameError("group column", name, known, where=f"{check} columns")
-    return tuple(columns or known)
+    chosen = tuple(columns or known)
+    if taken := [name for name in chosen if name in TAKEN or name == "example_id"]:
+        raise UsageError(
+            f"a group column cannot be called {taken[0]!r}, which the tables of counts use themselves",
+            where=f"{check} columns",
+            remedy="rename it in the data, or name the other columns alone",
+        )
+    return chosen
 
 
 def positive_class(subject: Subject, positive: str | None, *, check: str) -> int | None:

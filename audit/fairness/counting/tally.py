@@ -27,11 +27,30 @@ from raiaudit.audit.fairness.counting.clusters import Clusters, Sample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BINS", "JOINED", "Tally"]
+__all__ = ["BINS", "JOINED", "TAKEN", "Tally", "intersection"]
 
 BINS = 4096
+TAKEN = frozenset({"label", "predicted", "score", "bin", "weight", "cluster", "n", "squares"})
+"""Names that no attribute can have: the tables' own columns."""
 JOINED = " & "
 """Between the levels of an intersection: "Female & Black"."""
+
+
+def intersection(attributes: Sequence[str]) -> pl.Expr:
+    """The group of a row in all of these at once.
+
+    Of several, a level that holds `JOINED` is quoted: “A & B” with C is not A with “B & C”.
+    """
+    if len(attributes) == 1:
+        return pl.col(attributes[0])
+    parts = [
+        pl.when(pl.col(name).str.contains(JOINED, literal=True))
+        .then(pl.format("“{}”", pl.col(name)))
+        .otherwise(pl.col(name))
+        for name in attributes
+    ]
+    return pl.concat_str(parts, separator=JOINED)
+
 
 _COUNTS = ("n", "weight", "squares")
 _N = pl.len().cast(pl.Int64).alias("n")
@@ -140,8 +159,7 @@ class Tally:
         cells = self.cells(*attributes) if self.labelled else self.selections(*attributes)
         if self.clusters is None:
             return Sample(cells, None)
-        groups = self.clusters.select(group=pl.concat_str(attributes, separator=JOINED))
-        rows = self.clusters.with_columns(groups["group"])
+        rows = self.clusters.with_columns(group=intersection(attributes))
         return Sample(cells, Clusters.of(rows, cells.axes))
 
     def histograms(self, *attributes: str) -> Cells:
@@ -154,7 +172,7 @@ class Tally:
 
 def _cube(table: pl.DataFrame, attributes: Sequence[str], axes: Sequence[Axis]) -> Cells:
     """A dense margin; the axes after the first hold positions already."""
-    groups = table.select(pl.concat_str(attributes, separator=JOINED))[attributes[0]]
+    groups = table.select(group=intersection(attributes))["group"]
     group = Axis.of("group", groups)
     shape = require_size((group, *axes))
     codes: list[NDArray[np.int64]] = [group.codes(groups), *(table[axis.name].to_numpy() for axis in axes)]

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
 from raiaudit.audit.gates import Gate
+from raiaudit.audit.spec_errors import examined, refusal
 from raiaudit.audit.yaml_source import read_yaml
-from raiaudit.errors import SpecError, UnknownNameError, UsageError
+from raiaudit.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,17 +48,12 @@ def parse_gate(
 
 
 def read_gates(path: Path) -> list[Gate]:
-    """A YAML list of gates, each as in a spec. Raises `SpecError` naming file and line."""
+    """A YAML list of gates, each as in a spec. Raises `SpecError` for all that is wrong, by line."""
     source = read_yaml(path, list)
-    try:
-        return TypeAdapter(list[Gate]).validate_python(source.data)
-    except ValidationError as error:
-        first = error.errors()[0]
-    message, remedy = first["msg"].removeprefix("Value error, "), "- {metric: impact_ratio, min: 0.8}"
-    if first["type"] == "extra_forbidden":
-        unknown = UnknownNameError("key", str(first["loc"][-1]), Gate.model_fields)
-        message, remedy = unknown.problem, unknown.remedy or remedy
-    raise SpecError(message, where=source.place(first["loc"]), remedy=remedy)
+    found = [examined(Gate, entry, at=(i,)) for i, entry in enumerate(source.data)]
+    if mistakes := [mistake for _, wrong in found for mistake in wrong]:
+        raise refusal(mistakes, source)
+    return [gate for gate, _ in found if gate is not None]
 
 
 def check_of(gate: Gate, measured: Mapping[str, Sequence[Measurement]]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from raiaudit.audit.fairness.counting.tally import TAKEN
 from raiaudit.audit.gates import Gate
 from raiaudit.errors import UsageError
 
@@ -19,21 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionOptions", "parse_bands", "parse_range", "read_options"]
 
-_TAKEN = frozenset(
-    {
-        "label",
-        "predicted",
-        "score",
-        "bin",
-        "weight",
-        "person",
-        "cluster",
-        "n",
-        "squares",
-        "group",
-        "attribute",
-    }
-)
+_TAKEN = TAKEN | {"person", "group", "attribute"}
 
 
 class PredictionOptions(BaseModel):

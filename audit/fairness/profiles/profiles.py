@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.fairness.counting.rows import ledger_tally, positive_class, row_tasks, rows_of
+from raiaudit.audit.fairness.counting.rows import (
+    chosen_columns,
+    ledger_tally,
+    positive_class,
+    row_tasks,
+    rows_of,
+)
 from raiaudit.audit.fairness.profiles.config import ProfilesConfig
 from raiaudit.audit.fairness.profiles.profile_findings import profile_findings, require_names
 from raiaudit.audit.fairness.profiles.record import CHECK_ID
@@ -40,6 +46,7 @@ class Profiles:
     def tasks(self, subject: Subject, config: ProfilesConfig) -> Sequence[Task]:
         """Shards of the test examples. Raises `UnknownNameError` for a column or class that is not there."""
         require_names(config, subject.dataset.group_names, subject.dataset.classes)
+        chosen_columns(subject, config.columns, check=self.id)
         return row_tasks(subject, positive_class(subject, config.positive, check=self.id))
 
     def execute(self, task: Task, subject: Subject) -> pl.DataFrame:
@@ -58,7 +65,7 @@ class Profiles:
 
     def _findings(self, ledger: LedgerReader, subject: Subject, config: ProfilesConfig) -> Findings:
         positive = positive_class(subject, config.positive, check=self.id)
-        columns = config.columns or subject.dataset.group_names
+        columns = chosen_columns(subject, config.columns, check=self.id)
         if "nyc_ll144" in config.profiles:
             columns = tuple(dict.fromkeys((*columns, config.ll144.sex, config.ll144.race_ethnicity)))
         tally = ledger_tally(ledger, subject, columns, positive)

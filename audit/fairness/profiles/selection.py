@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from raiaudit.audit.fairness.counting.cells import UNKNOWN
-from raiaudit.audit.fairness.counting.tally import JOINED
+from raiaudit.audit.fairness.counting.tally import intersection
 
 if TYPE_CHECKING:
     from raiaudit.audit.fairness.counting.tally import Tally
@@ -70,7 +70,7 @@ def _counted(table: pl.DataFrame, attributes: Sequence[str], chosen: pl.Expr) ->
     unknown = int(table.filter(~known)["n"].sum())
     counts = (
         table.filter(known)
-        .group_by(group=pl.concat_str(attributes, separator=JOINED))
+        .group_by(group=intersection(attributes))
         .agg(selected=pl.col("n").filter(chosen).sum(), n=pl.col("n").sum())
         .sort("group")
     )

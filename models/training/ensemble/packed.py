@@ -18,6 +18,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,7 @@ from raiaudit.models.recipe import TRAINING_VERSION
 from raiaudit.models.training import checkpoint as checkpoints
 from raiaudit.models.training.augment import augmented, mixed
 from raiaudit.models.training.data import Examples
+from raiaudit.models.training.ensemble.quick_layers import QuickLayers
 from raiaudit.models.training.loop import optimizer_for, rate_at
 from raiaudit.models.training.precision import autocast
 from raiaudit.models.training.seeding import derived, generator
@@ -263,7 +265,14 @@ def _vectorised(template: Classifier) -> Callable[[dict[str, Tensor], dict[str, 
         logits_BC: Tensor = functional_call(template, (parameters, buffers), (x,))
         return logits_BC
 
-    return vmap(forward, randomness="different")
+    mapped = vmap(forward, randomness="different")
+
+    def quickly(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        with QuickLayers() if x.device.type == "cpu" else nullcontext():
+            logits_KBC: Tensor = mapped(parameters, buffers, x)
+        return logits_KBC
+
+    return quickly
 
 
 def _trial(classifier: Classifier, x_B: Tensor) -> None:
