@@ -37,8 +37,10 @@ MethodNames = Annotated[tuple[MethodName, ...], Field(min_length=1), AfterValida
 
 
 class MapsConfig(CheckConfig):
-    """Base of their options. `methods` and `examples` differ in what is usual, and stand in each."""
+    """Base of their options; each says what is usual for its `methods` and `examples`."""
 
+    methods: MethodNames
+    examples: int
     baseline: Baseline = Field(
         default="mean", description="mean training input, or zeros; texts always use the zero embedding"
     )

@@ -46,15 +46,9 @@ class StabilityConfig(MapsConfig):
     """How far inputs are moved, and how hard the maps are attacked."""
 
     examples: int = Field(default=100, ge=2, description="explain the first n test examples")
-<<<<<<< HEAD
     methods: MethodNames = Field(
-        default=("saliency", "integrated_gradients"), description="attribution methods"
-=======
-    methods: tuple[str, ...] = Field(
         default=("saliency", "integrated_gradients"),
-        min_length=1,
         description="attribution methods whose maps are attacked",
->>>>>>> main
     )
     eps: Fractions = Field(
         default=(2 / 255, 8 / 255),
