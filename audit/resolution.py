@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.lock import turn
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import ArtifactRefusedError, StorageError, UsageError
 from raiaudit.models.fairness import require_suited
@@ -196,9 +197,10 @@ def obtain(
     """
     _refuse_unfit(recipe, dataset)
     key = training_key(recipe, data_digest=dataset.digest, seed=seed)
+    checkpoint = home / "cache" / "training" / f"{key}.pt"
     if (known := registry.trained(name, key)) is not None:
+        checkpoint.unlink(missing_ok=True)  # of a process that ended after the model was stored
         return registry.open_version(known)
-    from raiaudit.models.training import train
 
     def report(progress: TrainingProgress) -> None:
         listener(
@@ -211,19 +213,26 @@ def obtain(
             }
         )
 
-    checkpoint = home / "cache" / "training" / f"{key}.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    version = train(
-        recipe,
-        dataset,
-        name=name,
-        seed=seed,
-        device=device,
-        progress=report,
-        checkpoint=checkpoint,
-    )
-    registered = registry.add(version, key=key, aliases=aliases)
-    checkpoint.unlink(missing_ok=True)
+    def waiting() -> None:
+        text = "another process is training the same model: waiting for it"
+        listener({"event": "note", "model": name, "text": text})
+
+    with turn(checkpoint.with_suffix(".lock"), waiting):
+        if (known := registry.trained(name, key)) is not None:
+            return registry.open_version(known)
+        from raiaudit.models.training import train
+
+        version = train(
+            recipe,
+            dataset,
+            name=name,
+            seed=seed,
+            device=device,
+            progress=report,
+            checkpoint=checkpoint,
+        )
+        registered = registry.add(version, key=key, aliases=aliases)
+        checkpoint.unlink(missing_ok=True)
     listener(
         {
             "event": "trained",

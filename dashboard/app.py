@@ -8,6 +8,7 @@ from importlib import import_module
 import streamlit as st
 
 from raiaudit.audit.store import Home
+from raiaudit.dashboard.in_place import SCRIPT
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.style import STYLE
 from raiaudit.dashboard.theme import icon
@@ -47,6 +48,7 @@ def main() -> None:
         menu_items={"About": "raiaudit: audits of models, read from their run directories on this machine."},
     )
     st.html(STYLE)
+    st.html(SCRIPT, unsafe_allow_javascript=True)
     home = Home.at()
     pages: dict[str, st.Page] = {}
     sections: dict[str, list[st.Page]] = {}

@@ -43,6 +43,7 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 .st-key-summary h1 {{padding: 0; overflow-wrap: anywhere}}
 [class*="st-key-facts"] td:first-child {{white-space: nowrap; color: var(--ra-muted); width: 8.5rem}}
 [class*="st-key-facts"] code {{font-size: 0.7rem; overflow-wrap: anywhere}}
+.stElementContainer:has(> .stHtml > script) {{display: none}}
 .ra-scroll {{overflow-x: auto; padding: 2px}}
 .ra-tall {{max-height: 40rem; overflow-y: auto; border-bottom: 1px solid var(--ra-line, currentColor)}}
 .ra-tall thead th {{position: sticky; top: 0; background: var(--ra-page)}}
@@ -50,7 +51,8 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 .ra-table caption {{text-align: left; color: var(--ra-muted); padding: 0 0 0.5rem; font-size: 0.88rem}}
 .ra-table th, .ra-table td {{text-align: left; vertical-align: top; padding: 0.5rem 0.7rem;
   overflow-wrap: break-word}}
-.ra-table tbody th {{overflow-wrap: anywhere}}
+.ra-table tbody th, .ra-table a.ra-link {{overflow-wrap: anywhere}}
+.ra-table a.ra-link {{min-width: 7rem; max-width: 24rem}}
 .ra-table tbody tr:first-child th, .ra-table tbody tr:first-child td {{border-top: 1px solid var(--ra-line)}}
 .ra-table tbody tr + tr td {{border-top: 1px dotted var(--ra-line)}}
 .ra-table thead th {{color: var(--ra-muted); font-weight: 600; vertical-align: bottom}}

@@ -14,15 +14,15 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from raiaudit.dashboard.wording import unbroken
+from raiaudit.dashboard.wording import symbol, unbroken, visible, word
 from raiaudit.reports.theme import VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from raiaudit.audit.gates import Status
 
 __all__ = [
+    "IN_PLACE",
     "Html",
     "absent",
     "badge",
@@ -39,7 +39,12 @@ __all__ = [
 
 Html = NewType("Html", str)
 
+IN_PLACE = "ra-in-place"
+"""The class of links that `in_place` opens within the loaded page."""
+
 _SPACE = re.compile(r"[ \t\r\n\v\f\u2028\u2029]+")  # but no space that is there to keep words together
+# What is no verdict has the colours of `style.STYLE` that are a verdict's or a note's.
+_BORROWED = {"running": "ra-note", "failed": "ra-error", "interrupted": "ra-not_run"}
 _TALL = 24  # rows a table may have before it scrolls
 _LONGEST = 300  # characters of a name or reason that a cell holds
 
@@ -47,7 +52,7 @@ _LONGEST = 300  # characters of a name or reason that a cell holds
 def text(words: object) -> Html:
     """Exactly these characters, on one line, a very long text cut with an ellipsis."""
     flat = _SPACE.sub(" ", str(words)).strip(" ")
-    return Html(html.escape(flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…"))
+    return Html(html.escape(visible(flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…")))
 
 
 def less(words: object) -> Html:
@@ -65,11 +70,11 @@ def unseen(words: object) -> Html:
     return Html(f'<span class="ra-unseen">{text(words)}</span>')
 
 
-def badge(status: Status) -> Html:
-    """A verdict: symbol and word on its colour."""
-    look = VERDICTS[status]
-    symbol = f'<span aria-hidden="true">{look.symbol}</span>'
-    return Html(f'<span class="ra-badge ra-{status}">{symbol} {text(look.word)}</span>')
+def badge(state: str) -> Html:
+    """A verdict, or what a run is besides: symbol and word on its colour."""
+    sign = f'<span aria-hidden="true">{symbol(state)}</span>'
+    look = _BORROWED.get(state, f"ra-{state}")
+    return Html(f'<span class="ra-badge {look}">{sign} {text(word(state))}</span>')
 
 
 def absent(words: str) -> Html:
@@ -86,8 +91,8 @@ def noted(words: str) -> Html:
 def linked(path: str, label: Html, *, plainly: bool = False, **query: str) -> Html:
     """`label` as a link to the page at `path`; `plainly` in the colour of the label itself."""
     address = html.escape(f"{path}?{urlencode(query)}" if query else path)
-    look = "" if plainly else ' class="ra-link"'
-    return Html(f'<a href="{address}"{look}>{label}</a>')
+    look = IN_PLACE if plainly else f"{IN_PLACE} ra-link"
+    return Html(f'<a href="{address}" class="{look}">{label}</a>')
 
 
 def joined(*parts: Html, by: str = " ") -> Html:

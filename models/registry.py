@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from raiaudit.errors import ArtifactRefusedError, StorageError, UnknownNameError, UsageError
+from raiaudit.models.registry_file import ensure_registry_file, registry_address
 from raiaudit.models.version import ModelVersion, TrainingRecord
 
 if TYPE_CHECKING:
@@ -75,11 +76,13 @@ class Registry:
         chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
         artifacts = None
         if chosen is None:
-            chosen = f"sqlite:///{home / 'registry.db'}"
+            chosen = str(home / "registry.db")
             artifacts = (home / "artifacts").as_uri()
         try:
             if artifacts is not None:
                 home.mkdir(parents=True, exist_ok=True)
+                ensure_registry_file(home / "registry.db")
+                chosen = registry_address(home / "registry.db")
             client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
             client.search_registered_models(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -152,7 +155,7 @@ class Registry:
 
         with tempfile.TemporaryDirectory() as scratch:
             save_weights(version.classifier, Path(scratch) / WEIGHTS)
-            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2))
+            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2), encoding="utf-8")
             (Path(scratch) / CARD).write_text(model_card(version.name, version.record), encoding="utf-8")
             run = self._client.create_run(self._experiment(), run_name=version.name)
             self._client.log_artifacts(run.info.run_id, scratch)

@@ -69,7 +69,9 @@ class ModelForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`problem` is set where the data cannot be read: then no check can be told."""
+    """`problem` is set where the data cannot be read: then no check can be told. `overhead` is the part of
+    `seconds` that no check and no training takes.
+    """
 
     models: tuple[ModelForecast, ...] = ()
     seconds: Seconds | None = None
@@ -77,6 +79,14 @@ class Forecast:
     problem: str = ""
     took: float = 0.0
     sizes: dict[str, int] = field(default_factory=dict)
+    overhead: Seconds = (0.0, 0.0)
+
+    @property
+    def stops(self) -> bool:
+        """Whether a run would end with exit code 2 before it reached a verdict on every model."""
+        return bool(self.problem) or any(
+            model.problem or any(check.status == "stops" for check in model.checks) for model in self.models
+        )
 
     def as_data(self) -> dict[str, Any]:
         """As JSON data."""
@@ -92,12 +102,21 @@ def forecast(loaded: LoadedSpec) -> Forecast:
         return Forecast(problem=str(error), took=time.perf_counter() - start)
     models = tuple(_model(loaded, model, scene) for model in loaded.spec.subjects)
     total = (_START + sum(m.seconds[0] for m in models), _START + sum(m.seconds[1] for m in models))
+    low, high = _range(_DOCUMENTS * len(models))
     basis = [BASIS, *([scene.basis] if scene.basis else [])]
     if any(model.endpoint is not None for model in loaded.spec.subjects):
         basis.append(f"an endpoint is taken to answer a request in {_SLOW_ANSWER * 1000:g} ms")
     if any(model.recipe is not None for model in loaded.spec.subjects):
         basis.append("a model that the registry has already is not trained again")
-    return Forecast(models, total, tuple(basis), "", time.perf_counter() - start, dict(scene.sizes))
+    return Forecast(
+        models,
+        total,
+        tuple(basis),
+        "",
+        time.perf_counter() - start,
+        dict(scene.sizes),
+        (_START + low, _START + high),
+    )
 
 
 def _model(loaded: LoadedSpec, model: ModelSpec, scene: Scene) -> ModelForecast:

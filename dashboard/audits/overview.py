@@ -26,7 +26,7 @@ def show(home: Home, pages: Pages) -> None:
         _refresh_while_running(home, _fingerprint(entries))
     suites.show(entries, pages)
     trends.show(entries)
-    runs.show(entries, pages)
+    runs.show(entries)
 
 
 def _empty(home: Home, pages: Pages) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from raiaudit.dashboard import tables
 from raiaudit.dashboard.audits.suites import by_suite
-from raiaudit.dashboard.pages import Pages, link
-from raiaudit.dashboard.wording import chip, duration, gate_counts, instant, plain, word
+from raiaudit.dashboard.tables import Html
+from raiaudit.dashboard.wording import duration, gate_counts, instant, plain, shortened, unbroken, word
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import RunHeader
@@ -18,31 +19,30 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _ROWS_SHOWN = 24
-_WIDTHS = [1.7, 2.6, 1.6, 2.0, 1.1, 2.4]
-_HEADINGS = ["Verdict", "Model", "Data", "Started", "Time", "Gates"]
+_HEADINGS = ("Audit", "Verdict", "Model", "Data", "Started", "Took", "Gates")
 _Run = tuple["RunEntry", "RunHeader"]
 
 
-def show(entries: Sequence[RunEntry], pages: Pages) -> None:
+def show(entries: Sequence[RunEntry]) -> None:
     """Draw the section. `entries` are newest first."""
     st.header("All runs", anchor=False)
     kept = _filtered(entries)
     if not kept:
         st.info("No run fits these filters.")
         return
-    found = by_suite(kept)
+    suites = list(by_suite(kept).values())
     shown, rows = 0, 0
-    for suite in found.values():
+    for suite in suites:
         if rows and rows + len(suite) > _ROWS_SHOWN:
             break
         shown, rows = shown + 1, rows + len(suite)
-    suites = list(found.values())
-    for suite in suites[:shown]:
-        _suite(suite, pages)
     older = sum(len(suite) for suite in suites[shown:])
-    if older and st.toggle(f"Show {older} older runs"):
-        for suite in suites[shown:]:
-            _suite(suite, pages)
+    # Below the table, and yet what it says is needed above.
+    place = st.container()
+    everything = older and st.toggle(f"Show {older} older runs")
+    if suites:
+        with place:
+            _table(suites if everything else suites[:shown])
     for entry in kept:
         if entry.header is None:
             st.warning(
@@ -74,23 +74,28 @@ def _filtered(entries: Sequence[RunEntry]) -> Sequence[RunEntry]:
     ]
 
 
-def _suite(suite: Sequence[_Run], pages: Pages) -> None:
-    first = suite[0][1]
-    with st.container(border=True, gap="xsmall"):
-        name = plain(first.spec_path or first.command or first.suite)
-        st.markdown(f"**{name}**" + (f" :gray[· {plain(first.purpose)}]" if first.purpose else ""))
-        for column, heading in zip(st.columns(_WIDTHS), _HEADINGS, strict=True):
-            column.caption(heading)
-        for entry, header in suite:
-            _row(entry, header, pages)
+def _table(suites: Sequence[Sequence[_Run]]) -> None:
+    """One table for all: hundreds of elements of Streamlit's take a browser seconds."""
+    tables.draw_groups(
+        "Every run of an audit, the newest audit first; a model’s name opens its run",
+        [tables.text(heading) for heading in _HEADINGS],
+        [(_audit(suite[0][1]), [_row(entry, header) for entry, header in suite]) for suite in suites],
+        whole=True,
+    )
 
 
-def _row(entry: RunEntry, header: RunHeader, pages: Pages) -> None:
-    verdict, model, data, started, time, gates = st.columns(_WIDTHS, vertical_alignment="center")
-    verdict.markdown(chip(entry.state) + (" :gray-badge[partial]" if header.partial else ""))
-    with model:
-        link(pages, "run", plain(header.model), run=entry.id)
-    data.markdown(plain(header.data))
-    started.markdown(instant(header.started))
-    time.markdown(duration(header.seconds))
-    gates.markdown(gate_counts(header.gates))
+def _audit(header: RunHeader) -> Html:
+    name = tables.text(header.spec_path or header.command or header.suite)
+    return tables.joined(name, tables.less(shortened(header.purpose)))
+
+
+def _row(entry: RunEntry, header: RunHeader) -> list[Html]:
+    partial = tables.noted("Partial") if header.partial else Html("")
+    return [
+        tables.joined(tables.badge(entry.state), partial),
+        tables.linked("run", tables.text(shortened(header.model)), run=entry.id),
+        tables.text(shortened(header.data)),
+        tables.text(unbroken(instant(header.started))),
+        tables.text(unbroken(duration(header.seconds))),
+        tables.text(gate_counts(header.gates)),
+    ]

@@ -30,6 +30,8 @@ __all__ = ["show"]
 
 _MOST_RUNS = 80
 _AT_FIRST = 2  # charts before anybody asks for more
+_HEIGHT = 240  # pixels, of a chart: the room for one that is still to come
+_DRAWN = "trends.drawn"
 _Run = tuple["RunEntry", "RunHeader"]
 
 
@@ -70,10 +72,24 @@ def show(entries: Sequence[RunEntry]) -> None:
         bind="query-params",
     )
     chosen = [place for place in drawn if COLUMNS[place].title in asked]
+    now = st.session_state.setdefault(_DRAWN, False)
+    if chosen and not now:
+        _draw_soon()
     for start in range(0, len(chosen), 2):
         for column, place in zip(st.columns(2, gap="large"), chosen[start : start + 2], strict=False):
             with column:
-                _chart([row for row in rows if row["place"] == place], place)
+                _number([row for row in rows if row["place"] == place], place, drawn=now)
+
+
+@st.fragment(run_every=0.2)
+def _draw_soon() -> None:
+    """The first page of a session is drawn without its charts: their code is a second's work for a browser.
+
+    It asks for them by itself once it has time, which is when it has shown the rest.
+    """
+    if st.session_state[_DRAWN]:
+        st.rerun()
+    st.session_state[_DRAWN] = True
 
 
 def _by_audit(entries: Sequence[RunEntry]) -> dict[str, list[_Run]]:
@@ -128,27 +144,33 @@ def _moves(rows: Sequence[dict[str, Any]], place: int) -> bool:
     return max(Counter(row["model"] for row in rows if row["place"] == place).values(), default=0) > 1
 
 
-def _chart(rows: Sequence[dict[str, Any]], place: int) -> None:
+def _number(rows: Sequence[dict[str, Any]], place: int, *, drawn: bool) -> None:
+    """What the number is, its chart or the room for it, and what it says."""
+    newest: Measurement = rows[-1]["measured"]
+    slices = list(dict.fromkeys(row["slice"] for row in rows))
+    st.markdown(f"**{plain(COLUMNS[place].title)}**")
+    if drawn:
+        _chart(rows, COLUMNS[place].title, percent=in_percent(newest.metric, newest.unit))
+    else:
+        st.container(height=_HEIGHT, border=False)
+    words = explained(newest.metric)
+    if len(slices) > 1:
+        words += f" Not measured alike in all runs: {'; '.join(slices)}."
+    st.caption(plain(words))
+
+
+def _chart(rows: Sequence[dict[str, Any]], title: str, *, percent: bool) -> None:
     import polars as pl
 
     from raiaudit.dashboard.figures import draw_chart
     from raiaudit.reports.charts.trends import metric_over_time
 
-    title = COLUMNS[place].title
-    newest: Measurement = rows[-1]["measured"]
-    slices = list(dict.fromkeys(row["slice"] for row in rows))
     table = pl.DataFrame(
         [{key: row[key] for key in ("model", "run", "started", "value", "low", "high")} for row in rows],
         schema_overrides={"low": pl.Float64, "high": pl.Float64},
         infer_schema_length=None,
     )
-    chart = metric_over_time(table, percent=in_percent(newest.metric, newest.unit))
     told = "; ".join(
         f"{row['model']}, {instant(row['started'])}: {quantity(row['measured'])}" for row in rows
     )
-    st.markdown(f"**{plain(title)}**")
-    draw_chart(chart, f"Chart. {title} over time. {told}")
-    words = explained(newest.metric)
-    if len(slices) > 1:
-        words += f" Not measured alike in all runs: {'; '.join(slices)}."
-    st.caption(plain(words))
+    draw_chart(metric_over_time(table, percent=percent), f"Chart. {title} over time. {told}")

@@ -14,7 +14,12 @@ from raiaudit.reports.charts.explanations import (
     words_by_class,
 )
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
-from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
+from raiaudit.reports.charts.faithfulness import (
+    gains_over_controls,
+    label_dependence,
+    randomisation_cascade,
+    trace_curves,
+)
 from raiaudit.reports.charts.gaps import gap_forest
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
@@ -64,6 +69,7 @@ __all__ = [
     "group_table",
     "groups_by_variant",
     "impact_ratios",
+    "label_dependence",
     "membership_roc",
     "overlap_against_eps",
     "randomisation_cascade",

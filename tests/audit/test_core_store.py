@@ -110,6 +110,15 @@ def test_a_journal_is_read_up_to_a_torn_line(home: Home) -> None:
     assert [event["event"] for event in run.journal()] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"5", b"[1]", b'"text"', b"{}", b"[" * 100_000, b'{"event": 1}']
+)
+def test_a_journal_is_read_around_a_line_that_is_no_event(home: Home, line: bytes) -> None:
+    run = make(home, "r")
+    (run.folder / "journal.jsonl").write_bytes(b'{"event": "a"}\n' + line + b'\n{"event": "b"}\n')
+    assert [event["event"] for event in run.journal()] == ["a", "b"]
+
+
 # The lock
 
 HOLDER = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, get_args
 
@@ -388,6 +389,47 @@ def test_a_layer_can_be_named_and_a_wrong_name_gets_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="feature\\.0") as caught:
         explained(GradCAM(layer="feature.0"), view, classes(2))
     assert "did you mean 'features.0'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "expected_gradients", "shapley", "kernel_shap"])
+def test_the_residual_is_a_share_of_the_map_that_is_shown(name: str) -> None:
+    """Where channels of a pixel cancel, a residual that is judged before they are summed looks smaller."""
+    x = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def logits(points: Tensor, _rows: Tensor) -> Tensor:
+        plus, minus = points.flatten(2).unbind(1)
+        score_R = (9 * (plus - 0.97 * minus)).sin().abs().sum(1)
+        return torch.stack([score_R, -score_R], 1)
+
+    view = replace(view_of_images(nn.Identity(), x), logits=logits)
+    target_B = torch.zeros(4, dtype=torch.int64)
+    settings: dict[str, Any] = {"max_nodes": 2} if name == "integrated_gradients" else {}
+    maps = find_method(name, **settings).explain(view, target_B, rngs=rngs(4))
+    assert maps.error_B is not None
+    rows = torch.arange(4)
+    before_B = logits(view.baseline, rows)[:, 0].double()
+    if name == "expected_gradients":
+        assert view.background is not None
+        drawn = [view.background()[torch.from_numpy(rng.integers(3, size=100))] for rng in rngs(4)]
+        before_B = torch.stack([logits(some, rows)[:, 0].mean() for some in drawn]).double()
+    gap_B = logits(x, rows)[:, 0].double() - before_B
+    residual_B = (maps.scores_BF.sum(1) - gap_B).abs() / maps.scores_BF.abs().sum(1)
+    torch.testing.assert_close(maps.error_B, residual_B, atol=1e-6, rtol=1e-4)
+    if name == "integrated_gradients":
+        assert residual_B.max() > 0.01
+
+
+def test_nodes_are_added_until_the_map_that_is_shown_adds_up() -> None:
+    x = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def logits(points: Tensor, _rows: Tensor) -> Tensor:
+        plus, minus = points.flatten(2).unbind(1)
+        return (9 * (plus - 0.97 * minus)).sin().abs().sum(1, keepdim=True)
+
+    view = replace(view_of_images(nn.Identity(), x), logits=logits)
+    found = find_method("integrated_gradients").explain(view, torch.zeros(4).long(), rngs=[])
+    gap_B = logits(x, torch.arange(4))[:, 0].double()
+    assert ((found.scores_BF.sum(1) - gap_B).abs() / found.scores_BF.abs().sum(1)).max() <= 0.01
 
 
 class Tutorial(nn.Module):

@@ -324,6 +324,15 @@ def test_words_are_put_together_and_need_support() -> None:
     assert found.rows() == [("bad", "unhappy", pytest.approx((4 / 5 + 3 / 4) / 2), 2)]
 
 
+def test_a_blank_that_is_a_token_of_its_own_is_no_word() -> None:
+    words = [["[CLS]", " ", "##film", " ", "'", "##s"]]
+    found = top_words(words, [[0.0, 1.0, 2.0, -1.0, 1.0, 1.0]], ["good"], support=1)
+    assert dict(found.select("word", "mean").rows()) == {
+        "film": pytest.approx(3 / 6),
+        "'s": pytest.approx(2 / 6),
+    }
+
+
 def test_an_unknown_layer_is_refused_before_anything_runs(make_subject: Any) -> None:
     subject = make_subject(Scored(lambda x: x[:, 0]), table())
     with pytest.raises(UnknownNameError, match=r"unknown layer 'feature\.4'"):

@@ -114,12 +114,24 @@ def test_the_overview_by_keyboard(browser: Browser, served: tuple[str, Run]) -> 
     assert robust.startswith("plain-cnn, robustness:")
     assert "Fail" in robust
     assert "20.0 %" in robust
-    # Enter opens the evidence.
+    # Enter opens the evidence in place: the page is not loaded anew, and the keyboard goes on inside it.
+    page.evaluate("() => { window.loadedOnce = true }")
     while page.evaluate(FOCUSED)["href"] != cells[1]["href"]:
         page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/run?run={run.id}&pillar=Robustness")
     page.get_by_role("heading", level=1, name="plain-cnn").wait_for()
+    page.get_by_role("tab", name="Robustness", selected=True).wait_for()
+    assert page.evaluate("() => window.loadedOnce")
+    assert page.evaluate(FOCUSED)["main"]
+    page.go_back()
+    page.get_by_role("heading", level=1, name="Overview").wait_for()
+    assert page.evaluate("() => window.loadedOnce")
+    # What a browser does with a key held is left to it.
+    with page.context.expect_page() as other:
+        page.locator("table.ra-table a").first.click(modifiers=["ControlOrMeta"])
+    assert "run?run=new" in other.value.url
+    assert page.url.partition("?")[0].endswith("/")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -109,6 +109,12 @@ def html_table(page: AppTest, caption: str) -> dict[str, list[str]]:
     }
 
 
+def models_listed(page: AppTest) -> list[str]:
+    """The models of the table of all runs, in its order."""
+    (markup,) = (e.proto.body for e in page.get("html") if "<caption>Every run" in e.proto.body)
+    return re.findall(r'<a href="run\?run=[^"]*"[^>]*>([^<]*)</a>', markup)
+
+
 def charts(page: AppTest) -> int:
     return len(page.get("arrow_vega_lite_chart")) + len(page.get("vega_lite_chart"))
 
@@ -123,8 +129,7 @@ def test_overview_shows_suites_newest_first_with_verdict_words(add: AddRun) -> N
     add("a", model="older-model", suite="one", started="2026-11-01T10:00:00+00:00")
     add("b", model="newer-model", suite="two", started="2026-11-02T10:00:00+00:00", robust=0.853)
     page = overview()
-    links = [element.proto.label for element in page.get("page_link")]
-    assert [link.replace("\\", "").replace("\u2060", "") for link in links] == ["newer-model", "older-model"]
+    assert models_listed(page) == ["newer-model", "older-model"]
     text = shown(page)
     assert "✗ Fail" in text
     assert "◐ Inconclusive" in text
@@ -200,8 +205,7 @@ def test_filters_keep_the_runs_asked_for(add: AddRun) -> None:
     add("b", model="open-model", data="mnist", robust=0.853, suite="s2")
     page = overview()
     page.pills[0].set_value(["inconclusive"]).run()
-    text = [element.proto.label.replace("\\", "") for element in page.get("page_link")]
-    assert text == ["open-model"]
+    assert models_listed(page) == ["open-model"]
     page.multiselect[0].set_value(["digits"]).run()
     assert "No run fits these filters" in shown(page)
 
@@ -280,7 +284,13 @@ def test_a_finished_run_shows_verdict_gates_scope_and_what_was_not_tested(add: A
     assert "✗ Fail" in text
     assert "300 of 1,797 examples of digits, 10 classes" in text
     assert "the model was not trained privately" in text
-    assert "robust_accuracy (norm=linf, eps=0.15, attack=pgd) = 0.2" in text
+    gates = html_table(run_page(run="20261120-101500-digits-cnn"), "The gates")
+    failed = gates["✗ Fail"]
+    assert "attack = pgd" in failed[0]
+    assert failed[1:3] == ["20.0 % [15.5, 24.5] n = 300", "≥ 60.0 %"]
+    assert failed[3] == "The whole interval misses the threshold"
+    assert gates["✓ Pass"][3] == "The whole interval clears the threshold"
+    assert "only 0.3 non-members are expected" in text
     assert "≥ 60.0 %" in text
 
 

@@ -54,7 +54,7 @@ class AttributionConfig(CheckConfig):
     levels: int = Field(default=20, ge=2, description="steps from nothing removed to everything removed")
     random_maps: int = Field(default=5, ge=1, description="random rankings an example's map is held against")
     tolerance: float = Field(default=0.01, gt=0, description="completeness error above which nodes double")
-    max_nodes: int = Field(default=256, ge=1)
+    max_nodes: int = Field(default=256, ge=1, description="most steps of integrated gradients")
     proxies: tuple[str, ...] = Field(
         default=(), description="columns that stand in for a group column, for sensitive_attribution_share"
     )
@@ -75,7 +75,7 @@ class Attribution:
     """Maps of the predicted class, with completeness and deletion."""
 
     id: ClassVar[str] = "explanations.attribution"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     question: ClassVar[str] = "Do the explanations point at what the model really uses?"
     needs: ClassVar[frozenset[Capability]] = frozenset()
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})

@@ -63,7 +63,7 @@ class Faithfulness:
     """One trace a map; every metric against random maps and an edge detector."""
 
     id: ClassVar[str] = "explanations.faithfulness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do the maps find what the model uses better than maps that know nothing?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})

@@ -67,7 +67,7 @@ class Randomisation:
     """Maps of the model against maps of models that know less and less."""
 
     id: ClassVar[str] = "explanations.randomisation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do the maps depend on what the model has learnt?"
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.LOGITS, Capability.GRADIENTS, Capability.WEIGHTS}
@@ -122,10 +122,18 @@ class Randomisation:
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: RandomisationConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`cascade`: mean similarity by method and stage, with its interval and what chance gives."""
+        """`cascade`: mean similarity by method and stage, with its interval and what chance gives.
+
+        `labels`, with `data`: similarity to the maps of models trained on shuffled and on the right labels.
+        """
+        from raiaudit.audit.explanations.quality.data_randomisation import data_measurements, label_table
         from raiaudit.audit.explanations.quality.randomisation_summary import cascade
 
-        return {"cascade": cascade(ledger, subject, config)}
+        found = {"cascade": cascade(ledger, subject, config)}
+        if config.data:
+            labels = label_table(data_measurements(ledger, subject, config.methods))
+            found |= {"labels": labels} if labels.height else {}
+        return found
 
 
 class Cascade:

@@ -46,7 +46,11 @@ class StabilityConfig(CheckConfig):
     """How far inputs are moved, and how hard the maps are attacked."""
 
     examples: int = Field(default=100, ge=2, description="explain the first n test examples")
-    methods: tuple[str, ...] = Field(default=("saliency", "integrated_gradients"), min_length=1)
+    methods: tuple[str, ...] = Field(
+        default=("saliency", "integrated_gradients"),
+        min_length=1,
+        description="attribution methods whose maps are attacked",
+    )
     eps: Fractions = Field(
         default=(2 / 255, 8 / 255),
         min_length=1,
@@ -65,7 +69,7 @@ class StabilityConfig(CheckConfig):
         default=None, description="group columns compared; default: all of them"
     )
     min_group: int = Field(default=30, ge=2, description="fewest examples for a group to be compared")
-    permutations: int = Field(default=9999, ge=99)
+    permutations: int = Field(default=9999, ge=99, description="draws of the tests between groups")
     maps: int = Field(default=6, ge=0, description="pairs of maps kept for the report")
     shard: int = Field(default=50, ge=1, description="examples in one task")
 
@@ -92,7 +96,7 @@ class Stability:
     """Maps before and after noise, an attack on the map, and an attack on the answer."""
 
     id: ClassVar[str] = "explanations.stability"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Do explanations survive small changes that leave the answer as it is?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
