@@ -63,6 +63,8 @@ class Home:
         if name == "latest" and (readable := self.runs()):
             return readable[0]
         runs = self._folders()
+        if name == "latest" and runs:
+            _read(runs[0].folder / "header.json", RunHeader)  # says what is wrong with it
         exact = [run for run in runs if run.id == name]
         found = exact or [run for run in runs if run.id.startswith(name)]
         if len(found) != 1:
@@ -132,7 +134,12 @@ class Run:
     @property
     def spec_lock(self) -> str:
         """`spec.lock.yaml` as text: the spec with every default written out."""
-        return (self.folder / "spec.lock.yaml").read_text(encoding="utf-8")
+        path = self.folder / "spec.lock.yaml"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            remedy = "run the same spec again: it is written anew"
+            raise StorageError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error
 
     def evidence(self, check: str, name: str) -> pl.DataFrame | None:
         """The table `evidence/<check>/<name>.parquet`, or None if the check left none."""

@@ -14,6 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from pydantic import ValidationError
 
@@ -192,6 +194,13 @@ class Registry:
             problem = f"the record of {model.name} version {model.version} is damaged"
             raise StorageError(problem, where=str(path), remedy="train the model again") from error
 
+    def is_lost(self, model: RegisteredModel) -> bool:
+        """Whether weights or record of a version are gone from this machine's own folder of artifacts."""
+        if self._artifacts is None or not model.source.startswith(self._artifacts):
+            return False
+        folder = Path(url2pathname(urlparse(model.source).path))
+        return not all((folder / name).is_file() for name in (WEIGHTS, RECORD))
+
     def load(self, reference: str) -> ModelVersion:
         """The version that `reference` names, with its classifier in evaluation mode on the CPU.
 
@@ -212,7 +221,7 @@ class Registry:
             raise ArtifactRefusedError(
                 f"the weights of {model.name} version {model.version} are not the ones its record describes",
                 where=str(path),
-                remedy="someone changed the file: train the model again",
+                remedy="someone changed the file: move it away, and the same spec trains the model again",
             )
         return ModelVersion(model.name, model.version, classifier.eval(), record)
 
@@ -243,7 +252,7 @@ class Registry:
             raise StorageError(
                 f"{file} of {model.name} version {model.version} is missing",
                 where=model.source,
-                remedy="train the model again with another seed, or restore the artifacts folder",
+                remedy="restore the artifacts folder; a spec with its recipe trains it again",
             ) from error
 
     def _experiment(self) -> str:

@@ -40,12 +40,16 @@ def run(
     from raiaudit.audit.spec import load_spec
     from raiaudit.audit.store import Home
     from raiaudit.cli.progress import watch
+    from raiaudit.cli.validating import notes
     from raiaudit.errors import RaiauditError
 
     try:
         loaded = load_spec(spec)
         if limit is not None:
             loaded = limited(loaded, limit)
+        if not as_json and any(check.gate for check in loaded.spec.checks):
+            for note in notes(loaded):  # a metric that nothing measures costs a whole audit
+                typer.secho(f"note: {note}", fg="yellow", err=True)
         with watch(as_json=as_json) as listener:
             from raiaudit.audit.runner import run_suite
 

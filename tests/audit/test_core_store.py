@@ -92,6 +92,20 @@ def test_a_damaged_header_is_named_and_hides_no_other_run(home: Home, content: b
     assert "run the same spec again" in str(caught.value)
 
 
+def test_the_latest_of_damaged_runs_says_what_is_wrong_with_it(home: Home) -> None:
+    (make(home, "bad").folder / "header.json").write_bytes(b"{")
+    with pytest.raises(StorageError, match="damaged"):
+        home.run("latest")
+
+
+def test_a_locked_spec_that_cannot_be_read_is_named(home: Home) -> None:
+    run = make(home, "r")
+    (run.folder / "spec.lock.yaml").write_bytes(b"\xff: [")
+    with pytest.raises(StorageError, match=r"spec\.lock\.yaml") as caught:
+        assert run.spec_lock
+    assert "run the same spec again" in str(caught.value)
+
+
 def test_results_that_are_missing_or_damaged_are_named(home: Home) -> None:
     run = make(home, "r")
     assert not run.finished

@@ -6,14 +6,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.audit.explanations.methods import METHODS, MethodName, find_method
+from raiaudit.audit.explanations.attribution import AttributionConfig
+from raiaudit.audit.explanations.methods import METHODS, find_method
 from raiaudit.audit.explanations.methods.cam import GradCAM, LayerCAM, convolutional_layer
 from raiaudit.audit.explanations.methods.coalitions import every_coalition, paired_design
 from raiaudit.audit.explanations.methods.guided import GuidedBackpropagation
@@ -23,6 +24,9 @@ from raiaudit.audit.explanations.methods.players import players_of
 from raiaudit.audit.explanations.methods.shapley import ExactShapley, KernelSHAP
 from raiaudit.audit.explanations.methods.smooth import SmoothGrad
 from raiaudit.audit.explanations.methods.views import View
+from raiaudit.audit.explanations.quality.faithfulness import FaithfulnessConfig
+from raiaudit.audit.explanations.quality.randomisation import RandomisationConfig
+from raiaudit.audit.explanations.stability.stability import StabilityConfig
 from raiaudit.errors import CapabilityError, UnknownNameError
 from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.resnet import ResNet18
@@ -551,7 +555,14 @@ def test_a_tokenizer_that_frames_nothing_leaves_no_word_out() -> None:
 
 
 def test_a_spec_may_name_every_method_of_the_catalogue() -> None:
-    assert set(get_args(MethodName)) == set(METHODS)
+    for config in (AttributionConfig, FaithfulnessConfig, RandomisationConfig, StabilityConfig):
+        listed = config.model_json_schema()["properties"]["methods"]["items"]["enum"]
+        assert listed == list(METHODS)
+        assert config.model_validate({"methods": listed}).methods == tuple(METHODS)
+        with pytest.raises(ValueError, match="stands twice"):
+            config.model_validate({"methods": ["saliency", "saliency"]})
+        with pytest.raises(ValueError, match="did you mean 'saliency'"):
+            config.model_validate({"methods": ["salience"]})
     assert all(find_method(name).name == name for name in METHODS)
     with pytest.raises(UnknownNameError, match="kernelshap"):
         find_method("kernelshap")

@@ -58,13 +58,18 @@ class _Shelf:
     def __init__(self) -> None:
         self.held: Any = None
         self.stored = 0
+        self.lost = False
 
     def trained(self, _name: str, _key: str) -> Any:
         return self.held
 
+    def is_lost(self, _version: Any) -> bool:
+        return self.lost
+
     def add(self, version: Any, **_: Any) -> Any:
         time.sleep(0.3)
         self.stored += 1
+        self.lost = False
         self.held = version
         return version
 
@@ -72,27 +77,26 @@ class _Shelf:
         return held
 
 
+def wanted(shelf: _Shelf, home: Path, told: list[str] | None = None) -> Any:
+    """What an audit gets that needs the model."""
+    registry: Registry = shelf  # type: ignore[assignment]
+    return obtain(
+        registry,
+        "m",
+        Recipe(architecture="cnn"),
+        load_dataset("digits"),
+        seed=0,
+        device="cpu",
+        home=home,
+        listener=lambda event: (told if told is not None else []).append(event.get("text", "")),
+    )
+
+
 def test_two_audits_train_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = SimpleNamespace(version=1, record=SimpleNamespace(seconds=0.0, metrics={}))
     monkeypatch.setattr("raiaudit.models.training.train", lambda *_, **__: version)
-    shelf, dataset, got = _Shelf(), load_dataset("digits"), []
-    registry: Registry = shelf  # type: ignore[assignment]
-
-    def audit() -> None:
-        got.append(
-            obtain(
-                registry,
-                "m",
-                Recipe(architecture="cnn"),
-                dataset,
-                seed=0,
-                device="cpu",
-                home=tmp_path,
-                listener=lambda event: None,
-            )
-        )
-
-    threads = [threading.Thread(target=audit) for _ in range(2)]
+    shelf, got = _Shelf(), []
+    threads = [threading.Thread(target=lambda: got.append(wanted(shelf, tmp_path))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -100,3 +104,18 @@ def test_two_audits_train_a_model_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert shelf.stored == 1
     assert got[0] is got[1]
     assert not list((tmp_path / "cache" / "training").iterdir())
+
+
+def test_a_model_whose_files_are_gone_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = SimpleNamespace(version=1, record=SimpleNamespace(seconds=0.0, metrics={}))
+    monkeypatch.setattr("raiaudit.models.training.train", lambda *_, **__: version)
+    shelf, told = _Shelf(), list[str]()
+    wanted(shelf, tmp_path)
+    wanted(shelf, tmp_path)
+    assert shelf.stored == 1
+    shelf.lost = True
+    wanted(shelf, tmp_path, told)
+    assert shelf.stored == 2
+    assert any("are gone: it is trained again" in text for text in told)

@@ -337,3 +337,17 @@ def test_code_that_ends_the_program_is_no_pass(place: Place, monkeypatch: pytest
     assert isinstance(found.exception, RaiauditError)
     assert found.exception.exit_code == 3
     assert json.loads(found.stdout.splitlines()[-1])["exit_code"] == 3
+
+
+def test_a_gate_on_what_nothing_measures_is_told_before_the_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = {"use": "performance.accuracy", "gate": {"metric": "acuracy", "min": 0.5}}
+
+    def stops(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("raiaudit.audit.runner.run_suite", stops)
+    found = CliRunner().invoke(app, ["run", place.spec({"recipe": {"architecture": "mlp"}}, gate)])
+    assert "did you mean 'accuracy'?" in found.stderr
+    assert found.exit_code == 130

@@ -210,6 +210,14 @@ def test_weights_that_someone_changed_are_refused(registry: Registry) -> None:
         registry.load("tampered")
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "record.json"])
+def test_a_version_whose_files_are_gone_is_lost(registry: Registry, file: str) -> None:
+    model = registry.add(make_version("lost"))
+    assert not registry.is_lost(model)
+    artifact(model, file).unlink()
+    assert registry.is_lost(model)
+
+
 def test_a_damaged_record_is_named(registry: Registry) -> None:
     model = registry.add(make_version("unrecorded"))
     artifact(model, "record.json").write_text("{")
