@@ -53,18 +53,23 @@ class Baseline(_Frozen):
         min_length=1,
         description="id of the baseline run, the start of one, `latest-passing`, or a run directory",
     )
-    max_drop: Fraction = Field(ge=0)
+    max_drop: Fraction = Field(ge=0, description="how much worse it may be, in the unit of the metric")
 
 
 class Gate(_Frozen):
     """`metric` in the slice `where` must be at least `min` or at most `max` (or both)."""
 
-    metric: str
-    where: dict[str, SliceValue] = Field(default_factory=dict)
-    min: Fraction | None = None
-    max: Fraction | None = None
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    vs_baseline: Baseline | None = None
+    metric: str = Field(description="a name of docs/reference/metrics.md")
+    where: dict[str, SliceValue] = Field(
+        default_factory=dict,
+        description="the slice meant, such as {eps: 8/255} or {attribute: sex}; default: every one",
+    )
+    min: Fraction | None = Field(default=None, description="the whole interval must be at least this")
+    max: Fraction | None = Field(default=None, description="the whole interval must be at most this")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the interval that is judged")
+    vs_baseline: Baseline | None = Field(
+        default=None, description="instead of a threshold: no worse than an earlier run"
+    )
 
     @model_validator(mode="after")
     def _has_a_threshold(self) -> Gate:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from raiaudit.dashboard.wording import instant, plain, word
+from raiaudit.dashboard.wording import instant, plain, shortened, visible, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["choose", "choose_run"]
 
 _LOOKED_AT = "run-looked-at"
-_ISOLATED = "\u2068{}\u2069"  # a name written from right to left turns nothing else about
 
 
 def choose_run(entries: list[RunEntry]) -> RunEntry:
@@ -56,5 +55,5 @@ def _title(entry: RunEntry) -> str:
     if entry.header is None:
         return f"{entry.id} · damaged"
     header = entry.header
-    names = f"{_ISOLATED.format(header.model)} on {_ISOLATED.format(header.data)}"
+    names = f"{visible(shortened(header.model))} on {visible(shortened(header.data))}"
     return f"{names} · {instant(header.started)} · {word(entry.state)} · {entry.id}"

@@ -51,7 +51,8 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 .ra-table caption {{text-align: left; color: var(--ra-muted); padding: 0 0 0.5rem; font-size: 0.88rem}}
 .ra-table th, .ra-table td {{text-align: left; vertical-align: top; padding: 0.5rem 0.7rem;
   overflow-wrap: break-word}}
-.ra-table tbody th {{overflow-wrap: anywhere}}
+.ra-table tbody th, .ra-table a.ra-link {{overflow-wrap: anywhere}}
+.ra-table a.ra-link {{min-width: 7rem; max-width: 24rem}}
 .ra-table tbody tr:first-child th, .ra-table tbody tr:first-child td {{border-top: 1px solid var(--ra-line)}}
 .ra-table tbody tr + tr td {{border-top: 1px dotted var(--ra-line)}}
 .ra-table thead th {{color: var(--ra-muted); font-weight: 600; vertical-align: bottom}}

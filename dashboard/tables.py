@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from raiaudit.dashboard.wording import symbol, unbroken, word
+from raiaudit.dashboard.wording import symbol, unbroken, visible, word
 from raiaudit.reports.theme import VERDICTS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _LONGEST = 300  # characters of a name or reason that a cell holds
 def text(words: object) -> Html:
     """Exactly these characters, on one line, a very long text cut with an ellipsis."""
     flat = _SPACE.sub(" ", str(words)).strip(" ")
-    return Html(html.escape(flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…"))
+    return Html(html.escape(visible(flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}…")))
 
 
 def less(words: object) -> Html:

@@ -13,9 +13,11 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from unicodedata import bidirectional
 
 from raiaudit.dashboard.theme import BADGES
 from raiaudit.reports.theme import VERDICTS
+from raiaudit.reports.words.printable import spelt_out
 
 if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
@@ -30,6 +32,7 @@ __all__ = [
     "shortened",
     "symbol",
     "unbroken",
+    "visible",
     "word",
 ]
 
@@ -42,15 +45,24 @@ _OTHER_STATES = {
 }
 
 _LONGEST = 160  # characters of a name in a heading
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 _WORD_JOINER = "\u2060"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^:&=\"'/@])")
 # Autolinks, emoji and icon codes are found after escapes are undone; an invisible joiner breaks them.
 _LATE_SYNTAX = re.compile(r"(?<=[:@])(?=\S)|(?<=www)(?=\.)|(?<=-)(?=[->])|(?<=<)(?=-)", re.IGNORECASE)
 
 
+def visible(text: str) -> str:
+    """As in the documents: what nobody could see is spelt out, and a name turns nothing beside it about."""
+    spelt = spelt_out(text)
+    if not spelt.isascii() and any(bidirectional(char) in _RIGHT_TO_LEFT for char in spelt):
+        return f"\u2068{spelt}\u2069"
+    return spelt
+
+
 def plain(text: object) -> str:
     """`text` on one line, as Markdown that shows exactly these characters."""
-    flat = " ".join(str(text).split())
+    flat = visible(" ".join(str(text).split()))
     return _MARKDOWN.sub(r"\\\1", _LATE_SYNTAX.sub(_WORD_JOINER, flat))
 
 

@@ -140,8 +140,9 @@ def _class(place: str) -> list[str]:
 
     module, _, name = place.partition(":")
     kind = getattr(import_module(module), name)
-    shown = f"raiaudit.{name}" if name in raiaudit.__all__ else f"{module}.{name}"
-    lines = ["", f"### {shown}", "", _text(kind)]
+    public = name in raiaudit.__all__
+    heading = [f"### raiaudit.{name}"] if public else [f"### {name}", "", f"`{module}.{name}`"]
+    lines = ["", *heading, "", _text(kind)]
     rows = []
     fields = kind.__annotations__ if is_dataclass(kind) or hasattr(kind, "model_fields") else {}
     for field, annotation in fields.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from raiaudit.attacks.spaces import ImageBox, TableSchema
@@ -21,6 +22,8 @@ from raiaudit.audit.plan import plan_check
 from raiaudit.errors import RaiauditError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raiaudit.attacks.threats import Knowledge
     from raiaudit.audit.check import CheckConfig
     from raiaudit.audit.spec import CheckSpec, LoadedSpec, ModelSpec
@@ -257,7 +260,20 @@ def _missing(loaded: LoadedSpec, model: ModelSpec) -> str:
     name = model.path or (model.factory or "").rpartition(":")[0]
     if name and not (loaded.folder / name).exists():
         return f"there is no file or folder {name} beside the spec"
+    if model.path is not None:
+        for module, extra in _packages(loaded.folder / model.path):
+            if find_spec(module) is None:
+                return (
+                    f"it needs the package {module}, which is not installed: pip install 'raiaudit[{extra}]'"
+                )
     return ""
+
+
+def _packages(path: Path) -> tuple[tuple[str, str], ...]:
+    """What reading a model takes besides raiaudit itself, each package with its extra."""
+    if path.suffix.lower() == ".onnx":
+        return (("onnx", "onnx"), ("onnxruntime", "onnx"))
+    return (("transformers", "huggingface"),) if path.is_dir() else ()
 
 
 def _range(seconds: float) -> Seconds:

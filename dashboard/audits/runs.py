@@ -10,7 +10,7 @@ import streamlit as st
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.audits.suites import by_suite
 from raiaudit.dashboard.tables import Html
-from raiaudit.dashboard.wording import duration, gate_counts, instant, plain, unbroken, word
+from raiaudit.dashboard.wording import duration, gate_counts, instant, plain, shortened, unbroken, word
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import RunHeader
@@ -86,15 +86,15 @@ def _table(suites: Sequence[Sequence[_Run]]) -> None:
 
 def _audit(header: RunHeader) -> Html:
     name = tables.text(header.spec_path or header.command or header.suite)
-    return tables.joined(name, tables.less(header.purpose))
+    return tables.joined(name, tables.less(shortened(header.purpose)))
 
 
 def _row(entry: RunEntry, header: RunHeader) -> list[Html]:
     partial = tables.noted("Partial") if header.partial else Html("")
     return [
         tables.joined(tables.badge(entry.state), partial),
-        tables.linked("run", tables.text(header.model), run=entry.id),
-        tables.text(header.data),
+        tables.linked("run", tables.text(shortened(header.model)), run=entry.id),
+        tables.text(shortened(header.data)),
         tables.text(unbroken(instant(header.started))),
         tables.text(unbroken(duration(header.seconds))),
         tables.text(gate_counts(header.gates)),

@@ -10,7 +10,7 @@ from raiaudit.dashboard.audits import matrix
 from raiaudit.dashboard.choosing import choose
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, results_of
-from raiaudit.dashboard.wording import instant, plain
+from raiaudit.dashboard.wording import instant, plain, shortened, visible
 from raiaudit.errors import StorageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _results(runs: Sequence[tuple[RunEntry, RunHeader]]) -> list[Results]:
 
 def _title(runs: Sequence[tuple[RunEntry, RunHeader]]) -> str:
     newest = runs[-1][1]
-    models = f"{len(runs)} models" if len(runs) > 1 else newest.model
+    models = f"{len(runs)} models" if len(runs) > 1 else visible(shortened(newest.model))
     return f"{_spec(newest)} · {models} · {instant(newest.started)}"
 
 

@@ -75,7 +75,7 @@ def _examples(run: Run, results: Results) -> None:
         st.info(
             "This run holds no examples: its predictions came from a file, which stays where it is."
             if results.subject.record.is_predictions
-            else "No check of this run wrote a row an example."
+            else "No check of this run kept anything of single examples."
         )
         return
     st.caption(_NOTE)

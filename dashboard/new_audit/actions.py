@@ -37,16 +37,11 @@ def offer(
     text: str,
     path: Path,
     obstacle: str | None,
-    *,
-    told: Sequence[Problem],
 ) -> None:
-    """The verdict of the validator, if it was asked, then the buttons.
-
-    `told` are the problems that stand beside their fields already.
-    """
+    """The verdict of the validator, if it was asked, then the buttons."""
     stops = isinstance(found, list)
     if isinstance(found, list):
-        _say_problems(found, told=told)
+        _say_problems(found)
     elif found is not None:
         _say_valid(found, audits=state.audits)
         ahead = foretold(found)
@@ -79,8 +74,9 @@ def offer(
         st.code(f"raiaudit validate {file}\nraiaudit {verb} {file}", language="bash")
 
 
-def _say_problems(found: Sequence[Problem], *, told: Sequence[Problem]) -> None:
-    lines = [_said(problem, told=problem in told) for problem in found[:_MOST_SAID]]
+def _say_problems(found: Sequence[Problem]) -> None:
+    """Each with its place, though it stands beside its field as well: the field's part may be closed."""
+    lines = [_said(problem) for problem in found[:_MOST_SAID]]
     if len(found) == 1:
         st.error(f"Not valid yet. {lines[0]}", icon=":material/error:")
         return
@@ -90,9 +86,9 @@ def _say_problems(found: Sequence[Problem], *, told: Sequence[Problem]) -> None:
     st.error(f"Not valid yet, for {len(found)} reasons:\n\n{listed}", icon=":material/error:")
 
 
-def _said(problem: Problem, *, told: bool) -> str:
+def _said(problem: Problem) -> str:
     line = f"Line {problem.line}: " if problem.line is not None else ""
-    key = "" if told or not problem.key else f"{plain(problem.key)}: "
+    key = f"{plain(problem.key)}: " if problem.key else ""
     remedy = f"  \n→ {plain(problem.remedy)}" if problem.remedy else ""
     return f"{line}{key}{plain(problem.text)}{remedy}"
 

@@ -57,7 +57,7 @@ def chosen_now(form: Form) -> dict[str, str]:
 
 def draw(form: Form, known: Known) -> dict[str, Any]:
     """The section; what it says."""
-    if choose_source(form, "data", _SOURCES, "named") == "named":
+    if choose_source(form, "data", "Where the data come from", _SOURCES, "named") == "named":
         (name,) = choosable_fields(NamedData)
         offered = replace(name, choices=tuple(DATASETS))
         chosen = form.one(offered, "named", place="data", label="Data set")

@@ -1,4 +1,4 @@
-"""The form of a spec: data, model, checks by pillar with options and gates, context. Made from the schema.
+"""The form of a spec: data, models, checks by pillar with options and gates, context. Made from the schema.
 
 What the form adds to the schema is which keys stand first, and names to choose from.
 """
@@ -38,12 +38,14 @@ class SpecForm:
         """Show this spec. Raises `ValueError` if there is something in it that the form cannot show."""
         rest = {key: value for key, value in spec.items() if key not in ("apiVersion", "kind")}
         models = rest.pop("models", None)
-        if models is not None:
-            if not isinstance(models, list) or len(models) != 1 or "model" in rest:
-                raise ValueError("the form is for one model")
-            rest["model"] = models[0]
+        if models is None:
+            models = [rest.pop("model", {})]
+        elif "model" in rest:
+            raise ValueError("a spec has `model` or `models`, not both")
+        if not self.audits and isinstance(models, list) and len(models) > 1:
+            raise ValueError("the form of a training is for one model")
         data_section.begin(self.form, rest.pop("data", {}))
-        model_section.begin(self.form, rest.pop("model", {}))
+        model_section.begin(self.form, models)
         checks = rest.pop("checks", [])
         if self.audits:
             checks_section.begin(self.form, checks)
@@ -58,18 +60,19 @@ class SpecForm:
         """Draw all of it; the spec as it stands."""
         st.subheader("Data", anchor=False)
         data = data_section.draw(self.form, known)
-        st.subheader("Model", anchor=False)
-        model = model_section.draw(self.form, known, str(data.get("name", "")), audits=self.audits)
+        models = model_section.draw(self.form, known, str(data.get("name", "")), audits=self.audits)
         checks: list[dict[str, Any]] = [{"use": "performance.accuracy"}]
         if self.audits:
             st.subheader("Checks", anchor=False)
-            checks = checks_section.draw(self.form, known)
+            titles = [model_section.title_of(model) for model in models]
+            checks = checks_section.draw(self.form, known, titles)
         st.subheader("About this audit" if self.audits else "About this training", anchor=False)
         name = self.form.one(_NAME, "spec", place="", label="Name of the spec")
         context = self._plain("context") if self.audits else {}
         with st.expander("Seed, device and other settings"):
             run, policy = self._plain("run"), self._plain("policy") if self.audits else {}
-        parts = {"name": name, "model": model, "data": data, "context": context, "run": run}
+        subjects = {"models": models} if len(models) > 1 else {"model": models[0]}
+        parts = {"name": name, **subjects, "data": data, "context": context, "run": run}
         spec = {"apiVersion": "raiaudit/v1", "kind": "Audit"}
         spec |= {key: value for key, value in parts.items() if value}
         return spec | ({"checks": checks} if checks else {}) | ({"policy": policy} if policy else {})

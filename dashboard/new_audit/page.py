@@ -84,10 +84,10 @@ def _write(home: Home, state: State, obstacle: str | None) -> None:
     path = spec_path(home, state.name_of(text), text)
     # The validator looks for files that a spec names: only for somebody who may look for them anyway.
     found = check(text, path) if obstacle is None else None
-    problems = found if isinstance(found, list) else []
-    told = [problem for problem in problems if in_form and form.form.tell(problem)]
+    if in_form and isinstance(found, list):
+        form.form.tell(found)
     with beside:
-        offer(home, state, found, text, path, obstacle, told=told)
+        offer(home, state, found, text, path, obstacle)
         if in_form:
             st.code(text, language="yaml", wrap_lines=True)
 

@@ -49,15 +49,15 @@ def ordered(fields: Sequence[Field], keys: Sequence[str]) -> list[Field]:
     return sorted((each for each in fields if each.key in keys), key=lambda each: keys.index(each.key))
 
 
-def choose_source(form: Form, what: str, choices: Mapping[str, str], first: str) -> str:
-    """Where data or model come from: one of `choices` (key → words)."""
-    key = form.key(what, "source")
+def choose_source(form: Form, at: str, label: str, choices: Mapping[str, str], first: str) -> str:
+    """Where data or model come from: one of `choices` (key → words). `label`: for those who hear it."""
+    key = form.key(at, "source")
     if st.session_state.get(key) not in choices:
         st.session_state[key] = first
     if len(choices) == 1:
         return first
     chosen = st.segmented_control(
-        what.capitalize(),
+        label,
         list(choices),
         format_func=choices.__getitem__,
         key=key,

@@ -84,14 +84,16 @@ class Form:
         """Here stands what is wrong with the key `place`."""
         self._rooms[place] = st.empty()
 
-    def tell(self, problem: Problem) -> bool:
-        """Put a problem beside the innermost field it concerns; False if none is drawn."""
-        fitting = [place for place in self._rooms if problem.concerns(place)]
-        if not fitting:
-            return False
-        with self._rooms[max(fitting, key=len)]:
-            st.markdown(f":red[:material/error: {plain(problem.text)}]")
-        return True
+    def tell(self, problems: Sequence[Problem]) -> None:
+        """Put each problem beside the innermost field it concerns, where one is drawn."""
+        told: dict[str, list[str]] = {}
+        for problem in problems:
+            fitting = [place for place in self._rooms if problem.concerns(place)]
+            if fitting:
+                told.setdefault(max(fitting, key=len), []).append(problem.text)
+        for place, texts in told.items():
+            lines = "  \n".join(f":material/error: {plain(text)}" for text in texts)
+            self._rooms[place].markdown(f":red[{lines}]")
 
     def _group(self, each: Field, here: str, there: str) -> dict[str, Any] | None:
         if each.optional or not each.required:

@@ -60,6 +60,10 @@ def commented(spec: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequen
             lines.append("checks:")
             for check in spec["checks"]:
                 lines += _check(check, questions)
+        elif field.key == "models" and spec.get("models"):
+            lines.append("models:")
+            for model in spec["models"]:
+                lines += _listed(model)
         elif field.key in spec:
             lines += _entry(field.key, spec[field.key], 0, field.inner, None)
     return "\n".join(lines) + "\n"
@@ -70,6 +74,21 @@ def _spec_fields() -> tuple[Field, ...]:
     from raiaudit.audit.spec import Spec
 
     return fields_of(Spec.model_json_schema(by_alias=True))
+
+
+def _listed(model: Mapping[str, Any]) -> Iterator[str]:
+    """A model of several, its first key behind the dash."""
+    inner = _model_fields()
+    lines = [line for key in model for line in _entry(key, model[key], 4, inner[key].inner, inner[key])]
+    yield f"  - {lines[0].lstrip()}"
+    yield from lines[1:]
+
+
+@cache
+def _model_fields() -> Mapping[str, Field]:
+    from raiaudit.audit.model_spec import ModelSpec
+
+    return {field.key: field for field in fields_of(ModelSpec.model_json_schema(by_alias=True))}
 
 
 def _check(check: Mapping[str, Any], questions: Mapping[str, tuple[str, Sequence[Field]]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -47,7 +48,8 @@ def show(run: Run, results: Results, pages: Pages) -> None:
 
 def _row(verdict: Verdict, results: Results, rows: ExampleRows | None) -> tuple[Html, list[Html]]:
     gate, measured = verdict.gate, verdict.measurement
-    metric = metric_heading(gate.metric, slice_text(gate.where)) if gate else Html("")
+    where = measured.where if measured is not None else gate.where if gate else {}
+    metric = metric_heading(gate.metric, slice_text(where)) if gate else Html("")
     pillar = verdict.check.split(".")[0].capitalize()
     check = tables.linked("run", tables.text(check_title(verdict.check)), run=results.run, pillar=pillar)
     examples = Html("")
@@ -62,11 +64,35 @@ def _row(verdict: Verdict, results: Results, rows: ExampleRows | None) -> tuple[
         tables.joined(check, metric),
         _measured(measured),
         tables.text(unbroken(threshold(gate, measured))) if gate else tables.text("—"),
-        tables.joined(tables.text(verdict.explanation), note, examples, by="<br>"),
+        tables.joined(tables.text(_why(verdict)), note, examples, by="<br>"),
     ]
+
+
+def _why(verdict: Verdict) -> str:
+    """The explanation without the numbers that stand beside it, in the units of the spec."""
+    gate, measured = verdict.gate, verdict.measurement
+    if gate is None or measured is None or measured.value is None:
+        return verdict.explanation
+    asked = re.escape(gate.threshold())
+    found = re.fullmatch(
+        rf"{re.escape(measured.label())} = \S+(?P<interval> \[[^]]*\])? "
+        rf"(?P<how>misses|clears|spans)(?: the threshold)? {asked}(?P<rest>.*)",
+        verdict.explanation,
+        re.DOTALL,
+    )
+    if found is None:
+        return verdict.explanation
+    subject = "The whole interval" if found["interval"] else "The number"
+    if found["how"] == "spans":
+        return f"The interval spans the threshold{found['rest']}"
+    return f"{subject} {found['how']} the threshold{found['rest']}"
 
 
 def _measured(measured: Measurement | None) -> Html:
     if measured is None or measured.value is None:
         return tables.text("—")
-    return tables.joined(tables.strong(value(measured)), tables.less(unbroken(interval(measured))))
+    return tables.joined(
+        tables.strong(value(measured)),
+        tables.less(unbroken(interval(measured))),
+        tables.less(f"n\u00a0=\u00a0{measured.n:,}" if measured.n else ""),
+    )

@@ -29,7 +29,7 @@ def init(
     ] = None,
     label: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     groups: Annotated[
-        str | None, typer.Option(help="Columns of people who may be treated unalike: A,B; '' for none.")
+        str | None, typer.Option(help="Columns of people who may be treated unalike: A,B; `''` for none.")
     ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="The column that names rows.")] = None,
     text: Annotated[

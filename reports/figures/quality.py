@@ -61,7 +61,7 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import randomisation_cascade
 
     captions = {
-        "signed": "How alike maps stay while the model forgets, by ranks. Known bad: guided backpropagation.",
+        "signed": "How alike maps stay while the model forgets, by ranks.",
         "ssim": "The same by structural similarity of brightness (SSIM).",
     }
     for similarity, caption in captions.items():
@@ -69,6 +69,8 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         if part.is_empty():
             continue
         order = part.sort("stage")["layers"].unique(maintain_order=True).to_list()
+        if part["known_bad"].any():
+            caption += " Known bad: guided backpropagation."
         shown = part.with_columns(method=pl.when("known_bad").then(pl.lit("known bad")).otherwise("method"))
         last = shown.filter(pl.col("stage") == pl.col("stage").max())
         told = "; ".join(

@@ -28,6 +28,7 @@ from raiaudit.cli import app
 from raiaudit.cli.validating import notes
 from raiaudit.models.names import ARCHITECTURE_NAMES
 
+FIND = "raiaudit.audit.forecast.forecast.find_spec"
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "recipe: {architecture: mlp, options: {hidden: 16}, epochs: 1, train_limit: 200}"
 DIGITS = "data: {name: digits}\nmodel: {name: m, MODEL}\nrun: {limit: 40}\nchecks:\n"
@@ -221,6 +222,28 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert not told(tmp_path, checks, "path: net.onnx").models[0].problem
     done = CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml")])
     assert (done.exit_code, "trained" in done.stdout) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "file", "extra"),
+    [
+        ("onnx", "net.onnx", "onnx"),
+        ("onnxruntime", "net.onnx", "onnx"),
+        ("transformers", "folder", "huggingface"),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_told(
+    missing: str, file: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    checks, source = "  - use: performance.accuracy\n", f"path: {file}"
+    monkeypatch.setattr(FIND, lambda name: object())
+    assert not told(tmp_path, checks, source).stops
+    monkeypatch.setattr(FIND, lambda name: None if name == missing else object())
+    found = told(tmp_path, checks, source)
+    assert found.stops
+    assert f"raiaudit[{extra}]" in found.models[0].problem
 
 
 def test_a_gate_on_what_nobody_measures_is_told_with_the_nearest(tmp_path: Path) -> None:

@@ -119,6 +119,17 @@ def test_a_broken_assumption_leaves_no_value(changes: dict[str, Any], says: str,
     assert says in found["epsilon"].reason
 
 
+@pytest.mark.parametrize(("beyond", "certified"), [(0.0105, True), (0.1, False)])
+def test_what_prv_adds_to_every_epsilon_is_no_doubt_of_a_small_one(
+    beyond: float, certified: bool, audited: Any
+) -> None:
+    """Opacus returns its estimate plus eps_error = 0.01, which is twice an ε of 0.01."""
+    small = closed_form(1000.0, 16)
+    assert small < 0.02
+    found = audited(claim(noise_multiplier=1000.0, epsilon_pld=small, epsilon_prv=small + beyond))
+    assert (found["epsilon"].value is not None) == certified
+
+
 def test_sampling_amplifies(audited: Any) -> None:
     """A tenth of the data a step costs far less than all of it (and the full claim is then wrong)."""
     sampled = audited(claim(sample_rate=0.1, epsilon_pld=0.4))

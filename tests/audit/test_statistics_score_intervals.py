@@ -31,7 +31,7 @@ def test_many_at_once_are_each_as_alone(confidence: float) -> None:
     x, m, y, n = TABLES
     single = np.array([wilson(int(a), int(b), confidence) for a, b in zip(x, m, strict=True)])
     np.testing.assert_allclose(wilson_limits(x, m, confidence), single.T, atol=1e-12)
-    expected = np.array([ratio(*map(int, table), confidence) for table in TABLES.T])
+    expected = np.array([ratio(int(a), int(b), int(c), int(d), confidence) for a, b, c, d in TABLES.T])
     np.testing.assert_allclose(koopman_limits(x, m, y, n, confidence), expected.T, rtol=1e-9, atol=1e-12)
 
 

@@ -12,7 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -39,6 +42,48 @@ def taken_port() -> Iterator[int]:
 def test_a_taken_port_is_a_usage_error_that_names_it(tmp_path: Path) -> None:
     with taken_port() as port, pytest.raises(UsageError, match=str(port)):
         serve(tmp_path, port=port, open_browser=False)
+
+
+class Neighbour(BaseHTTPRequestHandler):
+    """Another dashboard: it is in good health."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_port_that_another_took_a_moment_before_is_not_called_ours(tmp_path: Path) -> None:
+    lost = (
+        """
+import sys
+from raiaudit.dashboard import launch
+look, first = launch._free_port, [int(sys.argv[2])]
+launch._free_port = lambda asked: first.pop() if first else look(asked)
+"""
+        + SERVE
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), Neighbour) as neighbour:
+        Thread(target=neighbour.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        port = neighbour.server_port
+        server = subprocess.Popen(
+            [sys.executable, "-c", lost, str(tmp_path), str(port)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert server.stdout is not None
+            server.stdout.readline()
+            url = server.stdout.readline().strip()
+            assert url.startswith("http://127.0.0.1:")
+            assert not url.endswith(f":{port}")
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                assert b"streamlit" in answer.read().lower()
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+            neighbour.shutdown()
 
 
 def test_flags_bind_to_loopback_and_send_nothing() -> None:

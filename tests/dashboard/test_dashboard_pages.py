@@ -284,7 +284,13 @@ def test_a_finished_run_shows_verdict_gates_scope_and_what_was_not_tested(add: A
     assert "✗ Fail" in text
     assert "300 of 1,797 examples of digits, 10 classes" in text
     assert "the model was not trained privately" in text
-    assert "robust_accuracy (norm=linf, eps=0.15, attack=pgd) = 0.2" in text
+    gates = html_table(run_page(run="20261120-101500-digits-cnn"), "The gates")
+    failed = gates["✗ Fail"]
+    assert "attack = pgd" in failed[0]
+    assert failed[1:3] == ["20.0 % [15.5, 24.5] n = 300", "≥ 60.0 %"]
+    assert failed[3] == "The whole interval misses the threshold"
+    assert gates["✓ Pass"][3] == "The whole interval clears the threshold"
+    assert "only 0.3 non-members are expected" in text
     assert "≥ 60.0 %" in text
 
 

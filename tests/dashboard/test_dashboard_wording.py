@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from unicodedata import bidirectional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from raiaudit.dashboard import tables
 from raiaudit.dashboard.wording import chip, duration, instant, plain
 
 HOSTILE = [
@@ -47,6 +49,21 @@ def test_any_ascii_name_comes_out_as_text(text: str) -> None:
     html = rendered(text)
     assert set(re.findall(r"<(\w+)", html)) <= {"p"}
     assert unescape(re.sub(r"</?p>", "", html)).replace("\u2060", "").strip() == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "name", ["a\u202eb", "\u2069\u202e", "\u2066x", "שלום", "مرحبا 12", "a\u2069\u202eשלום"]
+)
+def test_a_name_turns_nothing_beside_it_about(name: str) -> None:
+    """By Unicode UAX #9, what is isolated, and opens and closes nothing itself, reorders nothing outside."""
+    for shown in (plain(name), unescape(tables.text(name))):
+        if any(bidirectional(char) in {"R", "AL", "AN"} for char in shown):
+            assert (shown[0], shown[-1]) == ("\u2068", "\u2069")
+            shown = shown[1:-1]
+        assert not {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"} & set(
+            map(bidirectional, shown)
+        )
+        assert ("U+202E" in shown.replace("\\", "")) == ("\u202e" in name)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,19 @@ def test_a_comment_says_what_the_schema_says() -> None:
     assert "shard: 7 # examples in one task" in text
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.lists(ANY_TEXT, min_size=2, max_size=3))
+def test_several_models_stand_one_below_the_other(texts: list[str]) -> None:
+    models = [
+        {"name": text, "recipe": {"architecture": text, "epochs": place, "options": {text: text}}}
+        for place, text in enumerate(texts)
+    ]
+    spec = {"models": [*models, {"ref": texts[0]}], "data": {"name": "digits"}}
+    text = commented(spec, {})
+    assert yaml.safe_load(text) == spec
+    assert text.count("\n  - ") == len(texts) + 1
+
+
 def test_the_example_is_valid_and_so_is_what_is_offered() -> None:
     spec = {**DIGITS, "model": {**DIGITS["model"], "name": "digits-cnn"}}
     assert isinstance(check(commented(spec, {}), HERE), LoadedSpec)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
+from raiaudit.audit.spec import load_spec
 from raiaudit.audit.store import Home
 from raiaudit.dashboard.jobs import starting
 from raiaudit.dashboard.jobs.job import Job, JobKind, JobRecord, list_jobs
@@ -19,6 +20,7 @@ from raiaudit.dashboard.jobs.process import ProcessId, spawn
 from raiaudit.dashboard.new_audit import actions, following, page
 from raiaudit.dashboard.new_audit.foretelling import about
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 VALID = """\
 data: {name: digits}
 model: {name: tiny, recipe: {architecture: mlp, epochs: 1}}
@@ -240,12 +242,102 @@ def test_yaml_is_checked_too_and_shown_in_the_form_where_it_fits() -> None:
     test = press(test, "Show it in the form")
     assert spec_of(test)["run"] == {"seed": 3}
     test = ok(test.segmented_control(key="new_audit.mode").set_value("YAML").run())
-    two = "data: {name: digits}\nmodels: [{ref: a}, {ref: b}]\nchecks: [{use: performance.accuracy}]"
-    test = ok(test.text_area(key="new_audit.editor").set_value(two).run())
-    assert "Valid: a, b" in said(test)
+    code = VALID.replace("recipe: {architecture: mlp, epochs: 1}", "factory: 'net.py:make'")
+    test = ok(test.text_area(key="new_audit.editor").set_value(code).run())
     test = press(test, "Show it in the form")
-    assert "It stays YAML: the form is for one model" in said(test)
-    assert test.text_area(key="new_audit.editor").value == two
+    assert "It stays YAML: the form is for a model trained here" in said(test)
+    assert test.text_area(key="new_audit.editor").value == code
+
+
+def in_form(text: str) -> AppTest:
+    """The form that shows this spec."""
+    test = ok(opened().segmented_control(key="new_audit.mode").set_value("YAML").run())
+    return press(ok(test.text_area(key="new_audit.editor").set_value(text).run()), "Show it in the form")
+
+
+SUITE = """\
+data: {name: digits}
+models:
+  - {name: plain, recipe: {architecture: mlp, epochs: 1}}
+  - {name: hardened, recipe: {kind: adversarial, architecture: mlp, epochs: 2, adversary: {eps: 0.1}}}
+  - {ref: 'registry:older/3'}
+checks:
+  - use: robustness.evasion
+    with: {eps: 0.05, attack: pgd}
+    gate: {metric: robust_accuracy, min: 0.5}
+  - use: robustness.evasion
+    with: {norm: l2, eps: [0.5, 1]}
+    only: [hardened]
+    gate: [{metric: robust_accuracy, min: 0.7}, {metric: clean_accuracy, min: 0.9}]
+  - use: fairness.groups
+    only: [plain, older]
+"""
+
+
+@pytest.mark.usefixtures("local", "home")
+@pytest.mark.parametrize("spec", [SUITE, (EXAMPLES / "digits.yaml").read_text()])
+def test_several_models_and_uses_of_a_check_mean_the_same_after_the_form(spec: str, tmp_path: Path) -> None:
+    test = in_form(spec)
+    after = next(element.value for element in test.code if "apiVersion" in element.value)
+    path = tmp_path / "suite.yaml"
+    assert load_spec(path, text=after).digest() == load_spec(path, text=spec).digest()
+
+
+@pytest.mark.usefixtures("local", "home")
+def test_a_model_is_copied_changed_and_removed() -> None:
+    test = typed(press(opened(), "Add a copy of this model"), "model#1.recipe.epochs", 3, "number_input")
+    assert spec_of(test)["models"] == [
+        {"name": "digits-cnn", "recipe": {"architecture": "cnn", "epochs": 10}},
+        {"name": "digits-cnn-2", "recipe": {"architecture": "cnn", "epochs": 3}},
+    ]
+    assert "Valid: digits-cnn, digits-cnn-2; 4 checks, 2 gates" in said(test)
+    test = press(press(test, "Remove model 1"), "Add a model")
+    models = spec_of(test)["models"]
+    assert [model["name"] for model in models] == ["digits-cnn", "digits-model"]  # type: ignore[attr-defined]
+    assert "models.1.recipe.architecture" in said(test)  # what a new one lacks is told with its key
+    test = press(test, "Remove model 2")
+    assert spec_of(test)["model"] == {"name": "digits-cnn", "recipe": {"architecture": "cnn", "epochs": 3}}
+
+
+@pytest.mark.usefixtures("local", "home")
+def test_a_check_is_used_twice_each_with_its_own_options_gates_and_models() -> None:
+    test = press(opened(), "Add a copy of this model")
+    again = next(each for each in test.button if str(each.key).endswith("/robustness.evasion/press copy"))
+    test = ok(again.click().run())
+    test = typed(test, "robustness.evasion#1.eps", "0.2")
+    test = typed(test, "robustness.evasion#1.gate.0.min", "0.1")
+    test = typed(test, "robustness.evasion#1.only", ["digits-cnn-2"], "multiselect")
+    uses = [check for check in spec_of(test)["checks"] if check["use"] == "robustness.evasion"]  # type: ignore[attr-defined]
+    options = {"attack": "pgd", "steps": 20}
+    assert uses == [
+        {
+            "use": "robustness.evasion",
+            "with": {"eps": 0.05, **options},
+            "gate": [{"metric": "robust_accuracy", "min": 0.5}],
+        },
+        {
+            "use": "robustness.evasion",
+            "with": {"eps": 0.2, **options},
+            "gate": [{"metric": "robust_accuracy", "min": 0.1}],
+            "only": ["digits-cnn-2"],
+        },
+    ]
+    assert "Valid: digits-cnn, digits-cnn-2; 5 checks, 3 gates" in said(test)
+    # What is wrong with the second use stands beside its own field, and all else that is wrong as well.
+    test = typed(typed(test, "robustness.evasion#1.eps", "-1"), "model.recipe.epochs", 0, "number_input")
+    assert "Not valid yet, for 2 reasons" in said(test)
+    beside = [str(element.value) for element in test.markdown if "material/error" in str(element.value)]
+    assert len(beside) == 2
+
+
+@pytest.mark.usefixtures("local", "home")
+def test_what_stood_in_a_removed_gate_does_not_come_back() -> None:
+    test = typed(opened(), "performance.accuracy.gate.0.min", "0.123")
+    remove = next(each for each in test.button if str(each.key).endswith("accuracy.gate.0/press remove"))
+    test = ok(remove.click().run())
+    add = next(each for each in test.button if str(each.key).endswith("/performance.accuracy/press gate"))
+    test = ok(add.click().run())
+    assert spec_of(test)["checks"][0]["gate"] == [{"metric": "accuracy", "min": 0.9}]  # type: ignore[index]
 
 
 @pytest.mark.usefixtures("local", "home")

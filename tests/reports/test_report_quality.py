@@ -13,6 +13,7 @@ from raiaudit.audit.measurement import Measurement
 from raiaudit.reports.charts import signed_bars, to_svg
 from raiaudit.reports.figures.quality import FIGURES
 from raiaudit.reports.words.map_verdicts import map_verdict
+from raiaudit.reports.words.map_words import weights_of
 from raiaudit.reports.words.wording import in_percent
 
 
@@ -131,6 +132,9 @@ def test_the_cascade_names_the_known_bad_method() -> None:
     svg = figure.content.decode()
     assert "known bad" in svg
     assert "1: head" in svg
+    assert "Known bad: guided backpropagation" in figure.caption
+    (alone,) = drawn("explanations.randomisation", "cascade", rows.filter(~pl.col("known_bad")))
+    assert "nown bad" not in alone.alt  # texts have none
 
 
 def test_maps_of_shuffled_labels_are_drawn_beside_those_of_the_right_ones() -> None:
@@ -168,3 +172,9 @@ def test_the_number_of_a_bar_stands_across_the_zero_line_where_nothing_is_in_its
     for said, anchor, place in (("−100 %", "start", zero + 4), ("+100 %", "end", zero - 4)):
         assert at[said][0] == anchor
         assert at[said][1] == pytest.approx(place)
+
+
+def test_features_are_named_as_people_read_them() -> None:
+    row = {"features": ["unf", "##lin", " ", "##", "y" * 80], "map": [2.0, -1.0, 0.5, 0.0, 0.0]}
+    names = [name for name, _ in weights_of(row)]
+    assert names == ["unf", "-lin", "␣", "##", "y" * 60 + "…"]

@@ -57,9 +57,9 @@ def data_rows(shard: Cascade) -> pl.DataFrame:
     for twin in _TWINS:
         network, learnt = _trained(subject, twin)
         view = shard.view_by(network)
-        for method, trained in own.items():
-            alike = shard.alike(trained, shard.maps(method, network, view))["signed"]
-            columns[f"{method}.{twin}"] = pl.Series(alike).fill_nan(None)
+        for name, trained in own.items():
+            alike = shard.alike(trained, shard.maps(name, network, view))["signed"]
+            columns[f"{name}.{twin}"] = pl.Series(alike).fill_nan(None)
         if twin == "shuffled":
             columns["learnt"] = pl.Series([learnt] * n, dtype=pl.Float64)
     named = {f"randomisation.data.{name}": column for name, column in columns.items()}
