@@ -88,7 +88,7 @@ def refuse_beyond_the_box(space: InputSpace, norm: Norm, radii: tuple[float, ...
     if isinstance(space, TokenSpace):
         if too_many := [eps for eps in radii if eps > 1]:
             raise UsageError(
-                f"eps {too_many[-1]:g} is more than all words of a text",
+                f"eps {too_many[-1]:g} is above 1, all the words of a text",
                 where=f"{where} eps",
                 remedy="give the share of the words that may change: 0.1 is every tenth",
             )

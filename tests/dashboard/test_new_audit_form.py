@@ -202,7 +202,7 @@ def test_the_typical_attack_on_texts_changes_some_of_their_words() -> None:
     words = TokenSpace(vocabulary=100, max_length=4)
     for options in TYPICAL_OPTIONS.values():
         refuse_beyond_the_box(words, "l0", (options["text"]["eps"],), where="here")
-    with pytest.raises(UsageError, match="more than all words") as refused:
+    with pytest.raises(UsageError, match="all the words") as refused:
         refuse_beyond_the_box(words, "l0", (0.1, 2.0), where="here")
     assert "share of the words" in str(refused.value)
 
