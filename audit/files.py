@@ -39,5 +39,8 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some space and run the same command again: finished tasks are kept"
         return StorageError("the disk is full", where=str(path), remedy=remedy)
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        remedy = "something else stands there: move it away, and run the same command again"
+        return StorageError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy)
     remedy = "check the folder's permissions, or choose another with --home"
     return StorageError(f"cannot be written ({error.strerror})", where=str(path), remedy=remedy)

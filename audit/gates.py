@@ -53,18 +53,23 @@ class Baseline(_Frozen):
         min_length=1,
         description="id of the baseline run, the start of one, `latest-passing`, or a run directory",
     )
-    max_drop: Fraction = Field(ge=0)
+    max_drop: Fraction = Field(ge=0, description="how much worse it may be, in the unit of the metric")
 
 
 class Gate(_Frozen):
     """`metric` in the slice `where` must be at least `min` or at most `max` (or both)."""
 
-    metric: str
-    where: dict[str, SliceValue] = Field(default_factory=dict)
-    min: Fraction | None = None
-    max: Fraction | None = None
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    vs_baseline: Baseline | None = None
+    metric: str = Field(description="a name of docs/reference/metrics.md")
+    where: dict[str, SliceValue] = Field(
+        default_factory=dict,
+        description="the slice meant, such as {eps: 8/255} or {attribute: sex}; default: every one",
+    )
+    min: Fraction | None = Field(default=None, description="the whole interval must be at least this")
+    max: Fraction | None = Field(default=None, description="the whole interval must be at most this")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the interval that is judged")
+    vs_baseline: Baseline | None = Field(
+        default=None, description="instead of a threshold: no worse than an earlier run"
+    )
 
     @model_validator(mode="after")
     def _has_a_threshold(self) -> Gate:
@@ -146,6 +151,11 @@ def _compare(gate: Gate, m: Measurement) -> tuple[Status, str]:
     if below or above:
         return "fail", f"{m.label()} = {span} misses {gate.threshold()}"
     clears = (gate.min is None or low >= gate.min) and (gate.max is None or high <= gate.max)
+    if clears and gate.max is not None and m.cap is not None and m.cap <= gate.max:
+        return "inconclusive", (
+            f"{m.label()} = {span}, but {m.cap:.4g} is the most that n = {m.n} could have shown: nothing "
+            f"could have missed {gate.threshold()}"
+        )
     if clears:
         return "pass", f"{m.label()} = {span} clears {gate.threshold()}"
     spans = f"{m.label()} = {span} spans the threshold {gate.threshold()} (n = {m.n}{_deciding(gate, m)})"

@@ -9,6 +9,7 @@ Shards appear by atomic rename. Shards with the same columns stack; others join 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -61,8 +62,16 @@ class Shard:
         return cls(path, path.parent.name, *parts)
 
     def intact(self) -> bool:
-        """Whether the bytes still have the checksum in the name."""
-        return _checksum(self.path.read_bytes()) == self.checksum
+        """Whether it is a file of its own whose bytes still have the checksum in the name."""
+        regular = self.path.is_file() and not self.path.is_symlink()
+        return regular and _checksum(self.path.read_bytes()) == self.checksum
+
+    def remove(self) -> None:
+        """Whatever stands there, also a link or a folder."""
+        if self.path.is_dir() and not self.path.is_symlink():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 class DamagedShardError(StorageError):

@@ -1,4 +1,4 @@
-"""One writer per run directory, and a way to see that a writer died.
+"""One writer per run directory, a way to see that a writer died, and turns at what several audits share.
 
 The lock is advisory and belongs to the process: the kernel drops it on kill -9, so a header that
 says "running" while nobody holds the lock means the run was interrupted.
@@ -6,8 +6,9 @@ says "running" while nobody holds the lock means the run was interrupted.
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.files import storage_error
@@ -19,14 +20,15 @@ except ImportError:  # Windows: no advisory locks, so neither protection nor det
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import TextIOWrapper
     from pathlib import Path
 
-__all__ = ["LOCK", "is_held", "run_lock"]
+__all__ = ["LOCK", "is_held", "run_lock", "turn"]
 
 LOCK = ".lock"
 _TRIES = 5
+_AGAIN = 0.2  # seconds
 
 
 @contextmanager
@@ -70,3 +72,45 @@ def is_held(folder: Path) -> bool:
         except OSError:
             return True
         return False
+
+
+@contextmanager
+def turn(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path`, which goes with the lock; `waiting` is told once if another process has it.
+
+    For work that two audits would do alike: whoever comes second waits, and finds it done. Raises
+    `StorageError` where the folder cannot be written.
+    """
+    told = False
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("w")
+        except OSError as error:
+            raise storage_error(error, path) from error
+        with file:
+            if _has_turn(file, path):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        if not told:
+            waiting()
+            told = True
+        time.sleep(_AGAIN)
+
+
+def _has_turn(file: TextIOWrapper, path: Path) -> bool:
+    """Whether the lock is ours, and the file still the one that others would lock."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks protects nobody
+        return True
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False

@@ -22,12 +22,13 @@ Scalar = str | float | int | bool
 class Measurement(BaseModel):
     """`metric` of `check` in the slice `where` ({"eps": 0.15}, {"group": "race=Other"}, …).
 
-    `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a citation id
-    of the report's bibliography; `evidence` names the ledger columns it was computed from. `doubts` names
+    `unit` is "" for a fraction in [0, 1]; `n` counts the examples behind the value; `method` is a citation
+    id of the report's bibliography; `evidence` names the ledger columns it was computed from. `doubts` names
     metrics that cannot be trusted for the reason given here: no gate on one of them, or on one whose name
     begins so, passes in a run with this measurement. `support` counts the examples of the smallest group
-    behind a comparison of groups. `beside` is a key of `where`: a gate that does not name it is about the
-    measurement this one stands beside.
+    behind a comparison of groups. `cap` is the largest value that could have come out, whatever is measured:
+    a gate that allows so much could not have failed, and does not pass. `beside` is a key of `where`: a gate
+    that does not name it is about the measurement this one stands beside.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,10 +49,11 @@ class Measurement(BaseModel):
     doubts: tuple[str, ...] = ()
     beside: str | None = None
     support: int | None = Field(default=None, ge=0)
+    cap: float | None = None
 
     @model_validator(mode="after")
     def _undefined_has_a_reason(self) -> Measurement:
-        numbers = [number for number in (self.value, self.low, self.high) if number is not None]
+        numbers = [number for number in (self.value, self.low, self.high, self.cap) if number is not None]
         if any(not math.isfinite(number) for number in numbers):
             raise ValueError(f"{self.metric}: NaN and infinity are not values; use None with a reason")
         if self.value is None and not self.reason:

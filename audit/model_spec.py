@@ -29,8 +29,14 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
-    recipe: Recipe | None = None
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$",
+        description="in reports, run ids and the registry; default: from the file's or reference's name",
+    )
+    recipe: Recipe | None = Field(
+        default=None, description="how it is trained, if the registry has none of this recipe, data and seed"
+    )
     ref: str | None = Field(
         default=None, description="registry:NAME, registry:NAME@ALIAS or registry:NAME/VERSION"
     )
@@ -50,7 +56,7 @@ class ModelSpec(BaseModel):
         pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$",
         description="FILE.py:FUNCTION, relative to the spec; it is run, so it needs --unsafe-load",
     )
-    endpoint: Endpoint | None = None
+    endpoint: Endpoint | None = Field(default=None, description="an HTTP address that answers")
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> ModelSpec:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from raiaudit.audit.lock import turn
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import ArtifactRefusedError, StorageError, UsageError
 from raiaudit.models.fairness import require_suited
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.spec import LoadedSpec, ModelSpec, RunOptions
     from raiaudit.models.data.dataset import Dataset
     from raiaudit.models.recipe import Recipe
-    from raiaudit.models.registry import Registry
+    from raiaudit.models.registry import RegisteredModel, Registry
     from raiaudit.models.training import TrainingProgress
     from raiaudit.models.version import ModelVersion
 
@@ -196,9 +197,10 @@ def obtain(
     """
     _refuse_unfit(recipe, dataset)
     key = training_key(recipe, data_digest=dataset.digest, seed=seed)
-    if (known := registry.trained(name, key)) is not None:
+    checkpoint = home / "cache" / "training" / f"{key}.pt"
+    if (known := _stored(registry, name, key, listener)) is not None:
+        checkpoint.unlink(missing_ok=True)  # of a process that ended after the model was stored
         return registry.open_version(known)
-    from raiaudit.models.training import train
 
     def report(progress: TrainingProgress) -> None:
         listener(
@@ -211,19 +213,26 @@ def obtain(
             }
         )
 
-    checkpoint = home / "cache" / "training" / f"{key}.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    version = train(
-        recipe,
-        dataset,
-        name=name,
-        seed=seed,
-        device=device,
-        progress=report,
-        checkpoint=checkpoint,
-    )
-    registered = registry.add(version, key=key, aliases=aliases)
-    checkpoint.unlink(missing_ok=True)
+    def waiting() -> None:
+        text = "another process is training the same model: waiting for it"
+        listener({"event": "note", "model": name, "text": text})
+
+    with turn(checkpoint.with_suffix(".lock"), waiting):
+        if (known := _stored(registry, name, key, listener)) is not None:
+            return registry.open_version(known)
+        from raiaudit.models.training import train
+
+        version = train(
+            recipe,
+            dataset,
+            name=name,
+            seed=seed,
+            device=device,
+            progress=report,
+            checkpoint=checkpoint,
+        )
+        registered = registry.add(version, key=key, aliases=aliases)
+        checkpoint.unlink(missing_ok=True)
     listener(
         {
             "event": "trained",
@@ -234,6 +243,16 @@ def obtain(
         }
     )
     return registry.open_version(registered)
+
+
+def _stored(registry: Registry, name: str, key: str, listener: Listener) -> RegisteredModel | None:
+    """The version with this training key, unless its files are gone: then it has to be trained again."""
+    known = registry.trained(name, key)
+    if known is None or not registry.is_lost(known):
+        return known
+    text = f"the files of version {known.version} are gone: it is trained again"
+    listener({"event": "note", "model": name, "text": text})
+    return None
 
 
 def refuse_unsafe_models(loaded: LoadedSpec, *, unsafe_load: bool) -> None:

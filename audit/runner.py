@@ -21,6 +21,7 @@ from raiaudit.audit.journal import now
 from raiaudit.audit.judgement import judge
 from raiaudit.audit.lock import run_lock
 from raiaudit.audit.plan import PlannedCheck, make_plan, run_identity
+from raiaudit.audit.recipe_options import refuse_wrong_options
 from raiaudit.audit.resolution import Resolver
 from raiaudit.audit.results import CheckOutcome, DataCard, Results, RunHeader, SubjectCard
 from raiaudit.audit.run_writing import (
@@ -69,12 +70,15 @@ def run_suite(
         except SubjectUnavailableError as error:
             failures.append(error)
             listener({"event": "run_failed", "run": None, "model": model.title, "error": str(error)})
-    runs: list[Run] = []
+    planned: list[tuple[ModelSpec, Run, dict[str, Any], bool]] = []
     for model, identity in identities:
         run_id, lock = run_identity(loaded, model, model_identity=identity, data_digest=dataset.digest)
         run = Run(home.runs_folder / run_id)
-        runs.append(run)
-        if is_complete(run):
+        planned.append((model, run, lock, is_complete(run)))
+    refuse_wrong_options(loaded, {model.title for model, *_, complete in planned if not complete})
+    for model, run, lock, complete in planned:
+        run_id = run.id
+        if complete:
             changed = renew_waivers(run, loaded.waivers)
             event = "waivers_changed" if changed else "run_unchanged"
             listener({"event": event, "run": run_id, "model": model.title})
@@ -89,7 +93,7 @@ def run_suite(
                 break  # a full disk will not be emptier for the next model
     if failures:
         raise failures[0]
-    return runs
+    return [run for _, run, *_ in planned]
 
 
 @dataclass
@@ -189,6 +193,11 @@ def _explained(error: Exception, run: Run) -> RaiauditError:
         return error
     if isinstance(error, OSError):
         return storage_error(error, Path(error.filename) if isinstance(error.filename, str) else run.folder)
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        remedy = (
+            "take a smaller model, batch or image, or a machine with more memory; finished tasks are kept"
+        )
+        return RaiauditError("there is not enough memory", where=run.id, remedy=remedy)
     return RaiauditError(
         f"unexpected {message_of(error)}",
         where=str(run.folder / "journal.jsonl"),

@@ -50,7 +50,11 @@ def _spec_schema() -> dict[str, Any]:
         )
     schema["$defs"]["CheckSpec"]["allOf"] = rules
     gate = schema["$defs"]["CheckSpec"]["properties"]["gate"]
-    schema["$defs"]["CheckSpec"]["properties"]["gate"] = {"anyOf": [gate, {"$ref": "#/$defs/Gate"}]}
+    described = {"description": gate.pop("description")}
+    schema["$defs"]["CheckSpec"]["properties"]["gate"] = {
+        "anyOf": [gate, {"$ref": "#/$defs/Gate"}],
+        **described,
+    }
     return schema
 
 

@@ -55,7 +55,7 @@ class _Frozen(BaseModel):
 class NamedData(_Frozen):
     """A data set of the catalogue."""
 
-    name: str
+    name: str = Field(description="digits, mnist, fashion_mnist, cifar10, adult, compas, sst2, …")
 
 
 def _data_kind(value: Any) -> str:
@@ -73,26 +73,32 @@ DataSpec = Annotated[
 class Context(_Frozen):
     """For the report's first page."""
 
-    purpose: str = ""
-    owner: str = ""
-    risk_class: str = ""
+    purpose: str = Field(default="", description="what the model is for, and who is affected by it")
+    owner: str = Field(default="", description="who answers for it")
+    risk_class: str = Field(default="", description="in your own words: minimal, annex-iii, …")
 
 
 class RunOptions(_Frozen):
     """How the audit runs."""
 
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    executor: Literal["local"] = "local"
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of training and of every random choice")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto (a GPU where there is one), cpu, cuda or cuda:N",
+    )
+    executor: Literal["local"] = Field(default="local", description="where tasks run: in this process")
     limit: int | None = Field(default=None, ge=1, description="audit only the first N test examples: PARTIAL")
 
 
 class CheckSpec(_Frozen):
     """One check with its options and gates."""
 
-    use: str
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-    gate: tuple[Gate, ...] = ()
+    use: str = Field(description="the check: a name of `raiaudit checks list`")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="the check's own options")
+    gate: tuple[Gate, ...] = Field(
+        default=(), description="what must hold: one gate or a list; none: report only"
+    )
     only: tuple[str, ...] = Field(default=(), description="names of the models it is for; default: all")
 
     @field_validator("gate", mode="before")
@@ -108,24 +114,36 @@ class CheckSpec(_Frozen):
 class Policy(_Frozen):
     """What a gate without an answer counts as, and the file of gates that may fail for a while."""
 
-    not_run: Literal["fail", "inconclusive"] = "inconclusive"
-    error: Literal["fail", "inconclusive"] = "inconclusive"
+    not_run: Literal["fail", "inconclusive"] = Field(
+        default="inconclusive", description="what a gate counts as whose check cannot run on the model"
+    )
+    error: Literal["fail", "inconclusive"] = Field(
+        default="inconclusive", description="what a gate counts as whose check broke"
+    )
     waivers: str | None = Field(default=None, description="YAML file of waivers, relative to the spec")
 
 
 class Spec(_Frozen):
     """The whole file."""
 
-    apiVersion: Literal["raiaudit/v1"] = "raiaudit/v1"
-    kind: Literal["Audit"] = "Audit"
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
-    model: ModelSpec | None = None
-    models: tuple[ModelSpec, ...] = ()
-    data: DataSpec
-    context: Context = Context()
-    run: RunOptions = RunOptions()
-    checks: tuple[CheckSpec, ...] = Field(min_length=1)
-    policy: Policy = Policy()
+    apiVersion: Literal["raiaudit/v1"] = Field(default="raiaudit/v1", description="of this form of file")
+    kind: Literal["Audit"] = Field(default="Audit", description="what the file describes")
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$",
+        description="of the suite of runs, and the start of their ids; default: the file's name",
+    )
+    model: ModelSpec | None = Field(default=None, description="what is audited")
+    models: tuple[ModelSpec, ...] = Field(
+        default=(), description="instead of `model`: several, each its own run"
+    )
+    data: DataSpec = Field(description="a data set of the catalogue, or your own files")
+    context: Context = Field(default=Context(), description="for the report's first page")
+    run: RunOptions = Field(default=RunOptions(), description="seed, device, and how many examples")
+    checks: tuple[CheckSpec, ...] = Field(min_length=1, description="the questions, each with what must hold")
+    policy: Policy = Field(
+        default=Policy(), description="what gates without an answer count as, and which are waived"
+    )
 
     @model_validator(mode="after")
     def _names_agree(self) -> Spec:

@@ -98,7 +98,8 @@ def _source_mistakes(at: Location, model: dict[str, Any], folder: Path) -> Itera
         yield Mistake(
             at,
             "`path` needs `arch`: weights alone do not say what they belong to",
-            "add `arch`, or name an .onnx file or a Hugging Face folder",
+            "add `arch` if it is one of ours, or name an .onnx file or a Hugging Face folder; a module of "
+            'your own, or another library\'s model, comes as factory: "my_model.py:build"',
         )
 
 

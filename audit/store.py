@@ -63,10 +63,18 @@ class Home:
         if name == "latest" and (readable := self.runs()):
             return readable[0]
         runs = self._folders()
+        if name == "latest" and runs:
+            _read(runs[0].folder / "header.json", RunHeader)  # says what is wrong with it
         exact = [run for run in runs if run.id == name]
         found = exact or [run for run in runs if run.id.startswith(name)]
         if len(found) != 1:
-            raise UnknownNameError("run", name, [run.id for run in runs], where=str(self.runs_folder))
+            unknown = UnknownNameError("run", name, [run.id for run in runs], where=str(self.runs_folder))
+            if not runs:
+                unknown.remedy = (
+                    "there are none yet: `raiaudit run audit.yaml` makes one; --home and RAIAUDIT_HOME name "
+                    "another folder of runs"
+                )
+            raise unknown
         return found[0]
 
     def suite(self, name: str) -> list[Run]:
@@ -126,7 +134,12 @@ class Run:
     @property
     def spec_lock(self) -> str:
         """`spec.lock.yaml` as text: the spec with every default written out."""
-        return (self.folder / "spec.lock.yaml").read_text()
+        path = self.folder / "spec.lock.yaml"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            remedy = "run the same spec again: it is written anew"
+            raise StorageError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error
 
     def evidence(self, check: str, name: str) -> pl.DataFrame | None:
         """The table `evidence/<check>/<name>.parquet`, or None if the check left none."""
@@ -136,15 +149,17 @@ class Run:
         return pl.read_parquet(path) if path.is_file() else None
 
     def journal(self) -> Iterator[dict[str, Any]]:
-        """Events in order; a last line cut off by a crash is left out."""
+        """Events in order; a line that a crash cut off, or that is no event, is left out."""
         path = self.folder / "journal.jsonl"
         if not path.is_file():
             return
-        for line in path.read_text().splitlines():
+        for line in path.read_bytes().splitlines():
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
+                yield event
 
     def write_header(self, header: RunHeader) -> None:
         """Replace `header.json` atomically."""

@@ -99,7 +99,7 @@ class TaskRunner:
             for shard in shards:
                 text = f"removing a {reason} shard: {shard.path}"
                 self.events({"event": "note", "model": self.subject.name, "text": text})
-                shard.path.unlink(missing_ok=True)
+                shard.remove()
         missing = [task for task in tasks if ledger.find(task, keys[task.check, task.name]) is None]
         done = len(tasks) - len(missing)
         missing = [task for task in missing if task.check not in errors]

@@ -33,7 +33,6 @@ __all__ = [
     "journal_tail",
     "list_runs",
     "results_of",
-    "subject_of",
     "told_of",
 ]
 
@@ -72,12 +71,6 @@ def list_runs(home: Home) -> list[RunEntry]:
 def results_of(run: Run) -> Results:
     """`results.json`; raises `StorageError` if it is missing or damaged."""
     return _results(run.folder, _stamp(run.folder / "results.json"))
-
-
-def subject_of(run: Run) -> SubjectCard | None:
-    """The audited model's card, or None while there are no readable results."""
-    told = told_of(run)
-    return told.subject if told else None
 
 
 @dataclass(frozen=True, slots=True)

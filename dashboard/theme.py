@@ -7,7 +7,7 @@ every verdict is a word with a symbol, coloured (see `wording`). In light they a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from raiaudit.reports.theme import INK, SERIES, VERDICTS
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.gates import Status
 
-__all__ = ["BADGES", "DARK", "LIGHT", "Palette", "Scheme", "Swatch", "icon", "streamlit_flags"]
-
-Scheme = Literal["light", "dark"]
+__all__ = ["BADGES", "DARK", "LIGHT", "Palette", "Swatch", "icon", "streamlit_flags"]
 
 
 @dataclass(frozen=True, slots=True)

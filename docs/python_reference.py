@@ -77,7 +77,7 @@ _OUTRO = """\
 |---|---|
 | a test that fails when a gate does | the [pytest fixture](../how-to/ci-gate.md#pytest) |
 | a question of your own in every audit | [a check of your own](../how-to/own-check.md) |
-| a Python function as the model of an audit | [your own model](../how-to/own-model.md#a-python-function) |
+| a function or module as the model of an audit | [your own model](../how-to/own-model.md) |
 | the numbers of a run in another language | [results.json](results.md), `measurements.csv` |
 
 What stands on this page and on those is kept from version to version, or `CHANGELOG.md` says what became of
@@ -140,8 +140,9 @@ def _class(place: str) -> list[str]:
 
     module, _, name = place.partition(":")
     kind = getattr(import_module(module), name)
-    shown = f"raiaudit.{name}" if name in raiaudit.__all__ else f"{module}.{name}"
-    lines = ["", f"### {shown}", "", _text(kind)]
+    public = name in raiaudit.__all__
+    heading = [f"### raiaudit.{name}"] if public else [f"### {name}", "", f"`{module}.{name}`"]
+    lines = ["", *heading, "", _text(kind)]
     rows = []
     fields = kind.__annotations__ if is_dataclass(kind) or hasattr(kind, "model_fields") else {}
     for field, annotation in fields.items():

@@ -49,9 +49,14 @@ class Adversary(_Frozen):
     `fast`: one step from a noisy start, N-FGSM (arXiv:2202.01181).
     """
 
-    norm: Literal["linf", "l2"] = "linf"
-    eps: Fraction = Field(gt=0)
-    objective: Literal["pgd", "trades", "mart", "fast"] = "pgd"
+    norm: Literal["linf", "l2"] = Field(default="linf", description="of the ball")
+    eps: Fraction = Field(
+        gt=0,
+        description="its radius, in units of the inputs (pixels in [0, 1]); tables: of each column's range",
+    )
+    objective: Literal["pgd", "trades", "mart", "fast"] = Field(
+        default="pgd", description="the loss that the attack serves; fast: one step"
+    )
     steps: int = Field(default=7, ge=1, description="of the inner attack; `fast` takes one")
     step_size: Fraction | None = Field(default=None, gt=0, description="default: 2.5·eps/steps; fast: eps")
     ramp: float = Field(
@@ -86,9 +91,9 @@ class Adversary(_Frozen):
 class PrivacyBudget(_Frozen):
     """What DP-SGD may spend: (epsilon, delta), each example's gradient clipped to `clip` in L2."""
 
-    epsilon: float = Field(gt=0)
-    delta: float = Field(gt=0, lt=1)
-    clip: float = Field(default=1.0, gt=0)
+    epsilon: float = Field(gt=0, description="ε that may be spent in all; the noise is found for it")
+    delta: float = Field(gt=0, lt=1, description="δ; below one over the number of training examples")
+    clip: float = Field(default=1.0, gt=0, description="largest L2 norm of one example's gradient")
     augmentations: int = Field(
         default=1, ge=1, description="views of an example averaged before clipping (arXiv:2204.13650)"
     )
@@ -135,8 +140,8 @@ class Mitigation(_Frozen):
     of a table that has the attribute among its columns, `shared_threshold` one for everybody.
     """
 
-    method: Method
-    attribute: str
+    method: Method = Field(description="what is done, before, in or after training")
+    attribute: str = Field(description="the group column that shall be treated alike")
     criterion: Criterion = Field(
         default="demographic_parity", description="lagrangian and thresholds: what shall be alike"
     )
@@ -163,21 +168,29 @@ class Mitigation(_Frozen):
 class Recipe(_Frozen):
     """Everything that decides the trained weights besides the data and the seed."""
 
-    kind: Literal["standard", "adversarial", "private", "fair"] = "standard"
-    architecture: str
+    kind: Literal["standard", "adversarial", "private", "fair"] = Field(
+        default="standard", description="adversarial, private and fair need the part of their name below"
+    )
+    architecture: str = Field(description="a name of docs/architectures.md, such as cnn or mlp")
     options: dict[str, Any] = Field(default_factory=dict, description="arguments of the architecture")
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=20, ge=1, description="passes over the training examples")
     batch_size: int = Field(default=128, ge=1, description="private: the expected Poisson batch size")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(default=2e-3, gt=0)
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="of the weights")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of the schedule: its peak")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd, Nesterov's form")
-    weight_decay: float = Field(default=1e-2, ge=0)
-    schedule: Literal["onecycle", "constant"] = "onecycle"
+    weight_decay: float = Field(default=1e-2, ge=0, description="of the optimizer; 0: none")
+    schedule: Literal["onecycle", "constant"] = Field(
+        default="onecycle", description="of the learning rate; onecycle rises and falls once"
+    )
     gradient_clip: float = Field(
         default=5.0, ge=0, description="largest L2 norm of a batch's gradient; 0: no limit"
     )
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    augment: Augmentation = "none"
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the label spread over all classes"
+    )
+    augment: Augmentation = Field(
+        default="none", description="of images: shifts, or shifts and mirror images"
+    )
     cutout: Fraction = Field(
         default=0.0, ge=0, lt=1, description="side of the blanked square, as a share of the image's"
     )
@@ -188,7 +201,9 @@ class Recipe(_Frozen):
         lt=1,
         description="decay of the moving average of weights to keep; 0: the last ones",
     )
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="of the arithmetic; auto: bf16 where the device is quick at it"
+    )
     channels_last: bool | None = Field(
         default=None, description="memory layout of images; default: by device"
     )
@@ -197,9 +212,9 @@ class Recipe(_Frozen):
         default=False, description="only algorithms that repeat exactly on a GPU; a CPU repeats anyway"
     )
     train_limit: int | None = Field(default=None, ge=1, description="use only the first N training examples")
-    adversary: Adversary | None = None
-    privacy: PrivacyBudget | None = None
-    fairness: Mitigation | None = None
+    adversary: Adversary | None = Field(default=None, description="the attack inside training")
+    privacy: PrivacyBudget | None = Field(default=None, description="what DP-SGD may spend")
+    fairness: Mitigation | None = Field(default=None, description="what is done about groups")
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> Recipe:

@@ -14,10 +14,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from pydantic import ValidationError
 
 from raiaudit.errors import ArtifactRefusedError, StorageError, UnknownNameError, UsageError
+from raiaudit.models.registry_file import ensure_registry_file, registry_address
 from raiaudit.models.version import ModelVersion, TrainingRecord
 
 if TYPE_CHECKING:
@@ -75,18 +78,23 @@ class Registry:
         chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
         artifacts = None
         if chosen is None:
-            chosen = f"sqlite:///{home / 'registry.db'}"
+            chosen = str(home / "registry.db")
             artifacts = (home / "artifacts").as_uri()
         try:
             if artifacts is not None:
                 home.mkdir(parents=True, exist_ok=True)
+                ensure_registry_file(home / "registry.db")
+                chosen = registry_address(home / "registry.db")
             client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
             client.search_registered_models(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:
+            remedy = "check MLFLOW_TRACKING_URI, or move the file away and train again"
+            if isinstance(error, OSError):  # nothing is wrong with the file: it could not be made
+                remedy = "free some space, check the folder's permissions, or choose another with --home"
             raise StorageError(
                 f"the model registry cannot be opened: {str(error).splitlines()[0]}",
                 where=chosen,
-                remedy="check MLFLOW_TRACKING_URI, or move the file away and train again",
+                remedy=remedy,
             ) from error
         return cls(client, artifacts)
 
@@ -152,7 +160,7 @@ class Registry:
 
         with tempfile.TemporaryDirectory() as scratch:
             save_weights(version.classifier, Path(scratch) / WEIGHTS)
-            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2))
+            (Path(scratch) / RECORD).write_text(version.record.model_dump_json(indent=2), encoding="utf-8")
             (Path(scratch) / CARD).write_text(model_card(version.name, version.record), encoding="utf-8")
             run = self._client.create_run(self._experiment(), run_name=version.name)
             self._client.log_artifacts(run.info.run_id, scratch)
@@ -189,6 +197,13 @@ class Registry:
             problem = f"the record of {model.name} version {model.version} is damaged"
             raise StorageError(problem, where=str(path), remedy="train the model again") from error
 
+    def is_lost(self, model: RegisteredModel) -> bool:
+        """Whether weights or record of a version are gone from this machine's own folder of artifacts."""
+        if self._artifacts is None or not model.source.startswith(self._artifacts):
+            return False
+        folder = Path(url2pathname(urlparse(model.source).path))
+        return not all((folder / name).is_file() for name in (WEIGHTS, RECORD))
+
     def load(self, reference: str) -> ModelVersion:
         """The version that `reference` names, with its classifier in evaluation mode on the CPU.
 
@@ -209,7 +224,7 @@ class Registry:
             raise ArtifactRefusedError(
                 f"the weights of {model.name} version {model.version} are not the ones its record describes",
                 where=str(path),
-                remedy="someone changed the file: train the model again",
+                remedy="someone changed the file: move it away, and the same spec trains the model again",
             )
         return ModelVersion(model.name, model.version, classifier.eval(), record)
 
@@ -240,7 +255,7 @@ class Registry:
             raise StorageError(
                 f"{file} of {model.name} version {model.version} is missing",
                 where=model.source,
-                remedy="train the model again with another seed, or restore the artifacts folder",
+                remedy="restore the artifacts folder; a spec with its recipe trains it again",
             ) from error
 
     def _experiment(self) -> str:

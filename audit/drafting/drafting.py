@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,14 @@ def draft(data: str, *, target: Path, said: Overrides) -> Draft:
     if not path.exists() and data in KNOWN:
         described = _known(data, said)
     elif not path.exists():
+        beside = [path.name for path in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = get_close_matches(path.name, beside, n=1)
+        hint = f"did you mean {str(path.with_name(near[0]))!r}? " if near else ""
         missing = UnknownNameError("data set", data, KNOWN)
         raise UsageError(
-            "there is no such file or folder, and no data set of that name", where=data, remedy=missing.remedy
+            "there is no such file or folder, and no data set of that name",
+            where=data,
+            remedy=f"{hint}{missing.remedy}",
         )
     elif path.is_dir():
         described = _folder(path, target, said)
@@ -270,7 +276,7 @@ def _warnings(head: TableHead, roles: Roles, label: ColumnFacts) -> tuple[str, .
             "a later cell may still stop the run"
         )
     if label.empty:
-        found.append(f"{label.empty:,} rows have no label; the run stops there: remove them")
+        found.append(f"{label.empty:,} rows have no label; the run stops there: {_without_them(head, label)}")
     if label.distinct > _MOST_CLASSES or (label.numeric == 1 and not label.whole):
         found.append(f"{printable(label.name)} has {label.distinct:,} values; is it a class?")
     if roles.id and not head[roles.id].is_key:
@@ -278,6 +284,15 @@ def _warnings(head: TableHead, roles: Roles, label: ColumnFacts) -> tuple[str, .
     if not roles.groups:
         found.append("no group column found: fairness is not asked about; --groups names some")
     return tuple(found)
+
+
+def _without_them(head: TableHead, label: ColumnFacts) -> str:
+    """How to remove rows without a label, by what is installed anyway."""
+    if head.path.suffix.lower() != ".csv" or not {"'", '"', "\\"}.isdisjoint(label.name):
+        return "remove them"
+    read = f"pl.read_csv({head.path.name!r}, infer_schema=False).drop_nulls({label.name!r})"
+    written = f"write_csv({head.path.stem + '-labelled.csv'!r})"
+    return f'remove them, say by\n      python -c "import polars as pl; {read}.{written}"'
 
 
 def _relative(path: Path, target: Path) -> str:

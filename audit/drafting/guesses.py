@@ -95,7 +95,7 @@ def guess_roles(head: TableHead, said: Overrides) -> Roles:
             continue  # the text is the input: no other column is a feature
         if (reason := _unfit(column)) is None:
             continue
-        if column.encodable and column.filled and column.distinct < _MOST_LEVELS:
+        if column.encodable and column.filled and column.distinct < _MOST_LEVELS and not column.dates:
             categorical[column.name] = reason
         else:
             left_out[column.name] = reason
@@ -106,6 +106,8 @@ def guess_roles(head: TableHead, said: Overrides) -> Roles:
             left_out[column.name] = "the same in every row"
         elif called(column.name, IDS) or (column.name.lower().endswith("_id") and column.distinct > 20):
             left_out[column.name] = "names rows rather than describes them"
+        elif column.counts and len(others) + len(groups) > 1:
+            left_out[column.name] = "counts the rows"
     if text is None and (long := [c for c in others if c.words >= _LONG and c.name in left_out]):
         left_out[long[0].name] = f"long texts; --text {printable(long[0].name)} audits these instead"
     features = (
@@ -218,6 +220,8 @@ def _unfit(column: ColumnFacts) -> str | None:
         return "dates, lists and bytes are neither numbers nor categories"
     if not column.filled:
         return "empty in every row"
+    if column.dates:
+        return "dates; a number that says what matters of them (a year, days since …) would be a feature"
     if column.numeric == 1.0 and column.empty:
         return f"empty in {column.empty:,} of {column.rows:,} rows: fill them to use it as a number"
     if _MOSTLY < column.numeric < 1.0:

@@ -11,13 +11,16 @@ from raiaudit.audit.drafting.guesses import MOST_GROUPS, called
 from raiaudit.errors import DataError
 from raiaudit.models.data.class_folders import read_class_folders
 from raiaudit.models.data.user_content import METADATA
+from raiaudit.models.data.user_images import CHANNELS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["ArraysHead", "ImagesHead", "read_arrays_head", "read_images_head"]
 
-_LOOKED_AT = 200
+_LOOKED_AT = 5_000  # headers; of more images every second, third, …
+_KINDS = {1: "grey", 3: "colour"}
 _LARGEST = 64  # side to which larger images are scaled by the drafted spec
 
 
@@ -71,8 +74,10 @@ def read_images_head(folder: Path, *, label: str) -> ImagesHead:
     frame = source.frame
     names = frame["file_name"].to_list()
     step = max(1, len(names) // _LOOKED_AT)
-    shapes = Counter(_shape(folder / name) for name in names[::step])
-    channels = max(c for c, _, _ in shapes)
+    looked_at = names[::step]
+    shapes = [_shape(folder / name) for name in looked_at]
+    _require_one_kind(folder, dict(zip(looked_at, (mode for mode, _, _ in shapes), strict=True)))
+    channels = CHANNELS[shapes[0][0]]
     sides = {(h, w) for _, h, w in shapes}
     (height, width) = max(sides)
     size, why = None, f"all are {height}×{width}" if len(sides) == 1 else ""
@@ -80,12 +85,6 @@ def read_images_head(folder: Path, *, label: str) -> ImagesHead:
         least = min(_LARGEST, min(min(shape) for shape in sides))
         size = (max(8, least), max(8, least))
         why = "they have several sizes" if len(sides) > 1 else f"{height}×{width} is slow to train on"
-    if len({c for c, _, _ in shapes}) > 1:
-        raise DataError(
-            "some images are grey and some are colour",
-            where=str(folder),
-            remedy="save all of them as one kind",
-        )
     classes = sorted({str(name).strip() for name in frame[label].drop_nulls()})
     side = size[0] if size else max(height, width)
     groups = tuple(
@@ -95,12 +94,30 @@ def read_images_head(folder: Path, *, label: str) -> ImagesHead:
     return ImagesHead(tuple(classes), frame.height, side, channels, size, why, split, described, groups)
 
 
-def _shape(path: Path) -> tuple[int, int, int]:
+def _require_one_kind(folder: Path, modes: Mapping[str, str]) -> None:
+    """Raise `DataError` that says of every kind how many there are, unless all are grey or all are colour."""
+    kinds = {name: _KINDS.get(CHANNELS.get(mode, 0), f"of mode {mode}") for name, mode in modes.items()}
+    counted = Counter(kinds.values()).most_common()
+    if len(counted) == 1 and counted[0][0] in _KINDS.values():
+        return
+    rarest = counted[-1][0]
+    example = next(name for name, kind in kinds.items() if kind == rarest)
+    raise DataError(
+        "all images must be 8-bit grey, or all 8-bit colour; these are "
+        f"{', '.join(f'{count} {kind}' for kind, count in counted)} (such as {example})",
+        where=str(folder),
+        remedy='make all of them colour, or all grey ("L"), which drops what shines through: '
+        'PIL.Image.open(path).convert("RGB").save(path)',
+    )
+
+
+def _shape(path: Path) -> tuple[str, int, int]:
+    """The pixel mode, height and width."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            return (1 if image.mode in ("1", "L") else 3), image.height, image.width
+            return image.mode, image.height, image.width
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"not an image that is read here ({error})", where=str(path)) from error
 

@@ -23,6 +23,9 @@ WHOLE = 64 * 2**20
 """Bytes up to which a table is read whole."""
 HEAD_ROWS = 20_000
 
+_DATE = r"^\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d|$)|^\d{1,2}[-/.]\d{1,2}[-/.]\d{4}([T ]\d|$)"
+_FEWEST_COUNTED = 20  # steps of one, from which whole numbers are a counter
+
 _MOST_LEVELS = 1_000  # of a class; more are counted, not listed
 _LINES = 2**20  # bytes of a head that must be UTF-8, and that tell how long a line is
 
@@ -33,7 +36,8 @@ class ColumnFacts:
 
     `levels` are the distinct cells, commonest first (at most 1,000 of them), each with its count;
     `numeric` is the share of cells that are numbers, `whole` whether those are whole, `words` the mean number
-    of words; `encodable` is false for dates, lists and bytes.
+    of words; `encodable` is false for dates, lists and bytes; `counts` says whether the cells are whole
+    numbers that follow one another, as a counter of rows does, `dates` whether they are written like dates.
     """
 
     name: str
@@ -45,6 +49,8 @@ class ColumnFacts:
     whole: bool
     words: float
     encodable: bool = True
+    counts: bool = False
+    dates: bool = False
 
     @property
     def filled(self) -> int:
@@ -125,6 +131,8 @@ def _facts(column: pl.Series) -> ColumnFacts:
     numbers = numbers.filter(numbers.is_finite().fill_null(False))
     counted = filled.value_counts(sort=True)
     levels = counted.sort([counted.columns[1], counted.columns[0]], descending=[True, False])
+    whole = bool((numbers == numbers.round()).all()) if len(numbers) else False
+    steps = numbers.diff().drop_nulls()
     return ColumnFacts(
         name=column.name,
         rows=len(column),
@@ -132,6 +140,8 @@ def _facts(column: pl.Series) -> ColumnFacts:
         distinct=counted.height,
         levels=tuple(levels.head(_MOST_LEVELS).iter_rows()),
         numeric=len(numbers) / len(filled) if len(filled) else 0.0,
-        whole=bool((numbers == numbers.round()).all()) if len(numbers) else False,
+        whole=whole,
         words=float(filled.str.split(" ").list.len().mean() or 0) if len(filled) else 0.0,  # type: ignore[arg-type]  # a mean of counts is a number
+        counts=whole and len(steps) >= _FEWEST_COUNTED and bool((steps == 1).all()),
+        dates=bool(filled.str.contains(_DATE).all()) if len(filled) else False,
     )

@@ -56,11 +56,10 @@ _QUERIES = {
     "blended_noise": 100,
     "contrast_reduction": 100,
     "inversion": 2,
-    "spatial": 729,
     "characters": 120,
     "greedy_table": 200,
 }
-"""Attack without gradients → about how many questions it asks about an example."""
+"""Attack without gradients, but for `spatial` → about how many questions it asks about an example."""
 
 _AUTOATTACK = {
     "standard": Work(gradients=1900, forwards=5000),
@@ -88,14 +87,20 @@ def evasion(config: EvasionConfig, at: Situation) -> Work:
         each = Work(gradients=(config.steps or _STEPS[attack]) * (config.restarts or 1))
         dear = ""
     else:
-        asked = config.budget or _QUERIES.get(attack, 1000)
-        if config.steps is not None and attack == "square":
-            asked = config.steps
+        asked = config.budget or _queries(attack, config)
         each = Work(forwards=asked)
         dear = f"{attack} asks up to {asked:,} times about an example" if asked > 1000 else ""
     n = at.first(config.examples)
     done = each * (n * len(config.eps) * _STANDING) + Work(forwards=n) + _WARM
     return Work(done.forwards, done.gradients, 0, done.seconds, dear)
+
+
+def _queries(attack: str, config: EvasionConfig) -> int:
+    if attack == "spatial":  # the grid of turns and shifts, at its largest
+        return (2 * int((config.steps or 4) * max(config.eps)) + 1) ** 3
+    if attack == "square" and config.steps is not None:
+        return config.steps
+    return _QUERIES[attack]
 
 
 def reliability(config: ReliabilityConfig, at: Situation) -> Work:

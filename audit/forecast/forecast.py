@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from raiaudit.attacks.spaces import ImageBox, TableSchema
@@ -21,6 +22,8 @@ from raiaudit.audit.plan import plan_check
 from raiaudit.errors import RaiauditError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raiaudit.attacks.threats import Knowledge
     from raiaudit.audit.check import CheckConfig
     from raiaudit.audit.spec import CheckSpec, LoadedSpec, ModelSpec
@@ -69,7 +72,9 @@ class ModelForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`problem` is set where the data cannot be read: then no check can be told."""
+    """`problem` is set where the data cannot be read: then no check can be told. `overhead` is the part of
+    `seconds` that no check and no training takes.
+    """
 
     models: tuple[ModelForecast, ...] = ()
     seconds: Seconds | None = None
@@ -77,6 +82,14 @@ class Forecast:
     problem: str = ""
     took: float = 0.0
     sizes: dict[str, int] = field(default_factory=dict)
+    overhead: Seconds = (0.0, 0.0)
+
+    @property
+    def stops(self) -> bool:
+        """Whether a run would end with exit code 2 before it reached a verdict on every model."""
+        return bool(self.problem) or any(
+            model.problem or any(check.status == "stops" for check in model.checks) for model in self.models
+        )
 
     def as_data(self) -> dict[str, Any]:
         """As JSON data."""
@@ -92,12 +105,21 @@ def forecast(loaded: LoadedSpec) -> Forecast:
         return Forecast(problem=str(error), took=time.perf_counter() - start)
     models = tuple(_model(loaded, model, scene) for model in loaded.spec.subjects)
     total = (_START + sum(m.seconds[0] for m in models), _START + sum(m.seconds[1] for m in models))
+    low, high = _range(_DOCUMENTS * len(models))
     basis = [BASIS, *([scene.basis] if scene.basis else [])]
     if any(model.endpoint is not None for model in loaded.spec.subjects):
         basis.append(f"an endpoint is taken to answer a request in {_SLOW_ANSWER * 1000:g} ms")
     if any(model.recipe is not None for model in loaded.spec.subjects):
         basis.append("a model that the registry has already is not trained again")
-    return Forecast(models, total, tuple(basis), "", time.perf_counter() - start, dict(scene.sizes))
+    return Forecast(
+        models,
+        total,
+        tuple(basis),
+        "",
+        time.perf_counter() - start,
+        dict(scene.sizes),
+        (_START + low, _START + high),
+    )
 
 
 def _model(loaded: LoadedSpec, model: ModelSpec, scene: Scene) -> ModelForecast:
@@ -238,7 +260,20 @@ def _missing(loaded: LoadedSpec, model: ModelSpec) -> str:
     name = model.path or (model.factory or "").rpartition(":")[0]
     if name and not (loaded.folder / name).exists():
         return f"there is no file or folder {name} beside the spec"
+    if model.path is not None:
+        for module, extra in _packages(loaded.folder / model.path):
+            if find_spec(module) is None:
+                return (
+                    f"it needs the package {module}, which is not installed: pip install 'raiaudit[{extra}]'"
+                )
     return ""
+
+
+def _packages(path: Path) -> tuple[tuple[str, str], ...]:
+    """What reading a model takes besides raiaudit itself, each package with its extra."""
+    if path.suffix.lower() == ".onnx":
+        return (("onnx", "onnx"), ("onnxruntime", "onnx"))
+    return (("transformers", "huggingface"),) if path.is_dir() else ()
 
 
 def _range(seconds: float) -> Seconds:

@@ -82,7 +82,7 @@ def _folder(data: UserData, folder: Path) -> Scene:
         _parts(data, head.count),
         groups,
     )
-    return replace(scene, basis="images were counted, not opened")
+    return replace(scene, basis="images were counted, and their headers looked at")
 
 
 def _large(data: UserData, files: Mapping[str, Path]) -> Scene:

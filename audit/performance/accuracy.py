@@ -32,7 +32,7 @@ __all__ = ["Accuracy", "AccuracyConfig"]
 class AccuracyConfig(CheckConfig):
     """`confidence` of all intervals."""
 
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
 
 
 class Accuracy:

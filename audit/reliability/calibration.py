@@ -37,9 +37,9 @@ _COLUMNS = ("calibration.confidence", "calibration.correct")
 class CalibrationConfig(CheckConfig):
     """`bins` of equal width; `confidence` of all intervals; `resamples` of bootstrap and null model."""
 
-    bins: int = Field(default=15, ge=2, le=1000)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    resamples: int = Field(default=1000, ge=100)
+    bins: int = Field(default=15, ge=2, le=1000, description="of confidence, all equally wide")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
+    resamples: int = Field(default=1000, ge=100, description="of the bootstrap and of the null test")
 
 
 class Calibration:

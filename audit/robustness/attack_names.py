@@ -101,7 +101,7 @@ AUTOATTACK_PARTS = {
 DEFAULT_ATTACK = {"image": "pgd", "text": "characters", "tabular": "table"}
 DEFAULT_NORM: dict[str, Norm] = {"image": "linf", "text": "l0", "tabular": "l1"}
 
-_FOR_BLACK_BOXES = ("square", "hop_skip_jump", "boundary", "characters")
+_FOR_BLACK_BOXES = ("square", "hop_skip_jump", "boundary", "characters", "greedy_table")
 """What `auto` means for a black box: the first of these that it allows."""
 
 _MORE_TELLING: tuple[Knowledge, ...] = ("label", "score", "white")

@@ -57,7 +57,9 @@ _NO_LIST = f"no list of natural misspellings: {_NATURAL.path} is not under RAIAU
 class CharacterNoiseConfig(CheckConfig):
     """Which kinds of noise, in which share of the words, on how many examples."""
 
-    kinds: tuple[Noise, ...] = Field(default=_KINDS, min_length=1)
+    kinds: tuple[Noise, ...] = Field(
+        default=_KINDS, min_length=1, description="how words are misspelt; natural: as people do"
+    )
     shares: tuple[float, ...] = Field(
         default=(0.1, 0.2, 0.5, 1.0), min_length=1, description="shares of a text's words to misspell"
     )

@@ -45,7 +45,9 @@ class CorruptionConfig(CheckConfig):
         min_length=1,
         description="names of corruptions, or of groups: noise, blur, weather, digital, extra, standard, all",
     )
-    severities: tuple[int, ...] = Field(default=(1, 2, 3, 4, 5), min_length=1)
+    severities: tuple[int, ...] = Field(
+        default=(1, 2, 3, 4, 5), min_length=1, description="from 1 (mild) to 5 (strong)"
+    )
     examples: int | None = Field(default=None, ge=1, description="corrupt only the first n test examples")
 
     @field_validator("corruptions")

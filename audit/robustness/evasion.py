@@ -56,7 +56,9 @@ class EvasionConfig(CheckConfig):
     norm: Norm | None = Field(
         default=None, description="default: linf for images, l0 for texts, l1 for tables"
     )
-    eps: Fractions = Field(min_length=1)
+    eps: Fractions = Field(
+        min_length=1, description="radii: pixels in [0, 1], a share of words, or of each column's range"
+    )
     attack: str = Field(
         default="auto",
         description="auto: pgd for images, characters for texts, table for tables; "

@@ -49,7 +49,7 @@ class ReliabilityConfig(CheckConfig):
     norm: Literal["linf", "l2", "l1", "l0"] | None = Field(
         default=None, description="default: linf for images, l0 for texts, l1 for tables"
     )
-    eps: Fraction = Field(gt=0)
+    eps: Fraction = Field(gt=0, description="the radius of the gate that is looked after")
     examples: int = Field(default=64, ge=8, description="test examples in the sample, the first ones")
     steps: int = Field(default=40, ge=10, description="of the plain attack, whose variants are compared")
     queries: int = Field(default=500, ge=1, description="of the black-box search, for each example")

@@ -9,11 +9,12 @@ negatives; bins may repeat.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from raiaudit.audit.statistics.intervals import Interval, auc_interval
+from raiaudit.audit.statistics.intervals import Interval, auc_interval, satterthwaite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +36,15 @@ class BinnedScores(NamedTuple):
 
 
 class AucMoments(NamedTuple):
-    """The area, its variance, and the effective numbers of positives and negatives."""
+    """The area, its variance, the effective numbers of positives and negatives, and the degrees of freedom of
+    the variance.
+    """
 
     auc: float
     variance: float
     positives: float
     negatives: float
+    degrees: float
 
     def interval(self, confidence: float) -> Interval:
         """DeLong's, as `intervals.auc_delong` has it."""
@@ -59,24 +63,27 @@ def auc_of_bins(scores: BinnedScores) -> AucMoments | None:
         total**2 / float(squares.sum())
         for total, squares in ((m, scores.positive_squares_U), (n, scores.negative_squares_U))
     ]
+    degrees = math.inf
     if scores.cluster_U is not None:
         residual_U = scores.positive_U * (above_U - auc) / m + scores.negative_U * (beyond_U - auc) / n
         residual_C = np.bincount(scores.cluster_U, residual_U)
         held = int((np.bincount(scores.cluster_U) > 0).sum())
         variance = float((residual_C**2).sum()) * held / (held - 1) if held > 1 else 0.0
         sizes = [min(size, held) for size in sizes]
+        degrees = max(held - 1, 1)
     elif min(sizes) > 1 + 1e-9:
         parts = (
             (scores.positive_squares_U, above_U, m, sizes[0]),
             (scores.negative_squares_U, beyond_U, n, sizes[1]),
         )
-        variance = sum(
+        first, second = (
             float((squares_U * (place_U - auc) ** 2).sum()) / total**2 * size / (size - 1)
             for squares_U, place_U, total, size in parts
         )
+        variance, degrees = first + second, satterthwaite((first, second), (sizes[0], sizes[1]))
     else:
         variance = 0.0
-    return AucMoments(auc, variance, sizes[0], sizes[1])
+    return AucMoments(auc, variance, sizes[0], sizes[1], degrees)
 
 
 def _below(bin_U: NDArray[np.int64], count_U: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv, expit, logit, ndtr, ndtri
+from scipy.special import betaincinv, expit, logit, ndtr, ndtri, stdtrit
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,7 @@ __all__ = [
     "newcombe",
     "paired_difference",
     "ratio",
+    "satterthwaite",
     "wilson",
 ]
 
@@ -178,8 +179,10 @@ def _boundary(accepted: Callable[[float], bool], inside: float, direction: int) 
 def auc_delong(scores_pos: ArrayLike, scores_neg: ArrayLike, confidence: float = 0.95) -> AucEstimate:
     """P(score of a positive > score of a negative) + ½ P(equal), in O(n log n).
 
-    The interval is DeLong's on the logit scale. Where no variance was observed (the scores separate, or
-    are all equal), it is the score interval of Newcombe, Stat. Med. 25 (2006), doi:10.1002/sim.2324.
+    The interval is DeLong's on the logit scale, with Student's t at Satterthwaite's degrees of freedom: with
+    10 examples on one side the normal quantile covers 91 to 94 %. Where no variance was observed (the scores
+    separate, or are all equal), it is the score interval of Newcombe, Stat. Med. 25 (2006),
+    doi:10.1002/sim.2324.
     """
     pos_M, neg_N = np.asarray(scores_pos, dtype=np.float64), np.asarray(scores_neg, dtype=np.float64)
     m, n = len(pos_M), len(neg_N)
@@ -189,20 +192,35 @@ def auc_delong(scores_pos: ArrayLike, scores_neg: ArrayLike, confidence: float =
     above_M = (ranks[:m] - _midranks(pos_M)) / n
     below_N = 1 - (ranks[m:] - _midranks(neg_N)) / m
     auc = float(above_M.mean())
-    variance = 0.0
+    variance, degrees = 0.0, math.inf
     if m > 1 and n > 1:
-        variance = float(above_M.var(ddof=1) / m + below_N.var(ddof=1) / n)
-    return auc_interval(auc, variance, m, n, confidence)
+        parts = float(above_M.var(ddof=1) / m), float(below_N.var(ddof=1) / n)
+        variance, degrees = sum(parts), satterthwaite(parts, (m, n))
+    return auc_interval(auc, variance, m, n, degrees, confidence)
+
+
+def satterthwaite(variances: tuple[float, float], sizes: tuple[float, float]) -> float:
+    """Degrees of freedom of the sum of two means' variances (Biometrics Bulletin 2 (1946) 110)."""
+    spread = sum(part**2 / (size - 1) for part, size in zip(variances, sizes, strict=True))
+    return sum(variances) ** 2 / spread if spread > 0 else math.inf
 
 
 def auc_interval(
-    auc: float, variance: float, positives: float, negatives: float, confidence: float = 0.95
+    auc: float,
+    variance: float,
+    positives: float,
+    negatives: float,
+    degrees: float,
+    confidence: float = 0.95,
 ) -> AucEstimate:
-    """The interval of an area estimated with this variance, as `auc_delong` has it."""
+    """The interval of an area whose variance was estimated with so many degrees of freedom, as `auc_delong`
+    has it.
+    """
     z = _quantile(confidence)
     if variance <= 1e-15 or not 0 < auc < 1:
         return AucEstimate(auc, *_auc_score_interval(auc, positives, negatives, z))
-    half = z * math.sqrt(variance) / (auc * (1 - auc))
+    t = float(stdtrit(degrees, 0.5 + confidence / 2)) if math.isfinite(degrees) else z
+    half = t * math.sqrt(variance) / (auc * (1 - auc))
     return AucEstimate(auc, float(expit(logit(auc) - half)), float(expit(logit(auc) + half)))
 
 

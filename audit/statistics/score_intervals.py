@@ -1,7 +1,6 @@
-"""Score intervals of many proportions, differences and ratios at once.
+"""Score intervals of many proportions and ratios at once.
 
-Wilson (1927), doi:10.1080/01621459.1927.10502953 · Newcombe (1998), method 10 · Miettinen and Nurminen, Stat.
-Med. 4 (1985) 213, doi:10.1002/sim.4780040211 · Koopman (1984), doi:10.2307/2531405.
+Wilson (1927), doi:10.1080/01621459.1927.10502953 · Koopman (1984), doi:10.2307/2531405.
 
 Arguments broadcast; counts may be effective ones (no whole numbers), successes ≤ n. With n = 0 an interval is
 the whole range of its quantity. Each function gives (low, high), two arrays of the broadcast shape. Errors:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     Limits = tuple[NDArray[np.float64], NDArray[np.float64]]
     Array = NDArray[np.float64]
 
-__all__ = ["koopman_accepts", "koopman_limits", "miettinen_nurminen", "newcombe_limits", "wilson_limits"]
+__all__ = ["koopman_accepts", "koopman_limits", "wilson_limits"]
 
 _STEPS = 48
 _TINY = 1e-6
@@ -36,54 +35,6 @@ def wilson_limits(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) 
     centre, half = x + z2 / 2, np.sqrt(z2) * np.sqrt(spread + z2 / 4)
     low, high = (centre - half) / (n_ + z2), (centre + half) / (n_ + z2)
     return np.where(x <= 0, 0.0, low.clip(0, 1)), np.where(x >= n_, 1.0, high.clip(0, 1))
-
-
-def newcombe_limits(
-    x: ArrayLike, m: ArrayLike, y: ArrayLike, n: ArrayLike, confidence: float = 0.95
-) -> Limits:
-    """Differences x/m − y/n of independent proportions."""
-    x_, m_, y_, n_ = _floats(x, m, y, n)
-    (low_x, high_x), (low_y, high_y) = wilson_limits(x_, m_, confidence), wilson_limits(y_, n_, confidence)
-    known = (m_ > 0) & (n_ > 0)
-    p, q = _rate(x_, m_), _rate(y_, n_)
-    low = p - q - np.hypot(p - low_x, high_y - q)
-    high = p - q + np.hypot(high_x - p, q - low_y)
-    return np.where(known, low, -1.0), np.where(known, high, 1.0)
-
-
-def miettinen_nurminen(
-    x: ArrayLike, m: ArrayLike, y: ArrayLike, n: ArrayLike, confidence: float = 0.95
-) -> Limits:
-    """Differences x/m − y/n: all δ that the score test with the constrained maximum likelihood accepts."""
-    x_, m_, y_, n_ = _floats(x, m, y, n)
-    known = (m_ > 0) & (n_ > 0)
-    m_, n_ = np.where(known, m_, 1.0), np.where(known, n_, 1.0)
-    x_, y_ = np.where(known, x_, 0.0), np.where(known, y_, 0.0)
-    limit, seen = _quantile(confidence) ** 2, x_ / m_ - y_ / n_
-
-    def accepted(delta: Array) -> NDArray[np.bool_]:
-        q = _constrained(delta, x_, m_, y_, n_)
-        p = (q + delta).clip(0, 1)
-        # The factor N / (N − 1) is what tells this interval from Mee's.
-        variance = (p * (1 - p) / m_ + q * (1 - q) / n_) * (m_ + n_) / (m_ + n_ - 1)
-        return np.asarray((seen - delta) ** 2 <= limit * variance)
-
-    low, high = _last_accepted(accepted, seen, np.stack([np.full_like(seen, -1.0), np.ones_like(seen)]))
-    return np.where(known, low, -1.0), np.where(known, high, 1.0)
-
-
-def _constrained(delta: Array, x: Array, m: Array, y: Array, n: Array) -> Array:
-    """The most likely y-rate if the x-rate were greater by `delta`: the middle root of a cubic."""
-    total = m + n
-    square = (m + 2 * n) * delta - total - x - y
-    linear = (n * delta - total - 2 * y) * delta + x + y
-    third = square / (3 * total)
-    c = third**3 - linear * square / (6 * total**2) + y * delta * (1 - delta) / (2 * total)
-    b = np.where(c < 0, -1.0, 1.0) * np.sqrt(np.maximum(third**2 - linear / (3 * total), 0.0))
-    cube = np.where(b == 0, 1.0, b**3)
-    angle = (np.pi + np.arccos((c / cube).clip(-1, 1))) / 3
-    root: Array = 2 * b * np.cos(angle) - third
-    return root.clip(np.maximum(0.0, -delta), np.minimum(1.0, 1 - delta))
 
 
 def koopman_limits(
@@ -137,10 +88,6 @@ def _last_accepted(accepted: Callable[[Array], NDArray[np.bool_]], inside: Array
         good = accepted(middle)
         near, far = np.where(good, middle, near), np.where(good, far, middle)
     return near
-
-
-def _rate(x: Array, n: Array) -> Array:
-    return np.divide(x, n, out=np.zeros_like(x), where=n > 0)
 
 
 def _floats(*values: ArrayLike) -> list[Array]:

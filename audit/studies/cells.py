@@ -7,6 +7,7 @@ are Bonett and Price's paired intervals.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import hypot
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -31,6 +32,7 @@ __all__ = [
     "paired_change",
     "shares",
     "undefined",
+    "with_luck",
 ]
 
 CONFIDENCE = 0.95
@@ -111,6 +113,31 @@ def paired_change(ours: pl.DataFrame, base: pl.DataFrame, confidence: float = CO
     limits = paired_difference(good, theirs, confidence)
     gap = float(good.mean() - theirs.mean())
     return Change(difference=gap, low=limits.low, high=limits.high, n=pairs.height)
+
+
+def with_luck(cells: Cells, luck: Mapping[str, Interval]) -> Cells:
+    """Of shares above a threshold, the intervals widened by what other luck in setting it would have made of
+    them: `luck`, at the same confidence (MOVER, Zou and Donner, doi:10.1002/sim.3095).
+    """
+    found = {}
+    for name, cell in cells.items():
+        if cell.value is None or cell.low is None or cell.high is None:
+            found[name] = cell
+            continue
+        down, up = cell.value - luck[name].low, luck[name].high - cell.value
+        change = cell.change
+        if change is not None and (base := cells[STANDARD].value) is not None:
+            lowered, raised = base - luck[STANDARD].low, luck[STANDARD].high - base
+            gap = change.difference
+            low = max(-1.0, gap - hypot(gap - change.low, down, raised))
+            high = min(1.0, gap + hypot(change.high - gap, up, lowered))
+            change = change.model_copy(update={"low": low, "high": high})
+        limits = {
+            "low": max(0.0, cell.value - hypot(cell.value - cell.low, down)),
+            "high": min(1.0, cell.value + hypot(cell.high - cell.value, up)),
+        }
+        found[name] = cell.model_copy(update={**limits, "change": change})
+    return found
 
 
 def measurements_named(run: Run, check: str, metric: str) -> list[Measurement]:

@@ -1,7 +1,7 @@
 """What any study may tabulate: accuracy, robust and worst-group accuracy, membership leakage; by variant.
 
 Differences of membership AUCs are DeLong's for correlated curves. Thresholds of the attack are each model's
-own, at one false-positive rate, and taken as given in the paired interval.
+own, at one false-positive rate; intervals, the paired one too, allow for the luck of those that set them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ import polars as pl
 from raiaudit.audit.fairness.counting.cells import UNKNOWN
 from raiaudit.audit.fairness.counting.rows import CHECK_ID, group_column
 from raiaudit.audit.privacy.inference.membership_summary import Attack, headline, membership_scores, parted
-from raiaudit.audit.privacy.inference.rates import smallest_fpr, threshold_at_fpr
+from raiaudit.audit.privacy.inference.rates import (
+    smallest_fpr,
+    threshold_at_fpr,
+    tpr_of_possible_thresholds,
+)
 from raiaudit.audit.statistics.extremes import Paired, Term, change_of_largest
 from raiaudit.audit.statistics.intervals import auc_delong, clopper_pearson, wilson
 from raiaudit.audit.statistics.keyed import keyed_rng
@@ -31,6 +35,7 @@ from raiaudit.audit.studies.cells import (
     column_of,
     shares,
     undefined,
+    with_luck,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +117,7 @@ def membership_tpr(runs: Runs) -> Cells:
     remark = ""
     if rate > _SMALLEST_FPR:
         remark = f"{100 * rate:g} % is the smallest FPR that {outsiders} non-members support"
-    caught = {}
+    caught, luck = {}, {}
     for name, run in runs.items():
         table = scores[name]
         rng = keyed_rng(run.results.seed, "tradeoff", attack, rate)
@@ -120,8 +125,9 @@ def membership_tpr(runs: Runs) -> Cells:
         assert threshold is not None, why
         members = table.filter("member")
         caught[name] = members.select("example_id", good=pl.col("score") > threshold.value)
+        luck[name] = tpr_of_possible_thresholds(members["score"].to_numpy(), threshold)
     told = f"{attack} at {100 * rate:g} % FPR"
-    return shares(caught, clopper_pearson, where=told, better="lower", remark=remark)
+    return with_luck(shares(caught, clopper_pearson, where=told, better="lower", remark=remark), luck)
 
 
 def worst_group_accuracy(runs: Runs, attribute: str | None = None) -> Cells:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from raiaudit.dashboard.pages import link
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.comparison.words import names, quantity
+from raiaudit.reports.words.comparison_words import names, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

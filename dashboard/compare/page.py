@@ -23,7 +23,7 @@ from raiaudit.errors import NotComparableError, StorageError
 from raiaudit.reports.comparison.differences import difference_blocks
 from raiaudit.reports.comparison.findings import findings, reading_notes
 from raiaudit.reports.comparison.tables import ASIDE, EXAMPLES, comparison_tables, gap_block, run_block
-from raiaudit.reports.comparison.words import comparison_title
+from raiaudit.reports.words.comparison_words import comparison_title
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison

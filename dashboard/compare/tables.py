@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from raiaudit.dashboard.wording import plain
-from raiaudit.reports.comparison.words import OUTCOMES
+from raiaudit.reports.words.comparison_words import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from raiaudit.audit.comparison.results import Outcome
-    from raiaudit.reports.studies.study import Block
+    from raiaudit.reports.formats.blocks import Block
 
 __all__ = ["draw"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["heat_map"]
 
-_FOR, _AGAINST = "213, 94, 0", "0, 114, 178"  # as in pictures: vermillion and blue
+_FOR, _AGAINST = "213, 94, 0", "0, 114, 178"  # as in pictures: vermillion (to people: orange) and blue
 _STRONGEST = 0.6  # of the colour, so that words stay readable on it, light or dark
 _WORD = "display:inline-block;text-align:center;margin:0 0.15rem 0.45rem 0;max-width:100%"
 _INK = "display:block;padding:0.05rem 0.25rem;border-radius:3px;overflow-wrap:anywhere"

@@ -34,7 +34,8 @@ __all__ = ["CHECK", "maps_of", "method_badge", "show", "show_example"]
 CHECK = "explanations.attribution"
 _AT_FIRST = 3  # methods shown before anybody chooses
 _SIDE = 224
-_LEGEND = "Vermillion speaks for the prediction, blue against it."
+_LEGEND = "Orange speaks for the prediction, blue against it."
+_STRIPED = "Orange, without stripes, speaks for the prediction; blue, in white stripes, against it."
 
 
 def maps_of(run: Run) -> pl.DataFrame | None:
@@ -123,7 +124,7 @@ def _images(drawn: list[dict[str, Any]], results: Results, key: str) -> None:
         key=f"{key}-opacity",
         help="0 % shows the input alone, 100 % the map alone, on white",
     )
-    st.caption(f"Shown: the input under a map that covers {percent} % of it. {_LEGEND}")
+    st.caption(f"Shown: the input under a map that covers {percent} % of it. {_STRIPED}")
     with st.container(horizontal=True, gap="medium"):
         for row in drawn:
             with st.container(width=_SIDE, gap="xsmall"):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.store import Home
     from raiaudit.audit.studies.study import Shelf, Study
+    from raiaudit.reports.formats.blocks import Block
     from raiaudit.reports.studies.pdf import Chart
-    from raiaudit.reports.studies.study import Block
 
 __all__ = ["chosen", "draw_blocks", "draw_charts", "draw_foot", "draw_table"]
 

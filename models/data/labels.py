@@ -5,7 +5,7 @@ Errors are `DataError`s that name file, row (from 1, a header not counted) and c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["class_indices", "class_order", "label_names", "require_distinct"]
 
 _MAX_CLASSES = 1_000
+_NO_VALUE = ("nan", "-nan", "inf", "-inf", "infinity", "null", "<na>", "n/a", "#n/a")
 
 
-def label_names(column: pl.Series, where: str) -> pl.Series:
-    """Labels as stripped strings; 1.0 is "1". Raises where one is missing or a fraction."""
+def label_names(column: pl.Series, where: str, *, listed: Collection[str] = ()) -> pl.Series:
+    """Labels as stripped strings; 1.0 is "1". Raises where one is missing or a fraction.
+
+    What programs write for no value is a class only if it is `listed` as one.
+    """
     if column.dtype.is_float():
         values = column.fill_null(float("nan")).to_numpy()
         fraction = np.flatnonzero(np.isfinite(values) & (values != np.round(values)))
@@ -34,6 +38,13 @@ def label_names(column: pl.Series, where: str) -> pl.Series:
             )
         column = column.fill_nan(None).cast(pl.Int64, strict=False)
     names = column.cast(pl.String).str.strip_chars()
+    unlisted = ~names.is_in(list(listed))
+    for row in (names.str.to_lowercase().is_in(_NO_VALUE) & unlisted).arg_true()[:1]:
+        raise DataError(
+            f"the label {names[row]!r} is how programs write that there is none",
+            where=f"{where}, row {row + 1}, column {column.name!r}",
+            remedy="remove the rows without a label, or list it under `classes` if it is a class",
+        )
     missing = (names.is_null() | (names == "")).arg_true()
     if len(missing):
         raise DataError(

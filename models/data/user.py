@@ -23,14 +23,14 @@ class UserData(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str = Field(min_length=1, max_length=100, description="of the data set, in reports")
     path: Path | None = Field(default=None, description="one file or image folder with all examples")
-    train: Path | None = None
-    validation: Path | None = None
-    test: Path | None = None
+    train: Path | None = Field(default=None, description="instead of `path`: a file of each split")
+    validation: Path | None = Field(default=None, description="beside `train`; default: drawn from it")
+    test: Path | None = Field(default=None, description="beside `train`: what is audited")
     format: Format | None = Field(default=None, description="default: by the suffix; a folder holds images")
     id: str | None = Field(default=None, description="column of stable ids; default: split and row number")
-    label: str = "label"
+    label: str = Field(default="label", description="column to predict")
     split: str | None = Field(default=None, description="column that says train, validation or test")
     groups: tuple[str, ...] = Field(default=(), description="columns of sensitive attributes")
     links: str | None = Field(
@@ -49,11 +49,15 @@ class UserData(BaseModel):
         default="auto",
         description="leave a folder's images on disk and read them as needed; auto: beyond 1 GiB",
     )
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
-    source: str = ""
-    licence: str = ""
+    validation_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="share drawn for validation where nothing says the split"
+    )
+    test_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="share drawn for the audit where nothing says the split"
+    )
+    seed: int = Field(default=0, ge=0, description="of drawing the splits")
+    source: str = Field(default="", description="where the data come from, for the report")
+    licence: str = Field(default="", description="under which they may be used, for the report")
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> UserData:

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from raiaudit.errors import DataError
-from raiaudit.models.data.class_folders import read_class_folders
+from raiaudit.models.data.class_folders import SUFFIXES, read_class_folders
 from raiaudit.models.data.dataset import Dataset, LazySplits, Split
 from raiaudit.models.data.fetch import fingerprint, sha256_file
 from raiaudit.models.data.labels import class_indices, class_order, label_names, require_distinct
 from raiaudit.models.data.tables import as_levels, group_frame
 from raiaudit.models.data.user import SPLITS
 from raiaudit.models.data.user_content import METADATA, content_of
-from raiaudit.models.data.user_files import Source, read_arrays, read_table, require_columns
+from raiaudit.models.data.user_files import Source, read_arrays, read_table, require_columns, require_plain
 from raiaudit.models.data.user_splits import split_rows
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def load_user_dataset(config: UserData, base: Path) -> Dataset:
         if not source.frame.height:
             raise DataError("there is not one row", where=source.where)
         require_columns(source.frame.columns, (*_named(config), *config.groups), source.where)
+        require_plain(source.frame.select({*_named(config), *config.groups}), source.where)
     ids = {name: _ids(config, name, source, kind) for name, source in sources.items()}
     require_distinct({sources[name].where: column for name, column in ids.items()})
     classes, labels = _labels(config, sources)
@@ -106,6 +107,8 @@ def _format(config: UserData, files: Mapping[str, Path]) -> Format:
                 where=str(path),
                 remedy="relative paths start at the folder of the spec",
             )
+        if not path.is_dir() and not path.is_file():  # a pipe may never end, a device never does
+            raise DataError("is neither a file nor a folder", where=str(path))
         kind = config.format or ("folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower()))
         if kind is None:
             raise DataError(
@@ -140,8 +143,15 @@ def _read(config: UserData, files: Mapping[str, Path], kind: Format) -> dict[str
         return read_arrays(files["all"], label=config.label, groups=beside)
     if kind == "folder":
         folder = files["all"]
-        classes = None if (folder / METADATA).exists() else read_class_folders(folder, label=config.label)
-        return {"all": classes or read_table(folder / METADATA, "csv", text=None)}
+        if (folder / METADATA).exists():
+            return {"all": read_table(folder / METADATA, "csv", text=None)}
+        if (classes := read_class_folders(folder, label=config.label)) is not None:
+            return {"all": classes}
+        raise DataError(
+            f"holds neither a {METADATA} nor folders with images, one a class",
+            where=str(folder),
+            remedy=f"suffixes of images: {', '.join(sorted(SUFFIXES))}",
+        )
     hashes: dict[str, Path] = {}
     for path in files.values():
         if (first := hashes.setdefault(sha256_file(path), path)) is not path:
@@ -164,7 +174,10 @@ def _labels(
     config: UserData, sources: Mapping[str, Source]
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """The classes (those of the train file, where there is one) and every file's class indices."""
-    names = {name: label_names(source.frame[config.label], source.where) for name, source in sources.items()}
+    names = {
+        name: label_names(source.frame[config.label], source.where, listed=config.classes or ())
+        for name, source in sources.items()
+    }
     first = "train" if "train" in sources else "all"
     classes = class_order(names[first], config.classes, config.positive, where=sources[first].where)
     return classes, {

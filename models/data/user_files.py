@@ -25,7 +25,7 @@ from raiaudit.models.data.user import SPLITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Source", "read_arrays", "read_table", "require_columns", "require_single_names"]
+__all__ = ["Source", "read_arrays", "read_table", "require_columns", "require_plain", "require_single_names"]
 
 _MOSTLY = 0.9
 
@@ -47,6 +47,17 @@ def require_columns(found: Collection[str], wanted: Collection[str], where: str)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(
                 f"no column {name!r}", where=where, remedy=f"{hint}columns: {', '.join(sorted(found))}"
+            )
+
+
+def require_plain(frame: pl.DataFrame, where: str) -> None:
+    """Raise `DataError` where a label, id, split, group, link or text is no text, number or date."""
+    for column in frame.iter_columns():
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+            raise DataError(
+                f"{column.dtype} is no text and no number",
+                where=f"{where}, column {column.name!r}",
+                remedy="save the column as text",
             )
 
 
@@ -77,8 +88,12 @@ def read_table(
             infer_schema=False,
         )
     except (pl.exceptions.PolarsError, OSError) as error:
+        if kind == "csv":
+            _require_commas(content, path)
         problem = str(error).split("\n", 1)[0]
         raise DataError(f"not a readable {kind} file ({problem})", where=str(path)) from error
+    if kind == "csv" and frame.width == 1:
+        _require_commas(content, path)
     require_single_names(frame.columns, path)
     numbers = [] if text is None else [name for name in frame.columns if name not in text]
     return Source(str(path), frame.with_columns(_as_numbers(frame[name], path) for name in numbers))
@@ -94,6 +109,19 @@ def _require_utf8(content: bytes, path: Path) -> None:
             where=f"{path}, line {line}",
             remedy="save the file as UTF-8",
         ) from error
+
+
+def _require_commas(content: bytes, path: Path) -> None:
+    """Raise `DataError` where the header is rather separated by something else."""
+    header = content.split(b"\n", 1)[0].decode()
+    for separator, remedy in ((";", _WITH_COMMAS), ("|", _WITH_COMMAS), ("\t", "call the file .tsv")):
+        if header.count(separator) > header.count(","):
+            raise DataError(
+                f"its columns are separated by {separator!r}, not by commas", where=str(path), remedy=remedy
+            )
+
+
+_WITH_COMMAS = "save it with commas (and decimal points), as .tsv, or as Parquet"
 
 
 def _as_numbers(column: pl.Series, path: Path) -> pl.Series:

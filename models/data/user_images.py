@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["Layout", "check_header", "decode", "layout_of", "resolve_images"]
+__all__ = ["CHANNELS", "Layout", "check_header", "decode", "layout_of", "resolve_images"]
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
-_CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
+CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
+"""Pixel modes that are read: grey or colour, 8 bits and nothing that shines through."""
+_SEVERAL = ("PNG", "TIFF", "WEBP")
+"""Formats whose files may hold a film or pages. (A photo's JPEG may, too: previews of itself.)"""
 _MAX_PIXELS = 16 * 2**20
 
 
@@ -59,7 +62,7 @@ class Layout:
 def layout_of(path: Path, size: tuple[int, int] | None) -> Layout:
     """The layout of a folder whose first image this is; `size` (H, W) scales them all to one."""
     with _open(path, str(path)) as image:
-        channels = _CHANNELS[image.mode]
+        channels = CHANNELS[image.mode]
         return Layout((channels, *(size or (image.height, image.width))), scaled=size is not None)
 
 
@@ -89,7 +92,7 @@ def decode(path: Path, layout: Layout, place: str) -> NDArray[np.uint8]:
 
 
 def _require_fit(image: Image, layout: Layout, place: str) -> None:
-    channels = _CHANNELS[image.mode]
+    channels = CHANNELS[image.mode]
     height, width = layout.shape[1:] if layout.scaled else (image.height, image.width)
     if (found := (channels, height, width)) != layout.shape:
         raise DataError(
@@ -118,10 +121,14 @@ def _open(path: Path, place: str) -> Image:
         ) from error
     if image.width * image.height > _MAX_PIXELS:
         raise DataError(f"{image.width}×{image.height} pixels; at most {_MAX_PIXELS:,}", where=place)
-    if image.mode not in _CHANNELS:
+    if image.mode not in CHANNELS or "transparency" in image.info:
         raise DataError(
             f"pixel mode {image.mode} (transparency, 16 bits or print colours) is not read",
             where=place,
             remedy="save it as 8-bit grey or RGB",
+        )
+    if image.format in _SEVERAL and (frames := getattr(image, "n_frames", 1)) > 1:
+        raise DataError(
+            f"{frames} pictures in one file", where=place, remedy="save the one that is meant alone"
         )
     return image

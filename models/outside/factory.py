@@ -64,7 +64,7 @@ def build(file: Path, function: str, dataset: Dataset) -> Classifier:
         raise UsageError(f"the file defines no function {function!r}", where=str(file))
     try:
         made = builder(dataset) if _takes_an_argument(builder) else builder()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whoever leaves with 0 would be taken for a pass
         raise _failed(error, where) from error
     if not isinstance(made, nn.Module):
         raise ArtifactRefusedError(
@@ -98,7 +98,7 @@ def _imported(file: Path) -> Any:
     sys.path.insert(0, str(file.resolve().parent))  # it may import what lies beside it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(error, str(file)) from error
     finally:
         sys.path.remove(str(file.resolve().parent))
@@ -119,7 +119,7 @@ def _try(model: Classifier, dataset: Dataset, where: str) -> None:
         if x.is_floating_point():
             x = x.clone().requires_grad_()
         logits_BK = model(x)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(error, where) from error
     wanted = (len(x), len(dataset.classes))
     if not isinstance(logits_BK, Tensor) or tuple(logits_BK.shape) != wanted:
@@ -139,7 +139,7 @@ def _try(model: Classifier, dataset: Dataset, where: str) -> None:
         model.knowledge = "score"
 
 
-def _failed(error: Exception, where: str) -> UsageError:
+def _failed(error: BaseException, where: str) -> UsageError:
     return UsageError(
         f"the file raised {type(error).__name__}: {error}",
         where=where,

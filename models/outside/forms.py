@@ -25,11 +25,17 @@ _PICKLE = "a pickled model can run code when it is loaded"
 _TORCH_ARCHIVE = "a torch archive holds a pickle, which can run code when it is loaded"
 _AS_SAFETENSORS = "save the weights as safetensors: safetensors.torch.save_file(model.state_dict(), PATH)"
 _AS_ONNX = "export it as an ONNX graph and name the .onnx file"
-_AS_FUNCTION = "serve it behind an `endpoint`, or ask it from Python with models.black_box.from_callable"
+_AS_FUNCTION = (
+    "serve it behind an `endpoint`, or let a `factory` (FILE.py:FUNCTION) load it and return "
+    "models.black_box.from_callable(…)"
+)
+_OF_ANY_LIBRARY = f"of torch: {_AS_SAFETENSORS}; of another library: {_AS_FUNCTION}"
 
 _REFUSED_SUFFIXES = {
-    **dict.fromkeys((".bin", ".ckpt", ".dill", ".pickle", ".pk", ".pkl", ".sav"), (_PICKLE, _AS_SAFETENSORS)),
-    **dict.fromkeys((".joblib", ".npy", ".npz"), (f"{_PICKLE}, and so can this file", _AS_SAFETENSORS)),
+    **dict.fromkeys((".bin", ".ckpt"), (_PICKLE, _AS_SAFETENSORS)),
+    **dict.fromkeys((".dill", ".pickle", ".pk", ".pkl", ".sav"), (_PICKLE, _OF_ANY_LIBRARY)),
+    ".joblib": (f"{_PICKLE}, and so can this file", _OF_ANY_LIBRARY),
+    **dict.fromkeys((".npy", ".npz"), (f"{_PICKLE}, and so can this file", _AS_SAFETENSORS)),
     **dict.fromkeys((".pt2", ".ptl", ".mar"), (_TORCH_ARCHIVE, _AS_SAFETENSORS)),
     **dict.fromkeys((".h5", ".hdf5", ".keras"), ("a Keras model can run code when it is loaded", _AS_ONNX)),
     **dict.fromkeys((".pb", ".tflite", ".mlmodel", ".engine"), ("a graph in a form not read here", _AS_ONNX)),

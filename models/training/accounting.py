@@ -67,13 +67,14 @@ def epsilon_pld(mechanism: Mechanism, *, interval: float = _FINE) -> float:
 
 @lru_cache(maxsize=16)
 def epsilon_prv(mechanism: Mechanism) -> tuple[float | None, str]:
-    """(ε, "") by privacy-loss random variables, or (None, why it could not be computed)."""
+    """(ε ≥ 0, "") by privacy-loss random variables, or (None, why it could not be computed)."""
     from opacus.accountants import PRVAccountant
 
     accountant = PRVAccountant()
     accountant.history = [(mechanism.sigma, mechanism.sample_rate, mechanism.steps)]
     try:
-        return float(accountant.get_epsilon(delta=mechanism.delta)), ""
+        # At a large δ it goes below 0, where no ε is.
+        return max(0.0, float(accountant.get_epsilon(delta=mechanism.delta))), ""
     except (ArithmeticError, RuntimeError, ValueError) as error:
         return None, f"PRV cross-check failed: {error}"
 

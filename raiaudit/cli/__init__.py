@@ -17,6 +17,7 @@ from raiaudit.cli import (
     documents,
     fairness,
     gating,
+    helping,
     mitigate,
     models,
     running,
@@ -33,6 +34,8 @@ app = typer.Typer(
     name="raiaudit",
     help="Audit a classifier: robustness, privacy, fairness, explanations and calibration in one run.\n\n"
     "Start with `raiaudit init`, then `raiaudit run audit.yaml` and `raiaudit view`.",
+    epilog="Exit codes: 0 every gate passed · 1 a gate failed · 2 the command, the spec or the data is "
+    "wrong · 3 undecided, or an error · 4 a model file was refused · 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -73,6 +76,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(catalogues.attacks, name="attacks")
 app.add_typer(catalogues.checks, name="checks")
 app.command("schema")(catalogues.schema)
+helping.show_plainly(app, models.app, catalogues.attacks, catalogues.checks)
 
 
 def main() -> None:

@@ -57,7 +57,10 @@ def verify(
         Path, typer.Argument(help="A report.pdf, a run directory, or a run id.", metavar="PDF|RUN")
     ],
     run: Annotated[
-        Path | None, typer.Argument(help="The run directory the PDF is said to come from.")
+        Path | None,
+        typer.Argument(
+            help="Where the PDF is said to come from: a run directory or id. Default: the folder it lies in."
+        ),
     ] = None,
     seal: Annotated[
         str | None, typer.Option(help="The seal noted when the run was made: tells if all was made anew.")
@@ -139,9 +142,17 @@ def _run_of(document: Path, run: Path | None, home: Path | None) -> Run:
 
     if run is not None and not document.is_file():
         raise UsageError("no such file", where=str(document))
+    if run is not None and not run.is_dir() and len(run.parts) == 1:
+        return Home.at(home).run(str(run))
     if run is not None or document.is_dir():
         return Run(run or document)
     if document.is_file():
+        if not (document.parent / "header.json").exists():
+            raise UsageError(
+                "the PDF does not lie in a run directory, so there is nothing to hold it against",
+                where=str(document),
+                remedy=f"name its run as well: raiaudit verify {document} RUN",
+            )
         return Run(document.parent)
     if len(document.parts) > 1:
         raise UsageError("no such file", where=str(document))

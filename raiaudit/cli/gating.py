@@ -120,6 +120,6 @@ def _print(runs: Sequence[Run], finished: Sequence[Run]) -> None:
         console.print(verdict_table(finished))
     for run in finished:
         for line in gate_lines(run):
-            console.print(line)
+            console.print(line, soft_wrap=not console.is_terminal)  # a log is searched by line
     for line in idle_lines([run.results for run in finished]):
         console.print(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,8 @@ def run(
 ) -> None:
     """Train what is missing, audit, judge and report.
 
-    Resumes what a crash left and does nothing when all is done.
+    Resumes what a crash left and does nothing when all is done. Exit codes: 0 every gate passed · 1 one
+    failed · 2 the spec or the data is wrong · 3 undecided, an error, or no gate · 4 a model was refused.
 
     Example: `raiaudit run examples/digits.yaml`
     """
@@ -38,12 +40,16 @@ def run(
     from raiaudit.audit.spec import load_spec
     from raiaudit.audit.store import Home
     from raiaudit.cli.progress import watch
+    from raiaudit.cli.validating import notes
     from raiaudit.errors import RaiauditError
 
     try:
         loaded = load_spec(spec)
         if limit is not None:
             loaded = limited(loaded, limit)
+        if not as_json and any(check.gate for check in loaded.spec.checks):
+            for note in notes(loaded):  # a metric that nothing measures costs a whole audit
+                typer.secho(f"note: {note}", fg="yellow", err=True)
         with watch(as_json=as_json) as listener:
             from raiaudit.audit.runner import run_suite
 
@@ -55,6 +61,11 @@ def run(
             _finished(None, [], "interrupted", 130)
         typer.echo("interrupted; the same command resumes", err=True)
         raise typer.Exit(130) from None
+    except SystemExit as leaving:  # with 0 it would be taken for a pass
+        stopped = RaiauditError(f"code of a model or a plug-in ended the program (exit {leaving.code})")
+        if as_json:
+            _finished(None, [], "error", stopped.exit_code, error=str(stopped))
+        raise stopped from leaving
     except Exception as error:
         if as_json:
             code = error.exit_code if isinstance(error, RaiauditError) else RaiauditError.exit_code
@@ -96,7 +107,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
     console.print(verdict_table(runs))
     for finished in runs:
         for line in gate_lines(finished):
-            console.print(line)
+            console.print(line, soft_wrap=not console.is_terminal)  # a log is searched by line
     for line in idle_lines([finished.results for finished in runs]):
         console.print(line)
     console.print()
@@ -104,7 +115,7 @@ def _conclude(runs: list[Run], spec: Path, home: Path | None) -> None:
         # A log that keeps the seal keeps what `raiaudit verify --seal` needs.
         for told in (_shown(finished.folder / "report.pdf"), f"  seal {seal_of(finished.folder)}"):
             console.print(f"  {told}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    where = f" --home {home}" if home else ""
+    where = f" --home {shlex.quote(str(home))}" if home else ""
     console.print(f"\nnext: raiaudit view{where}", style="bold", highlight=False, markup=False)
 
 

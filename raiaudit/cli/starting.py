@@ -24,10 +24,12 @@ def init(
             "test.csv, arrays (.npz), or a data set such as `adult`."
         ),
     ] = "digits",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write it. Default: audit.yaml")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
     groups: Annotated[
-        str | None, typer.Option(help="Columns of people who may be treated unalike: A,B; '' for none.")
+        str | None, typer.Option(help="Columns of people who may be treated unalike: A,B; `''` for none.")
     ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="The column that names rows.")] = None,
     text: Annotated[

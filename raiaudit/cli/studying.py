@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from raiaudit.audit.spec import LoadedSpec
     from raiaudit.audit.studies.study import Study
-    from raiaudit.reports.studies.study import Block
+    from raiaudit.reports.formats.blocks import Block
 
 __all__ = ["AsJson", "Limit", "Markdown", "Pdf", "conducted", "presented"]
 
@@ -63,7 +63,8 @@ def presented(
 ) -> None:
     """As JSON, or as tables on the terminal; `blocks` and `told` are what this kind has besides its table."""
     from raiaudit.audit.files import write_atomically
-    from raiaudit.reports.studies.study import study_blocks, study_markdown, study_notes, terminal_table
+    from raiaudit.reports.formats.blocks import terminal_table
+    from raiaudit.reports.studies.study import study_blocks, study_markdown, study_notes
 
     if markdown is not None:
         write_atomically(markdown, study_markdown(found, blocks, told))

@@ -11,9 +11,12 @@ import typer
 from raiaudit.cli.options import UnsafeLoad
 
 if TYPE_CHECKING:
-    from raiaudit.audit.forecast.forecast import CheckForecast, Forecast, ModelForecast, Seconds
+    from collections.abc import Iterator
 
-__all__ = ["validate"]
+    from raiaudit.audit.forecast.forecast import CheckForecast, Forecast, ModelForecast, Seconds
+    from raiaudit.audit.spec import LoadedSpec
+
+__all__ = ["notes", "validate"]
 
 _MARKS = {"runs": "✓", "may_run": "?", "cannot": "✗", "stops": "!"}
 _COLOURS = {"runs": "green", "may_run": "yellow", "cannot": "yellow", "stops": "red"}
@@ -26,7 +29,9 @@ def validate(
 ) -> None:
     """Check a spec without running anything; say what will run, what cannot and why, and how long it takes.
 
-    Offline. Instant for the data sets of the catalogue; a table of your own is read.
+    Offline. Quick for the data sets of the catalogue; a table of your own is read. Exit codes: 0 it would run
+    to its end, though checks may be not_run · 2 the spec is wrong, or a run would stop: no such model file,
+    data that cannot be read · 4 a model would be refused.
 
     Example: `raiaudit validate examples/digits.yaml`
     """
@@ -38,15 +43,43 @@ def validate(
     refuse_unsafe_models(loaded, unsafe_load=unsafe_load)
     titles = [model.title for model in loaded.spec.subjects]
     gates = sum(len(check.gate) for check in loaded.spec.checks)
+    remarks = list(notes(loaded))
     if as_json:
-        typer.echo(
-            json.dumps({"spec": str(spec), "valid": True, "gates": gates, **forecast(loaded).as_data()})
-        )
-        return
-    typer.echo(f"{spec}: valid; {', '.join(titles)}; {len(loaded.spec.checks)} checks, {gates} gates")
+        told = forecast(loaded)
+        known = {"spec": str(spec), "valid": True, "gates": gates, "notes": remarks, "stops": told.stops}
+        typer.echo(json.dumps({**known, **told.as_data()}))
+    else:
+        counted = f"{_count(len(loaded.spec.checks), 'check')}, {_count(gates, 'gate')}"
+        typer.echo(f"{spec}: valid; {', '.join(titles)}; {counted}")
+        for note in remarks:
+            typer.secho(f"note: {note}", fg="yellow")
+        told = forecast(loaded)
+        _show(told)
+    if told.stops:
+        raise typer.Exit(2)
+
+
+def notes(loaded: LoadedSpec) -> Iterator[str]:
+    """What is allowed and hardly meant: no gate at all, and gates on what no check of ours measures."""
+    from difflib import get_close_matches
+
+    from raiaudit.audit.catalogue import CHECKS
+    from raiaudit.reports.words.metric_words import explained, metrics
+
+    gates = [(check, gate) for check in loaded.spec.checks for gate in check.gate]
     if not gates:
-        typer.echo("note: without a gate every verdict is inconclusive (exit code 3)")
-    _show(forecast(loaded))
+        yield "without a gate every verdict is inconclusive (exit code 3)"
+    for check, gate in gates:
+        if check.use in CHECKS and not explained(gate.metric):
+            near = get_close_matches(gate.metric, metrics(), n=1)
+            yield (
+                f"no check measures {gate.metric!r}, so this gate of {check.use} will be inconclusive"
+                + (f": did you mean {near[0]!r}?" if near else "; docs/reference/metrics.md lists what is")
+            )
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _show(told: Forecast) -> None:
@@ -58,7 +91,8 @@ def _show(told: Forecast) -> None:
     for model in told.models:
         _show_model(model)
     assert told.seconds is not None
-    typer.secho(f"\nin all about {_time(told.seconds)}", bold=True)
+    typer.secho(f"\nin all about {_time(told.seconds)}", bold=True, nl=False)
+    typer.echo(f", of which {_time(told.overhead)} to start and to write the documents")
     dear = {
         f"{check.peak}: {_time(check.seconds)} ({model.model})": None
         for model in told.models

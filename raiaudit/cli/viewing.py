@@ -13,7 +13,9 @@ __all__ = ["view"]
 
 def view(
     home: HomeOption = None,
-    port: Annotated[int | None, typer.Option(help="Default: 8501, or the next free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 8501, or the next free one.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
 ) -> None:
     """Open the dashboard on this machine (127.0.0.1 only): read runs, start audits and follow them.

@@ -2,6 +2,7 @@
 
 from raiaudit.reports.charts.attack_flags import attack_flags
 from raiaudit.reports.charts.attributes import attribute_gain
+from raiaudit.reports.charts.calibration import reliability_diagram
 from raiaudit.reports.charts.concepts import concept_scores
 from raiaudit.reports.charts.corruption import accuracy_against_severity
 from raiaudit.reports.charts.counterfactual import counterfactual_effects
@@ -13,12 +14,16 @@ from raiaudit.reports.charts.explanations import (
     words_by_class,
 )
 from raiaudit.reports.charts.fairness import group_gaps, group_intervals, group_table
-from raiaudit.reports.charts.faithfulness import gains_over_controls, randomisation_cascade, trace_curves
+from raiaudit.reports.charts.faithfulness import (
+    gains_over_controls,
+    label_dependence,
+    randomisation_cascade,
+    trace_curves,
+)
 from raiaudit.reports.charts.gaps import gap_forest
 from raiaudit.reports.charts.mitigation import accuracy_against_disparity, groups_by_variant
 from raiaudit.reports.charts.privacy import epsilon_bar, membership_roc, score_histogram
 from raiaudit.reports.charts.profiles import forced_rates, impact_ratios, rates_by_threshold
-from raiaudit.reports.charts.reliability import reliability_diagram
 from raiaudit.reports.charts.risk import exposed_members, risk_by_group
 from raiaudit.reports.charts.robustness import (
     accuracy_against_eps,
@@ -64,6 +69,7 @@ __all__ = [
     "group_table",
     "groups_by_variant",
     "impact_ratios",
+    "label_dependence",
     "membership_roc",
     "overlap_against_eps",
     "randomisation_cascade",

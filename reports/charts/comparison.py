@@ -12,8 +12,8 @@ import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, series, styled, tooltips
 from raiaudit.reports.charts.tradeoff import no_legend
-from raiaudit.reports.comparison.words import names, quantity
 from raiaudit.reports.theme import FAINT
+from raiaudit.reports.words.comparison_words import names, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Whether maps are believed: perturbation traces, gains over controls, and the randomisation cascade."""
+"""Whether maps are believed: perturbation traces, gains over controls, and randomised weights and labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from raiaudit.reports.theme import MUTED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["gains_over_controls", "randomisation_cascade", "trace_curves"]
+__all__ = ["gains_over_controls", "label_dependence", "randomisation_cascade", "trace_curves"]
 
 
 def trace_curves(table: pl.DataFrame, *, first: str, several: bool = True) -> AnyChart:
@@ -56,30 +56,46 @@ def gains_over_controls(table: pl.DataFrame) -> AnyChart:
         .then(pl.lit("its own blur"))
         .otherwise(_words("control")),
     )
-    controls = shown["control"].unique(maintain_order=True).to_list()
-    look = series("control", controls)
-    rows = alt.Y(
-        "method:N",
-        sort=shown["method"].unique(maintain_order=True).to_list(),
-        axis=alt.Axis(title=None, labelLimit=170, ticks=False, domain=False, grid=True),
-    )
-    aside = alt.YOffset("control:N", sort=controls)
     x = alt.X(
         "gain:Q",
         scale=alt.Scale(zero=True),
         axis=percent_axis("Deletion area below the control's", tickCount=5),
     )
+    return _by_method(shown, "control", x)
+
+
+def label_dependence(table: pl.DataFrame) -> AnyChart:
+    """`table`: method, trained (on which labels), value, low, high; the line at 0 is "nothing in common"."""
+    shown = table.with_columns(method=_words("method"))
+    x = alt.X(
+        "value:Q",
+        scale=alt.Scale(domain=[min([-0.2, *shown["low"].drop_nulls()]), 1]),
+        axis=alt.Axis(title="Rank correlation with the model's maps", tickCount=5),
+    )
+    return _by_method(shown, "trained", x)
+
+
+def _by_method(shown: pl.DataFrame, by: str, x: alt.X) -> AnyChart:
+    """A dot and its interval (low, high) for each method and value of `by`, beside a line at 0."""
+    names = shown[by].unique(maintain_order=True).to_list()
+    look = series(by, names)
+    rows = alt.Y(
+        "method:N",
+        sort=shown["method"].unique(maintain_order=True).to_list(),
+        axis=alt.Axis(title=None, labelLimit=170, ticks=False, domain=False, grid=True),
+    )
+    aside = alt.YOffset(f"{by}:N", sort=names)
     base = alt.Chart(inline(shown)).encode(y=rows, yOffset=aside)
     whisker = base.mark_rule(strokeWidth=1.6).encode(
         x=alt.X("low:Q", scale=x["scale"]),
         x2=alt.X2("high:Q"),
-        color=series("control", controls, legend=False)["color"],
+        color=series(by, names, legend=False)["color"],
     )
     dot = base.mark_point(filled=True, size=48, opacity=1).encode(
         x=x,
         color=look["color"],
         shape=look["shape"],
-        tooltip=tooltips("method:N", "control:N", "gain:Q", "low:Q", "high:Q"),
+        tooltip=tooltips("method:N", f"{by}:N", f"{x['shorthand']}", "low:Q", "high:Q"),
     )
     zero = alt.Chart(inline([{"x": 0}])).mark_rule(color=MUTED, strokeDash=[4, 3]).encode(x="x:Q")
     whole = alt.layer(zero, whisker, dot).resolve_legend(color="independent", shape="independent")

@@ -11,8 +11,8 @@ import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
 from raiaudit.reports.charts.tradeoff import axis_of, beats, no_legend, span
-from raiaudit.reports.studies.study import METRIC_TITLES
 from raiaudit.reports.theme import FAINT
+from raiaudit.reports.words.study_words import METRIC_TITLES
 from raiaudit.reports.words.wording import metric_title
 
 if TYPE_CHECKING:

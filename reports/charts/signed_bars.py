@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["signed_bars"]
 
 _MOST = 20
-_REACH = 1.45  # beyond the largest bar, for the number at its end
 
 
 def signed_bars(weights: Sequence[tuple[str, float]]) -> AnyChart:
-    """`weights`: feature and weight in [-1, 1]. The largest come first; each bar ends in its number."""
+    """`weights`: feature and weight in [-1, 1]. The largest come first.
+
+    A bar's number stands on the other side of 0: there is room for it, whatever stands left or right.
+    """
     largest = sorted(weights, key=lambda pair: -abs(pair[1]))[:_MOST]
     rows = [{"feature": name, "weight": weight, "said": signed(weight)} for name, weight in largest]
     base = alt.Chart(inline(rows)).encode(
@@ -32,15 +34,17 @@ def signed_bars(weights: Sequence[tuple[str, float]]) -> AnyChart:
     )
     x = alt.X(
         "weight:Q",
-        scale=alt.Scale(domain=[-_REACH, _REACH]),
-        axis=percent_axis("Against the prediction · for it (share of the largest)", values=[-1, 0, 1]),
+        scale=alt.Scale(domain=[-1, 1]),
+        axis=percent_axis(
+            "Against · for the prediction (of the largest)", values=[-1, 0, 1], titleAnchor="end"
+        ),
     )
     bar = base.mark_bar(height=11).encode(
         x=x,
         color=alt.condition("datum.weight >= 0", alt.value(SERIES[1]), alt.value(SERIES[0])),
         tooltip=tooltips("feature:N", "weight:Q"),
     )
-    right = base.transform_filter("datum.weight >= 0").mark_text(align="left", dx=4, color=INK)
-    left = base.transform_filter("datum.weight < 0").mark_text(align="right", dx=-4, color=INK)
-    numbers = [mark.encode(x=x, text="said:N") for mark in (right, left)]
+    left = base.transform_filter("datum.weight >= 0").mark_text(align="right", dx=-4, color=INK)
+    right = base.transform_filter("datum.weight < 0").mark_text(align="left", dx=4, color=INK)
+    numbers = [mark.encode(x=alt.datum(0, type="quantitative"), text="said:N") for mark in (left, right)]
     return styled(alt.layer(bar, *numbers), height=60 + 20 * len(rows))

@@ -12,8 +12,8 @@ __all__ = ["overlap_against_eps"]
 _ATTACKS = {"noise": "noise", "ghorbani": "attack"}
 
 
-def overlap_against_eps(table: pl.DataFrame) -> AnyChart:
-    """`table`: method, attack (noise or ghorbani), eps, overlap, low, high."""
+def overlap_against_eps(table: pl.DataFrame, *, of: str = "input units") -> AnyChart:
+    """`table`: method, attack (noise or ghorbani), eps, overlap, low, high. `of`: what eps is measured in."""
     named = pl.concat_str(
         [
             pl.col("method").str.replace_all("_", " "),
@@ -24,7 +24,7 @@ def overlap_against_eps(table: pl.DataFrame) -> AnyChart:
     return styled(
         curve(
             table.with_columns(series=named).sort("series", "eps"),
-            x=alt.X("eps:Q", axis=alt.Axis(title="Change ε (L∞ norm, input units)", grid=False, tickCount=5)),
+            x=alt.X("eps:Q", axis=alt.Axis(title=f"Change ε (L∞ norm, {of})", grid=False, tickCount=5)),
             y=alt.Y(
                 "overlap:Q",
                 scale=alt.Scale(domain=[0, 1]),

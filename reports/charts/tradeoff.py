@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from raiaudit.reports.charts.style import AnyChart, inline, percent_axis, series, styled, tooltips
-from raiaudit.reports.studies.study import METRIC_TITLES, in_percent, metric_slice
 from raiaudit.reports.theme import FAINT, MUTED
+from raiaudit.reports.words.study_words import METRIC_TITLES, in_percent, metric_slice
 
 if TYPE_CHECKING:
     from raiaudit.audit.studies.study import Study

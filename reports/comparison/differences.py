@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from raiaudit.reports.comparison.words import cut, names
-from raiaudit.reports.studies.study import Block
+from raiaudit.reports.formats.blocks import Block
+from raiaudit.reports.words.comparison_words import cut, names
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison, Difference

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.audit.comparison.changes import LEAST_OF_GROUP
-from raiaudit.reports.comparison.words import OUTCOMES, change, group_name, names, quantity
+from raiaudit.reports.words.comparison_words import OUTCOMES, change, group_name, names, quantity
 
 if TYPE_CHECKING:
     from raiaudit.audit.comparison.results import Comparison, Delta

@@ -15,13 +15,13 @@ from raiaudit.reports.comparison.differences import difference_blocks
 from raiaudit.reports.comparison.findings import findings, reading_notes
 from raiaudit.reports.comparison.pdf import FORESTS, MOST_CELLS
 from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
-from raiaudit.reports.comparison.words import comparison_title
+from raiaudit.reports.words.comparison_words import comparison_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.audit.comparison.results import Comparison
-    from raiaudit.reports.studies.study import Block
+    from raiaudit.reports.formats.blocks import Block
 
 __all__ = ["comparison_html"]
 

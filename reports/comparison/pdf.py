@@ -12,8 +12,8 @@ from raiaudit.audit.files import write_atomically
 from raiaudit.reports.comparison.differences import difference_blocks
 from raiaudit.reports.comparison.findings import findings, reading_notes
 from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
-from raiaudit.reports.comparison.words import comparison_title
 from raiaudit.reports.formats.pdf import compile_pdf, lacking, timestamp
+from raiaudit.reports.words.comparison_words import comparison_title
 from raiaudit.reports.words.printable import Printable
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from raiaudit.reports.comparison.words import (
+from raiaudit.reports.formats.blocks import Block
+from raiaudit.reports.words.comparison_words import (
     OUTCOMES,
     change,
     cut,
@@ -18,7 +19,6 @@ from raiaudit.reports.comparison.words import (
     p_text,
     quantity,
 )
-from raiaudit.reports.studies.study import Block
 from raiaudit.reports.words.wording import check_title, metric_title
 
 if TYPE_CHECKING:

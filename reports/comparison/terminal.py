@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from raiaudit.reports.comparison.differences import difference_blocks
 from raiaudit.reports.comparison.findings import findings, reading_notes
 from raiaudit.reports.comparison.tables import comparison_tables, gap_block, run_block
-from raiaudit.reports.comparison.words import comparison_title
-from raiaudit.reports.studies.study import Block
+from raiaudit.reports.formats.blocks import Block
+from raiaudit.reports.words.comparison_words import comparison_title
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -35,7 +35,8 @@ _WIDE = frozenset(
 _LEGENDS = {
     "robustness.evasion": "Clean, the perturbation magnified around grey (grey: no change), adversarial.",
     "explanations.influence": "An audited image; then the training images most for, most against, nearest.",
-    "explanations.attribution": "Vermillion (+) speaks for the prediction, blue (−) against it.",
+    "explanations.attribution": "Orange (+) speaks for the prediction, blue (−; striped in pictures) "
+    "against it.",
     "explanations.stability": "Left before, right after an attack on the map that left the answer as it was: "
     "the input above, its map below.",
     "explanations.inside": "Of a channel: an image made to excite it, then the real images that do most.",

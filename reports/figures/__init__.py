@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures import (
+    calibration,
     concepts,
     counterfactual,
     explanations,
@@ -21,7 +22,6 @@ from raiaudit.reports.figures import (
     profile_sheets,
     profiles,
     quality,
-    reliability,
     robustness,
     stability,
 )
@@ -61,7 +61,7 @@ _FIGURES = {
     **stability.FIGURES,
     **quality.FIGURES,
     **inside.FIGURES,
-    **reliability.FIGURES,
+    **calibration.FIGURES,
 }
 
 

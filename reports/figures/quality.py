@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import Drawing, Figure, chart_figure, columns
+from raiaudit.reports.words.map_verdicts import method_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ def _gains(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         return
     caption = "How much better than its controls each method ranks, with simultaneous 95 % intervals."
     told = "; ".join(
-        f"{row['method']} against {row['control']}: {row['gain']:.3f}{_limits(row)}"
+        f"{method_words(row['method'])} against {row['control']}: {row['gain']:.3f}{_limits(row)}"
         for row in part.iter_rows(named=True)
     )
     yield chart_figure(caption, gains_over_controls(part), told)
@@ -60,7 +61,7 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import randomisation_cascade
 
     captions = {
-        "signed": "How alike maps stay while the model forgets, by ranks. Known bad: guided backpropagation.",
+        "signed": "How alike maps stay while the model forgets, by ranks.",
         "ssim": "The same by structural similarity of brightness (SSIM).",
     }
     for similarity, caption in captions.items():
@@ -68,15 +69,36 @@ def _cascade(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
         if part.is_empty():
             continue
         order = part.sort("stage")["layers"].unique(maintain_order=True).to_list()
+        if part["known_bad"].any():
+            caption += " Known bad: guided backpropagation."
         shown = part.with_columns(method=pl.when("known_bad").then(pl.lit("known bad")).otherwise("method"))
         last = shown.filter(pl.col("stage") == pl.col("stage").max())
         told = "; ".join(
-            f"{name}: {value:.2f} when all is random, {chance:.2f} by chance"
+            f"{method_words(name)}: {value:.2f} when all is random, {chance:.2f} by chance"
             for name, value, chance in last.select("method", "value", "chance").drop_nulls().iter_rows()
         )
         yield chart_figure(
             caption, randomisation_cascade(shown, order=order, ssim=similarity == "ssim"), told
         )
+
+
+def _labels(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
+    import polars as pl
+
+    from raiaudit.reports.charts import label_dependence
+
+    trained = {"shuffled": "on shuffled labels", "retrained": "once more on the right labels"}
+    shown = table.with_columns(trained=pl.col("twin").replace_strict(trained))
+    caption = (
+        "How alike maps are to those of the same recipe trained on shuffled labels (near 0 where a map shows "
+        "what was learnt), and once more on the right ones (as alike as honest maps are), with 95 % "
+        f"intervals. {table['learnt'][0]:.0%} of the shuffled labels were learnt."
+    )
+    told = "; ".join(
+        f"{method_words(row['method'])} trained {row['trained']}: {row['value']:.2f}{_limits(row)}"
+        for row in shown.iter_rows(named=True)
+    )
+    yield chart_figure(caption, label_dependence(shown), told)
 
 
 FIGURES: dict[str, tuple[Drawing, ...]] = {
@@ -90,6 +112,13 @@ FIGURES: dict[str, tuple[Drawing, ...]] = {
             columns("method known_bad similarity stage layers value low high chance"),
             "Randomisation cascade",
             _cascade,
+        ),
+        Drawing(
+            "labels",
+            columns("method twin value low high learnt"),
+            "Maps of models trained on shuffled labels",
+            _labels,
+            optional=True,
         ),
     ),
 }

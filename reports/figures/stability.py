@@ -26,7 +26,8 @@ def _stability(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     )
     named = table.with_columns(series=table["method"].str.replace_all("_", " ") + ", " + table["attack"])
     points = points_of(named, "series", "eps", "overlap")
-    yield chart_figure(caption, overlap_against_eps(table), points)
+    of = "share of each column's range" if results.data.modality == "tabular" else "input units"
+    yield chart_figure(caption, overlap_against_eps(table, of=of), points)
 
 
 def _pairs(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

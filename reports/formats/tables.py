@@ -43,9 +43,9 @@ def measurement_table(results: Results) -> pl.DataFrame:
         "run": texts, "model": texts, "version": pl.Int64, "data": texts, "partial": pl.Boolean,
         "check": texts, "check_title": texts, "metric": texts, "metric_title": texts,
         "where": texts, "slice": texts, "value": numbers, "low": numbers, "high": numbers,
-        "confidence": numbers, "n": pl.Int64, "support": pl.Int64, "unit": texts, "better": texts,
-        "verdict": texts, "threshold": texts, "reason": texts, "beside": texts,
-        "method": texts, "citation": texts, "evidence": texts,
+        "confidence": numbers, "n": pl.Int64, "support": pl.Int64, "cap": numbers,
+        "unit": texts, "better": texts, "verdict": texts, "threshold": texts, "reason": texts,
+        "beside": texts, "method": texts, "citation": texts, "evidence": texts,
     }  # fmt: skip
     decided: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in results.verdicts:

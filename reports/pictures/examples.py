@@ -4,6 +4,10 @@ Rows come from the evidence tables `explanations.attribution/maps`, `explanation
 `explanations.stability/pairs` and `robustness.evasion/examples`:
 flat floats with `shape` [C, H, W] (or [H, W, C], or [H, W]); inputs in [0, 1]. Rows that are not images
 (texts, tables) have no picture: the functions return None.
+
+The sign of a map is told twice, so that it survives a print without colour and eyes that see fewer of them:
+what speaks for the prediction is solid vermillion ("orange" to people), what speaks against it blue in
+white stripes.
 """
 
 from __future__ import annotations
@@ -26,36 +30,50 @@ _MAGNIFIED = 10.0
 _SIDE = 176  # pixels; small images are enlarged by whole factors, without smoothing
 _LARGE = 224  # where there is room for one
 _FOR = np.array([0.835, 0.369, 0.0])  # vermillion: evidence for the prediction
-_AGAINST = np.array([0.0, 0.447, 0.698])  # blue: evidence against it
+_AGAINST = np.array([0.0, 0.447, 0.698])  # blue, in stripes: evidence against it
+_STRIPES = 44  # across the height of a picture, blue and white ones together
+_PALE = 0.6  # the darkest grey under a map: lighter than both colours are in print
 
 
 def saliency_overlay(row: Mapping[str, Any]) -> bytes | None:
-    """The input in pale grey under its map: vermillion speaks for the prediction, blue against it."""
-    overlay = _overlay(row["input"], row["map"], row["shape"])
+    """The input in pale grey under its map: solid vermillion for the prediction, striped blue against."""
+    if (image := _pixels(row["input"], row["shape"])) is None:
+        return None
+    overlay = _overlay(row["input"], row["map"], row["shape"], _factor(len(image), _SIDE))
     return None if overlay is None else _png(overlay)
 
 
 def map_pair(row: Mapping[str, Any]) -> bytes | None:
     """Two columns, before and after an attack on the map: the input, and below it the map over it."""
+    if (before := _pixels(row["input"], row["shape"])) is None:
+        return None
+    height, width, _ = before.shape
+    thin = max(1, height // 14)
+    factor = _factor(2 * height + thin, _SIDE)
     columns = []
     for values, weights in ((row["input"], row["map"]), (row["attacked"], row["attacked_map"])):
-        image, overlay = _pixels(values, row["shape"]), _overlay(values, weights, row["shape"])
+        image, overlay = _pixels(values, row["shape"]), _overlay(values, weights, row["shape"], factor)
         if image is None or overlay is None:
             return None
-        gap = np.ones((max(1, image.shape[0] // 14), *image.shape[1:]))
-        columns.append(np.concatenate([image, gap, overlay]))
-    between = np.ones((columns[0].shape[0], max(1, columns[0].shape[1] // 14), 3))
+        gap = np.ones((thin * factor, width * factor, 3))
+        columns.append(np.concatenate([_enlarged(image, factor), gap, overlay]))
+    between = np.ones((len(columns[0]), max(1, width // 14) * factor, 3))
     return _png(np.concatenate([columns[0], between, columns[1]], axis=1))
 
 
 def blended(row: Mapping[str, Any], opacity: float) -> bytes | None:
-    """The input under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white)."""
+    """The input under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white).
+
+    The input's own colours fade as the map comes, lest they be taken for the map's.
+    """
     image, weights = _pixels(row["input"], row["shape"]), plane(row["map"], row["shape"])
     if image is None or weights is None:
         return None
-    strength, colour = _ink(weights)
+    factor = _factor(len(image), _LARGE)
+    strength, colour = _ink(_enlarged(weights, factor))
     over = 1 - strength + colour * strength
-    return _png(image * (1 - opacity) + over * opacity, _LARGE)
+    faded = image * (1 - opacity) + image.mean(axis=2, keepdims=True) * opacity
+    return _png(_enlarged(faded, factor) * (1 - opacity) + over * opacity)
 
 
 def picture(values: Any, shape: Any) -> bytes | None:
@@ -64,20 +82,24 @@ def picture(values: Any, shape: Any) -> bytes | None:
     return None if image is None else _png(image, _LARGE)
 
 
-def _overlay(values: Any, relevance: Any, shape: Any) -> Pixels | None:
+def _overlay(values: Any, relevance: Any, shape: Any, factor: int) -> Pixels | None:
+    """Enlarged, for stripes are finer than the pixels of a small image."""
     image, weights = _pixels(values, shape), plane(relevance, shape)
     if image is None or weights is None:
         return None
-    strength, colour = _ink(weights)
-    grey = 0.35 + 0.65 * (1 - image.mean(axis=2, keepdims=True))
+    strength, colour = _ink(_enlarged(weights, factor))
+    grey = _PALE + (1 - _PALE) * (1 - _enlarged(image, factor).mean(axis=2, keepdims=True))
     mixed: Pixels = grey * (1 - 0.85 * strength) + colour * 0.85 * strength
     return mixed
 
 
 def _ink(weights: NDArray[np.float64]) -> tuple[Pixels, Pixels]:
-    """How strongly each pixel is coloured, [H, W, 1] in [0, 1], and in which of the two colours."""
+    """How strongly each pixel is coloured, [H, W, 1] in [0, 1], and with what."""
     peak = np.quantile(np.abs(weights), 0.995) or np.abs(weights).max() or 1.0
-    colour = np.where(weights[..., None] >= 0, _FOR, _AGAINST)
+    width = max(1, round(weights.shape[0] / _STRIPES))
+    down, across = np.indices(weights.shape)
+    stripes = np.where(((down + across) // width % 2 == 0)[..., None], _AGAINST, 1.0)
+    colour = np.where(weights[..., None] >= 0, _FOR, stripes)
     return np.clip(np.abs(weights) / peak, 0, 1)[..., None], colour
 
 
@@ -144,9 +166,17 @@ def _image(values: Any, shape: Any) -> NDArray[np.float64] | None:
 def _png(pixels: NDArray[np.float64], side: int = _SIDE) -> bytes:
     from PIL import Image
 
-    image = Image.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
-    factor = max(1, side // image.height)
-    enlarged = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    bytes_ = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    enlarged.save(buffer, format="PNG", optimize=False)
+    Image.fromarray(_enlarged(bytes_, _factor(len(bytes_), side))).save(buffer, format="PNG", optimize=False)
     return buffer.getvalue()
+
+
+def _factor(height: int, side: int) -> int:
+    """The largest whole factor by which a picture fits `side`; those that are larger stay as they are."""
+    return max(1, side // height)
+
+
+def _enlarged(values: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Without smoothing; values are [H, W, …]."""
+    return values.repeat(factor, axis=0).repeat(factor, axis=1)

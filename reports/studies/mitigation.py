@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raiaudit.reports.formats.blocks import Block
 from raiaudit.reports.studies.pdf import write_study_pdf
-from raiaudit.reports.studies.study import Block, cell_lines
+from raiaudit.reports.studies.study import cell_lines
 from raiaudit.reports.words.wording import metric_title
 
 if TYPE_CHECKING:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.files import write_atomically
 from raiaudit.reports.formats.pdf import compile_pdf, lacking, timestamp
-from raiaudit.reports.studies.study import METRIC_TITLES, cell_lines, study_blocks, study_notes
+from raiaudit.reports.studies.study import cell_lines, study_blocks, study_notes
 from raiaudit.reports.words.printable import Printable
+from raiaudit.reports.words.study_words import METRIC_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raiaudit.audit.studies.study import Study
     from raiaudit.reports.charts.style import AnyChart
-    from raiaudit.reports.studies.study import Block
+    from raiaudit.reports.formats.blocks import Block
 
 __all__ = ["Chart", "write_study_pdf"]
 

@@ -7,68 +7,22 @@ marked: ▲ better, ▼ worse than the standard model, ↑ ↓ where neither is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from raiaudit.reports.formats.blocks import Block, escaped, markdown_table
+from raiaudit.reports.words.study_words import METRIC_TITLES, in_percent, metric_slice
 from raiaudit.reports.words.wording import decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.table import Table
-
     from raiaudit.audit.studies.cells import Cell
     from raiaudit.audit.studies.study import Study
 
-__all__ = [
-    "METRIC_TITLES",
-    "Block",
-    "cell_lines",
-    "escaped",
-    "in_percent",
-    "markdown_table",
-    "metric_slice",
-    "study_blocks",
-    "study_markdown",
-    "study_notes",
-    "terminal_table",
-]
+__all__ = ["cell_lines", "study_blocks", "study_markdown", "study_notes"]
 
-METRIC_TITLES = {
-    "clean_accuracy": "Clean accuracy",
-    "demographic_parity_difference": "Demographic parity difference",
-    "equal_opportunity_difference": "Equal opportunity difference",
-    "equalized_odds_difference": "Equalized odds difference",
-    "accuracy_difference": "Accuracy difference",
-    "impact_ratio": "Impact ratio",
-    "robust_accuracy": "Robust accuracy",
-    "worst_group_accuracy": "Worst-group accuracy",
-    "membership_auc": "Membership AUC",
-    "membership_tpr": "Membership TPR",
-    "epsilon_lower": "ε shown by canaries, at least",
-    "epsilon": "ε of the accountant, at most",
-}
-_PLAIN = ("impact_ratio", "membership_auc", "epsilon_lower", "epsilon")
 _NONE = "–"
 _ACROSS = 4  # variants
-
-
-class Block(NamedTuple):
-    """A table: a title ("" for none), a header, and rows whose cells are lists of lines."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[list[str], ...], ...]
-
-
-def in_percent(metric: str) -> bool:
-    """Whether the metric reads in percent."""
-    return metric not in _PLAIN
-
-
-def metric_slice(study: Study, metric: str) -> str:
-    """What was measured exactly, where that is the same for all variants."""
-    slices = {row.cells[metric].slice for row in study.rows if row.cells[metric].value is not None}
-    return slices.pop() if len(slices) == 1 else ""
 
 
 def cell_lines(metric: str, cell: Cell) -> list[str]:
@@ -99,35 +53,6 @@ def study_blocks(study: Study) -> Iterator[Block]:
                 for metric in study.metrics
             ),
         )
-
-
-def terminal_table(block: Block) -> Table:
-    """For a terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    title = Text(block.title, style="bold") if block.title else None
-    table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold", title=title, title_justify="left")
-    for name in block.header:
-        table.add_column(Text(name))
-    for (named, *told), *cells in block.rows:
-        first = Text(named)
-        for line in filter(None, told):
-            first.append(f"\n{line}", style="dim")
-        table.add_row(first, *(Text("\n".join(lines)) for lines in cells))
-    return table
-
-
-def markdown_table(block: Block) -> list[str]:
-    """The same block as lines of Markdown."""
-    lines = [f"### {escaped(block.title)}", ""] if block.title else []
-    lines.append("| " + " | ".join(map(escaped, block.header)) + " |")
-    lines.append("|---|" + "---|" * (len(block.header) - 1))
-    for (named, *told), *cells in block.rows:
-        title = " ".join([named, *(f"({line})" for line in told if line)])
-        texts = [escaped(title), *("<br>".join(map(escaped, lines_)) for lines_ in cells)]
-        lines.append("| " + " | ".join(texts) + " |")
-    return [*lines, ""]
 
 
 def study_markdown(study: Study, blocks: Sequence[Block] = (), told: Sequence[tuple[str, str]] = ()) -> str:
@@ -185,8 +110,3 @@ def _signed(metric: str, number: float) -> str:
     """One decimal in percent: differences are not rates, of which the small ones are the news."""
     text = f"{100 * abs(number):.1f}" if in_percent(metric) else f"{abs(number):.3f}"
     return text if float(text) == 0 else f"{'+' if number > 0 else '−'}{text}"
-
-
-def escaped(text: str) -> str:
-    """Text from outside in a Markdown table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

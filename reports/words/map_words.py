@@ -51,8 +51,14 @@ def weights_of(row: Mapping[str, Any]) -> list[Weight]:
 
 
 def _readable(name: str) -> str:
-    """A blank as its sign, and no name so long that it hides the others."""
-    return "␣" if not name.strip() else name if len(name) <= _LONG else f"{name[:_LONG]}…"
+    """A blank as its sign, a piece that continues a word with a hyphen, and no name so long that it hides the
+    others.
+    """
+    if not name.strip():
+        return "␣"
+    if name.startswith("##") and len(name) > 2:
+        name = f"-{name[2:]}"
+    return name if len(name) <= _LONG else f"{name[:_LONG]}…"
 
 
 def weights_in_words(weights: Sequence[Weight]) -> str:

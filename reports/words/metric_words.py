@@ -5,7 +5,7 @@ from __future__ import annotations
 from raiaudit.reports.words.catalogues import read_catalogue
 from raiaudit.reports.words.wording import metric_title
 
-__all__ = ["explained"]
+__all__ = ["explained", "metrics"]
 
 
 def explained(metric: str) -> str:
@@ -26,6 +26,11 @@ def explained(metric: str) -> str:
             inside = title if title[1:2].isupper() else title[:1].lower() + title[1:]
             return _sentence(pattern.format(of=inside))
     return ""
+
+
+def metrics() -> list[str]:
+    """The metrics that have a sentence of their own."""
+    return list(read_catalogue("metrics.yaml")["metrics"])
 
 
 def _sentence(words: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["remarks"]
 
 _ATTACKED = "robustness.evasion"
-_PRIVACY = ("epsilon_margin", "epsilon_all_trials")
+_PRIVACY = ("epsilon", "epsilon_margin", "epsilon_all_trials")
 
 
 def remarks(results: Results, check: str) -> list[str]:

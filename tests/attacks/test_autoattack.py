@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from planted_networks import labels_of
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,12 +33,6 @@ def minimal_of(world: Any, norm: Norm) -> Tensor:
     gap = logits.gather(1, world.y[:, None]) - logits
     nearest: Tensor = (gap / apart).masked_fill(apart == 0, torch.inf).amin(1)
     return nearest
-
-
-def labels_of(model: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        labels: Tensor = model.eval()(x).argmax(1)
-    return labels
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from planted_networks import Flat, labels_of
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 
@@ -25,12 +26,6 @@ from raiaudit.errors import UsageError
 NORMS: list[Norm] = ["linf", "l2", "l1"]
 UNBOUNDED = float("inf")
 ORDERS = {"linf": torch.inf, "l2": 2.0, "l1": 1.0}
-
-
-def labels_of(model: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        labels: Tensor = model.eval()(x).argmax(1)
-    return labels
 
 
 def size_of(move: Tensor, norm: Norm) -> Tensor:
@@ -239,19 +234,6 @@ def test_more_steps_and_restarts_come_nearer(small_net: nn.Sequential, images: T
     assert float(ratio.max()) < 1.0001
 
 
-class Flat(nn.Module):
-    """Always class 0 of two, with a gradient of zero, or of NaN."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def forward(self, x: Tensor) -> Tensor:
-        nothing = x.flatten(1).sum(1) * 0
-        odd = nothing if self.kind == "zero" else nothing.sqrt()
-        return torch.stack([odd + 1, odd], dim=1)
-
-
 @pytest.mark.parametrize("kind", ["zero", "nan"])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("targets", [None, 9])
@@ -260,7 +242,7 @@ def test_no_gradient_no_move(
 ) -> None:
     y = torch.zeros(len(images), dtype=torch.int64)
     attack = FAB(steps=3, targets=targets)
-    result = attack(Flat(kind), images, y, ThreatModel(norm, UNBOUNDED), space=box, seed=0)
+    result = attack(Flat(kind, classes=2), images, y, ThreatModel(norm, UNBOUNDED), space=box, seed=0)
     assert not bool(result.broken_B.any())
     assert torch.equal(result.adversarial, images)
     assert result.details["dead_gradients"].tolist() == [3] * len(images)

@@ -11,6 +11,7 @@ import foolbox
 import numpy as np
 import pytest
 import torch
+from planted_networks import labels_of
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion import EVASION
@@ -46,14 +47,6 @@ FLOORS = [
 ]
 QUICK: list[EvasionAttack] = [NewtonFool(steps=20), Boundary(steps=40), SaltAndPepper(steps=20)]
 UNBOUNDED = float("inf")
-
-
-def labels_of(model: nn.Module, x: Tensor) -> Tensor:
-    mode = model.training
-    with torch.no_grad():
-        labels: Tensor = model.eval()(x).argmax(1)
-    model.train(mode)
-    return labels
 
 
 def minimal_of(world: Any, norm: Norm) -> Tensor:

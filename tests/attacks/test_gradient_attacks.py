@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted_networks import labels_of
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import AttackResult, EvasionAttack
@@ -26,14 +27,6 @@ ATTACKS: list[EvasionAttack] = [
     PGD(steps=5, restarts=3),
 ]
 NORMS: list[Norm] = ["linf", "l2"]
-
-
-def labels_of(model: nn.Module, x: Tensor) -> Tensor:
-    mode = model.training
-    with torch.no_grad():
-        labels: Tensor = model.eval()(x).argmax(1)
-    model.train(mode)
-    return labels
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -7,6 +7,7 @@ from typing import Any
 import foolbox
 import pytest
 import torch
+from planted_networks import Flat, labels_of
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.images.attack import ImageAttack
@@ -36,12 +37,6 @@ SHORT: list[tuple[ImageAttack, Norm]] = [
     (DeepFool(steps=6), "linf"),
     (CarliniWagner(steps=5, rounds=2, step_size=0.1, first_weight=1.0), "l2"),
 ]
-
-
-def labels_of(model: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        labels: Tensor = model.eval()(x).argmax(1)
-    return labels
 
 
 def size_of(move: Tensor, norm: Norm) -> Tensor:
@@ -276,26 +271,13 @@ def test_faint_logits_change_nothing(attack: ImageAttack, norm: Norm, linear: An
     assert float(ratio.median()) <= (2.0 if isinstance(attack, DDN) else 1.1)
 
 
-class Flat(nn.Module):
-    """Always class 0 of three, with a gradient of zero, or of NaN."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def forward(self, x: Tensor) -> Tensor:
-        nothing = x.flatten(1).sum(1) * 0
-        odd = nothing if self.kind == "zero" else nothing.sqrt()
-        return torch.stack([odd + 1, odd, odd - 1], dim=1)
-
-
 @pytest.mark.parametrize("kind", ["zero", "nan"])
 @pytest.mark.parametrize(("attack", "norm"), SHORT)
 def test_no_gradient_nothing_found(
     attack: ImageAttack, norm: Norm, kind: str, images: Tensor, box: ImageBox
 ) -> None:
     y = torch.zeros(len(images), dtype=torch.int64)
-    result = attack(Flat(kind), images, y, ThreatModel(norm, UNBOUNDED), space=box, seed=0)
+    result = attack(Flat(kind, classes=3), images, y, ThreatModel(norm, UNBOUNDED), space=box, seed=0)
     assert not bool(result.broken_B.any())
     assert torch.equal(result.adversarial, images)
     assert int(result.details["dead_gradients"].min()) > 0

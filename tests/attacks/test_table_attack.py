@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted_tables import Rough, random_rows
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.tables.feasible import FeasibleRows, violations
@@ -26,37 +27,6 @@ SCHEMA = TableSchema(
         Column("debt", "real", -10.0, 10.0, monotone="decreasing"),
     )
 )
-
-
-def random_rows(schema: TableSchema, count: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.zeros(count, schema.width)
-    for column in schema.columns:
-        part = schema.slices[column.name]
-        if column.kind == "category":
-            level = torch.randint(column.width, (count,), generator=generator)
-            rows[:, part] = nn.functional.one_hot(level, column.width).float()
-        else:
-            value = column.low + (column.high - column.low) * torch.rand(count, 1, generator=generator)
-            rows[:, part] = value.round() if column.kind == "integer" else value
-    return rows
-
-
-class Rough(nn.Module):
-    """A random two-layer net on rows scaled to comparable units."""
-
-    def __init__(self, schema: TableSchema, seed: int, classes: int = 3) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        rows = random_rows(schema, 64, seed)
-        self.mean, self.scale = rows.mean(0), rows.std(0) + 1e-3
-        first = nn.Linear(schema.width, 24)
-        first.weight.data.mul_(3)
-        self.net = nn.Sequential(first, nn.Tanh(), nn.Linear(24, classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.net((x - self.mean) / self.scale)
-        return logits
 
 
 columns = st.one_of(
@@ -108,7 +78,7 @@ def schema_of(drawn: list[tuple[Any, ...]]) -> TableSchema:
 def test_no_row_ever_breaks_the_schema(drawn: list[Any], norm: Norm, eps: float, seed: int) -> None:
     schema = schema_of(drawn)
     x = random_rows(schema, 12, seed)
-    model = Rough(schema, seed)
+    model = Rough(schema, seed, classes=3)
     y = model(x).argmax(1)
     result = Table(steps=4, restarts=2)(model, x, y, ThreatModel(norm, eps), space=schema, seed=seed)
     assert not bool(violations(schema, result.adversarial, x).any())
@@ -124,7 +94,7 @@ def test_no_row_ever_breaks_the_schema(drawn: list[Any], norm: Norm, eps: float,
 
 def test_the_attack_finds_errors_and_uses_every_kind_of_column() -> None:
     x = random_rows(SCHEMA, 200, 0)
-    model = Rough(SCHEMA, 0)
+    model = Rough(SCHEMA, 0, classes=3)
     y = model(x).argmax(1)
     result = Table()(model, x, y, ThreatModel("l1", 1.5), space=SCHEMA, seed=0)
     assert float(result.broken_B.float().mean()) > 0.5
@@ -243,7 +213,7 @@ def test_never_beyond_exhaustive_search_and_nearly_as_good(norm: Norm) -> None:
 
 def test_invariant_to_order_and_shard(counting: Any) -> None:
     x = random_rows(SCHEMA, 30, 3)
-    model = counting(Rough(SCHEMA, 3))
+    model = counting(Rough(SCHEMA, 3, classes=3))
     y = model(x).argmax(1)
     threat = ThreatModel("l1", 0.4)
     model.forwards = 0
@@ -262,7 +232,7 @@ def test_odd_clean_rows_stay_what_they_are() -> None:
     x = random_rows(SCHEMA, 3, 0)
     x[0, 0], x[1, 0] = 99.0, 40.5
     x[2, SCHEMA.slices["job"]] = 0.0
-    model = Rough(SCHEMA, 0)
+    model = Rough(SCHEMA, 0, classes=3)
     result = Table()(model, x, model(x).argmax(1), ThreatModel("l1", 2.0), space=SCHEMA, seed=0)
     assert not bool(violations(SCHEMA, result.adversarial, x).any())
     assert float(result.adversarial[0, 0]) == 99.0
@@ -272,7 +242,7 @@ def test_odd_clean_rows_stay_what_they_are() -> None:
 
 def test_eps_zero_changes_nothing_and_bad_input_is_named() -> None:
     x = random_rows(SCHEMA, 5, 0)
-    model = Rough(SCHEMA, 0)
+    model = Rough(SCHEMA, 0, classes=3)
     y = model(x).argmax(1)
     result = Table()(model, x, y, ThreatModel("l1", 0.0), space=SCHEMA, seed=0)
     assert torch.equal(result.adversarial, x)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from planted_tables import Rough, random_rows
 from torch import Tensor, nn
 
 from raiaudit.attacks.evasion.base import EvasionAttack
@@ -44,37 +45,6 @@ EVERY = torch.stack(
 ATTACKS: list[EvasionAttack] = [GreedyTable(beam=3, rounds=6), ProjectedTable(steps=10, restarts=2)]
 
 
-def random_rows(schema: TableSchema, count: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.zeros(count, schema.width)
-    for column in schema.columns:
-        part = schema.slices[column.name]
-        if column.kind == "category":
-            level = torch.randint(column.width, (count,), generator=generator)
-            rows[:, part] = nn.functional.one_hot(level, column.width).float()
-        else:
-            value = column.low + (column.high - column.low) * torch.rand(count, 1, generator=generator)
-            rows[:, part] = value.round() if column.kind == "integer" else value
-    return rows
-
-
-class Rough(nn.Module):
-    """A random two-layer net on rows scaled to comparable units."""
-
-    def __init__(self, schema: TableSchema, seed: int, classes: int = 2) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        rows = random_rows(schema, 64, seed)
-        self.mean, self.scale = rows.mean(0), rows.std(0) + 1e-3
-        first = nn.Linear(schema.width, 24)
-        first.weight.data.mul_(3)
-        self.net = nn.Sequential(first, nn.Tanh(), nn.Linear(24, classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.net((x - self.mean) / self.scale)
-        return logits
-
-
 def wrong_rows(model: nn.Module, schema: TableSchema, norm: Norm, eps: float, x: Tensor, y: Tensor) -> Tensor:
     """Of all rows of FEW, those reachable from the one row x on which the model errs."""
     clean = x.expand_as(EVERY)
@@ -87,7 +57,7 @@ def test_one_change_is_exhaustive_search() -> None:
     possible = impossible = 0
     rows = FeasibleRows(FEW, "l1", 0.5, EVERY.device)
     for seed in range(4):
-        model, x = Rough(FEW, seed), random_rows(FEW, 20, seed + 50)
+        model, x = Rough(FEW, seed, classes=2), random_rows(FEW, 20, seed + 50)
         y = model(x).argmax(1)
         attack = GreedyTable(beam=1, rounds=1)
         result = attack(model, x, y, ThreatModel("l0", 1), space=FEW, seed=0)
@@ -113,7 +83,7 @@ def test_never_beyond_the_optimum_and_nearly_as_good(attack: EvasionAttack, norm
         pytest.skip("not a norm of this attack")
     found = possible = 0
     for seed in range(3):
-        model, x = Rough(FEW, seed), random_rows(FEW, 10, seed + 50)
+        model, x = Rough(FEW, seed, classes=2), random_rows(FEW, 10, seed + 50)
         y = model(x).argmax(1)
         for eps in (1, 2, 3) if norm == "l0" else (0.3, 0.75, 1.2):
             result = attack(model, x, y, ThreatModel(norm, eps), space=FEW, seed=0)
@@ -330,7 +300,7 @@ def test_where_nothing_can_move_nothing_is_tried() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    model, x = Rough(FEW, 0), random_rows(FEW, 3, 0)
+    model, x = Rough(FEW, 0, classes=2), random_rows(FEW, 3, 0)
     y = model(x).argmax(1)
     with pytest.raises(UsageError, match="'greedy_table' is for encoded table rows, with norm 'l0', 'l1'"):
         GreedyTable()(model, x, y, ThreatModel("l2", 1), space=FEW, seed=0)

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raiaudit.attacks.spaces import ImageBox, TokenSpace
+from raiaudit.attacks.threats import Norm
 from raiaudit.audit.check import Capability, Task
 from raiaudit.audit.fairness.by_group.groups import Groups, GroupsConfig
 from raiaudit.audit.ledger import Ledger
@@ -121,6 +122,12 @@ def test_a_box_is_attacked_with_what_it_allows(
     assert choose_attack(asked, "image", capabilities, None, where="here") == chosen
 
 
+@pytest.mark.parametrize("norm", [None, "linf", "l1", "l0"])
+def test_scores_alone_are_enough_to_attack_a_table(norm: Norm | None) -> None:
+    scores = {Capability.LABELS, Capability.PROBABILITIES}
+    assert choose_attack("auto", "tabular", scores, norm, where="here") == "greedy_table"
+
+
 @pytest.mark.parametrize(
     ("asked", "modality", "capabilities", "says"),
     [
@@ -131,7 +138,7 @@ def test_a_box_is_attacked_with_what_it_allows(
             "needs gradients; the model gives scores",
         ),
         ("square", "image", {Capability.LABELS}, "needs scores; the model gives labels alone"),
-        ("auto", "tabular", {Capability.LABELS, Capability.PROBABILITIES}, "no attack on tabular inputs"),
+        ("auto", "tabular", {Capability.LABELS}, "no attack on tabular inputs"),
         ("auto", "text", {Capability.LABELS}, "no attack on text inputs"),
     ],
 )

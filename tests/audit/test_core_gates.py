@@ -57,6 +57,23 @@ def test_min_and_the_mirrored_max(low: float, high: float, expected: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("value", "cap", "expected"),
+    [
+        (0.0, 1.0, "inconclusive"),  # nothing could have come out above 1
+        (0.0, 1.0 + JUST, "pass"),
+        (0.0, None, "pass"),
+        (2.0, 3.0, "fail"),
+    ],
+)
+def test_a_gate_that_could_not_have_failed_does_not_pass(
+    value: float, cap: float | None, expected: str
+) -> None:
+    verdict = decide(CHECK, Gate(metric="accuracy", max=1.0), [measured(value, cap=cap)])
+    assert verdict.status == expected
+    assert ("could have shown" in verdict.explanation) == (expected == "inconclusive")
+
+
+@pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
         (0.8, 1.25, "pass"),

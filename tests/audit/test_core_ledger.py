@@ -141,7 +141,18 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_one_bit, empty])
+def turn_into_a_link(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to(path.with_name("moved"))
+
+
+def turn_into_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "something").touch()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_one_bit, empty, turn_into_a_link, turn_into_a_folder])
 def test_damage_is_seen_and_the_file_named(ledger: Ledger, damage: Callable[[Path], None]) -> None:
     whole = ledger.append(Task("p.accuracy", "test-0"), KEY, frame("ab", correct=[True, False]))
     torn = ledger.append(Task("p.accuracy", "test-1"), KEY, frame("cd", correct=[True, True]))
@@ -153,7 +164,7 @@ def test_damage_is_seen_and_the_file_named(ledger: Ledger, damage: Callable[[Pat
             read()
         assert str(torn.path) in str(caught.value)
         assert "again" in str(caught.value)
-    torn.path.unlink()
+    torn.remove()
     assert_frame_equal(again.scan("correct").collect(), frame("ab", correct=[True, False]))
     assert whole.intact()
 
@@ -226,7 +237,7 @@ def test_a_folder_that_cannot_be_one_is_an_error_of_ours(tmp_path: Path) -> None
     with pytest.raises(StorageError, match="cannot be written") as caught:
         write_atomically(tmp_path / "file" / "x.json", "")
     assert caught.value.remedy is not None
-    assert "--home" in caught.value.remedy
+    assert "move it away" in caught.value.remedy
 
 
 # The journal

@@ -92,6 +92,20 @@ def test_a_damaged_header_is_named_and_hides_no_other_run(home: Home, content: b
     assert "run the same spec again" in str(caught.value)
 
 
+def test_the_latest_of_damaged_runs_says_what_is_wrong_with_it(home: Home) -> None:
+    (make(home, "bad").folder / "header.json").write_bytes(b"{")
+    with pytest.raises(StorageError, match="damaged"):
+        home.run("latest")
+
+
+def test_a_locked_spec_that_cannot_be_read_is_named(home: Home) -> None:
+    run = make(home, "r")
+    (run.folder / "spec.lock.yaml").write_bytes(b"\xff: [")
+    with pytest.raises(StorageError, match=r"spec\.lock\.yaml") as caught:
+        assert run.spec_lock
+    assert "run the same spec again" in str(caught.value)
+
+
 def test_results_that_are_missing_or_damaged_are_named(home: Home) -> None:
     run = make(home, "r")
     assert not run.finished
@@ -107,6 +121,15 @@ def test_a_journal_is_read_up_to_a_torn_line(home: Home) -> None:
     run = make(home, "r")
     assert list(run.journal()) == []
     (run.folder / "journal.jsonl").write_text('{"event": "a"}\n{"event": "b"}\n{"eve')
+    assert [event["event"] for event in run.journal()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"5", b"[1]", b'"text"', b"{}", b"[" * 100_000, b'{"event": 1}']
+)
+def test_a_journal_is_read_around_a_line_that_is_no_event(home: Home, line: bytes) -> None:
+    run = make(home, "r")
+    (run.folder / "journal.jsonl").write_bytes(b'{"event": "a"}\n' + line + b'\n{"event": "b"}\n')
     assert [event["event"] for event in run.journal()] == ["a", "b"]
 
 

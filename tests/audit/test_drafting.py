@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +235,66 @@ def test_files_no_audit_could_read_are_refused(content: bytes, problem: str, tmp
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(UsageError, match=problem):
         drafted(tmp_path / "t.csv", tmp_path / "audit.yaml")
+
+
+@pytest.mark.parametrize("separator", [";", "|", "\t"])
+@pytest.mark.parametrize("cell", ["0.5", "0,5"])
+def test_a_csv_with_other_separators_says_so(separator: str, cell: str, tmp_path: Path) -> None:
+    rows = [("income", "repaid"), *((cell, "yes" if row % 2 else "no") for row in range(30))]
+    path = tmp_path / "loans.csv"
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=f"separated by {re.escape(repr(separator))}, not by commas"):
+        drafted(path, tmp_path / "audit.yaml")
+
+
+def test_dates_and_counters_of_rows_are_left_out_as_what_they_are(tmp_path: Path) -> None:
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 1, 1) + pl.duration(days=N - 1), eager=True)
+    frame = people().with_columns(
+        (pl.int_range(N) + 5000).alias("ticket"),
+        (pl.int_range(N) * 2).alias("even"),
+        days.cast(pl.String).alias("opened"),
+        pl.Series("quarter", ["2020-01-01", "2020-04-01"] * (N // 2)),
+    )
+    frame.write_csv(tmp_path / "loans.csv")
+    found = drafted(tmp_path / "loans.csv", tmp_path / "audit.yaml")
+    said = {remark.split(": ", 1)[0]: remark for remark in found.remarks}
+    assert "counts the rows" in said["ticket"]
+    assert "left out: dates" in said["opened"]
+    assert "left out: dates" in said["quarter"]  # few of them, but no category of people
+    assert "even" not in said
+
+
+def test_rows_without_a_label_come_with_a_command_that_removes_them(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    frame = people().with_columns(pl.when(pl.int_range(N) % 40 > 0).then(pl.col("repaid")).alias("repaid"))
+    frame.write_csv(path)
+    (warning,) = drafted(path, tmp_path / "audit.yaml").warnings
+    assert "4 rows have no label" in warning
+    code = warning.split(' -c "')[1].rstrip('"')
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert pl.read_csv(tmp_path / "loans-labelled.csv").height == N - 4
+    assert not drafted(tmp_path / "loans-labelled.csv", tmp_path / "audit.yaml").warnings
+
+
+def test_a_name_with_a_typing_mistake_brings_the_file_beside_it(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    with pytest.raises(UsageError, match=r"did you mean '.*loans\.csv'"):
+        drafted(path.with_name("lons.csv"), tmp_path / "audit.yaml")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16"])
+def test_images_that_a_run_would_refuse_are_counted_by_kind(mode: str, tmp_path: Path) -> None:
+    folder = class_folders(tmp_path)
+    for row in (3, 4):
+        odd = Image.new(mode, (8, 8))
+        odd.save(folder / "cat" / f"{row}.png", format="TIFF")
+    kind = "grey" if mode == "L" else f"of mode {mode}"
+    with pytest.raises(DataError, match=f"48 colour, 2 {kind} \\(such as cat/3.png\\)"):
+        drafted(folder, tmp_path / "audit.yaml")
+    for name in folder.rglob("*.png"):
+        Image.open(name).convert("RGB").save(name)
+    assert drafted(folder, tmp_path / "audit.yaml").guesses[0].value == "image"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from raiaudit.audit.explanations.methods import METHODS, MethodName, find_method
+from raiaudit.audit.explanations.attribution import AttributionConfig
+from raiaudit.audit.explanations.methods import METHODS, find_method
 from raiaudit.audit.explanations.methods.cam import GradCAM, LayerCAM, convolutional_layer
 from raiaudit.audit.explanations.methods.coalitions import every_coalition, paired_design
 from raiaudit.audit.explanations.methods.guided import GuidedBackpropagation
@@ -22,6 +24,9 @@ from raiaudit.audit.explanations.methods.players import players_of
 from raiaudit.audit.explanations.methods.shapley import ExactShapley, KernelSHAP
 from raiaudit.audit.explanations.methods.smooth import SmoothGrad
 from raiaudit.audit.explanations.methods.views import View
+from raiaudit.audit.explanations.quality.faithfulness import FaithfulnessConfig
+from raiaudit.audit.explanations.quality.randomisation import RandomisationConfig
+from raiaudit.audit.explanations.stability.stability import StabilityConfig
 from raiaudit.errors import CapabilityError, UnknownNameError
 from raiaudit.models.architectures.cnn import ConvNet
 from raiaudit.models.architectures.resnet import ResNet18
@@ -390,6 +395,47 @@ def test_a_layer_can_be_named_and_a_wrong_name_gets_the_nearest() -> None:
     assert "did you mean 'features.0'" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["integrated_gradients", "expected_gradients", "shapley", "kernel_shap"])
+def test_the_residual_is_a_share_of_the_map_that_is_shown(name: str) -> None:
+    """Where channels of a pixel cancel, a residual that is judged before they are summed looks smaller."""
+    x = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def logits(points: Tensor, _rows: Tensor) -> Tensor:
+        plus, minus = points.flatten(2).unbind(1)
+        score_R = (9 * (plus - 0.97 * minus)).sin().abs().sum(1)
+        return torch.stack([score_R, -score_R], 1)
+
+    view = replace(view_of_images(nn.Identity(), x), logits=logits)
+    target_B = torch.zeros(4, dtype=torch.int64)
+    settings: dict[str, Any] = {"max_nodes": 2} if name == "integrated_gradients" else {}
+    maps = find_method(name, **settings).explain(view, target_B, rngs=rngs(4))
+    assert maps.error_B is not None
+    rows = torch.arange(4)
+    before_B = logits(view.baseline, rows)[:, 0].double()
+    if name == "expected_gradients":
+        assert view.background is not None
+        drawn = [view.background()[torch.from_numpy(rng.integers(3, size=100))] for rng in rngs(4)]
+        before_B = torch.stack([logits(some, rows)[:, 0].mean() for some in drawn]).double()
+    gap_B = logits(x, rows)[:, 0].double() - before_B
+    residual_B = (maps.scores_BF.sum(1) - gap_B).abs() / maps.scores_BF.abs().sum(1)
+    torch.testing.assert_close(maps.error_B, residual_B, atol=1e-6, rtol=1e-4)
+    if name == "integrated_gradients":
+        assert residual_B.max() > 0.01
+
+
+def test_nodes_are_added_until_the_map_that_is_shown_adds_up() -> None:
+    x = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def logits(points: Tensor, _rows: Tensor) -> Tensor:
+        plus, minus = points.flatten(2).unbind(1)
+        return (9 * (plus - 0.97 * minus)).sin().abs().sum(1, keepdim=True)
+
+    view = replace(view_of_images(nn.Identity(), x), logits=logits)
+    found = find_method("integrated_gradients").explain(view, torch.zeros(4).long(), rngs=[])
+    gap_B = logits(x, torch.arange(4))[:, 0].double()
+    assert ((found.scores_BF.sum(1) - gap_B).abs() / found.scores_BF.abs().sum(1)).max() <= 0.01
+
+
 class Tutorial(nn.Module):
     """One in-place ReLU, one pooling and, in the middle, one convolution for all, or one for each call."""
 
@@ -509,7 +555,14 @@ def test_a_tokenizer_that_frames_nothing_leaves_no_word_out() -> None:
 
 
 def test_a_spec_may_name_every_method_of_the_catalogue() -> None:
-    assert set(get_args(MethodName)) == set(METHODS)
+    for config in (AttributionConfig, FaithfulnessConfig, RandomisationConfig, StabilityConfig):
+        listed = config.model_json_schema()["properties"]["methods"]["items"]["enum"]
+        assert listed == list(METHODS)
+        assert config.model_validate({"methods": listed}).methods == tuple(METHODS)
+        with pytest.raises(ValueError, match="stands twice"):
+            config.model_validate({"methods": ["saliency", "saliency"]})
+        with pytest.raises(ValueError, match="did you mean 'saliency'"):
+            config.model_validate({"methods": ["salience"]})
     assert all(find_method(name).name == name for name in METHODS)
     with pytest.raises(UnknownNameError, match="kernelshap"):
         find_method("kernelshap")

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema
-from raiaudit.audit.explanations import methods
+from raiaudit.audit.explanations import methods, options
 from raiaudit.audit.explanations.methods.method import WHITE_BOX, Maps
-from raiaudit.audit.explanations.quality import explained
 from raiaudit.audit.explanations.quality.controls import blurred, edges, rarity
 from raiaudit.audit.explanations.quality.faithfulness import Faithfulness, FaithfulnessConfig
 from raiaudit.audit.explanations.quality.planted import PlantedEvidence, words_of
@@ -85,7 +84,7 @@ def useless(monkeypatch: pytest.MonkeyPatch) -> None:
         def explain(self, view: Any, target_B: Tensor, *, rngs: Any) -> Maps:
             raise CapabilityError("there is no convolution to look at")
 
-    for module in (methods, explained):
+    for module in (methods, options):
         known = {**methods.METHODS, "constant": Constant, "refused": Refused}
         monkeypatch.setattr(module, "METHODS", known)
 
@@ -200,7 +199,7 @@ def test_planted_evidence_must_fit_the_data(make_subject: Any) -> None:
             Faithfulness().tasks(subject, FaithfulnessConfig(planted=planted))
     with pytest.raises(ValueError, match="one of region, word, column"):
         PlantedEvidence(word="film", column="age")
-    with pytest.raises(ValueError, match="'salience' is no attribution method"):
+    with pytest.raises(ValueError, match="unknown attribution method 'salience'"):
         FaithfulnessConfig(methods=("salience",))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
@@ -20,6 +20,9 @@ from raiaudit.audit.explanations.attribution.aggregation import (
 )
 from raiaudit.audit.explanations.attribution.rows import pooled
 from raiaudit.audit.explanations.attribution.tables import BEATEN
+from raiaudit.audit.explanations.quality.faithfulness import Faithfulness
+from raiaudit.audit.explanations.quality.randomisation import Randomisation
+from raiaudit.audit.explanations.stability.stability import Stability
 from raiaudit.audit.subject import Subject
 from raiaudit.errors import CapabilityError, SubjectUnavailableError, UnknownNameError
 from raiaudit.models.architectures.classifier import Classifier
@@ -324,10 +327,58 @@ def test_words_are_put_together_and_need_support() -> None:
     assert found.rows() == [("bad", "unhappy", pytest.approx((4 / 5 + 3 / 4) / 2), 2)]
 
 
-def test_an_unknown_layer_is_refused_before_anything_runs(make_subject: Any) -> None:
+def test_a_blank_that_is_a_token_of_its_own_is_no_word() -> None:
+    words = [["[CLS]", " ", "##film", " ", "'", "##s"]]
+    found = top_words(words, [[0.0, 1.0, 2.0, -1.0, 1.0, 1.0]], ["good"], support=1)
+    assert dict(found.select("word", "mean").rows()) == {
+        "film": pytest.approx(3 / 6),
+        "'s": pytest.approx(2 / 6),
+    }
+
+
+MAKERS: tuple[Any, ...] = (Attribution(), Faithfulness(), Randomisation(), Stability())
+
+
+@pytest.mark.parametrize("check", MAKERS, ids=lambda check: check.id)
+def test_an_unknown_layer_is_refused_before_anything_runs(check: Any, make_subject: Any) -> None:
     subject = make_subject(Scored(lambda x: x[:, 0]), table())
     with pytest.raises(UnknownNameError, match=r"unknown layer 'feature\.4'"):
-        Attribution().tasks(subject, AttributionConfig(methods=("saliency",), layer="feature.4"))
+        check.tasks(subject, check.Config(methods=("saliency",), layer="feature.4"))
+
+
+class Deep(Classifier):
+    """Two convolutions; Grad-CAM of the first has the input's resolution, of the second half of it."""
+
+    architecture = "deep"
+    modality = "image"
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.classes = 2
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 2, 3, padding=1, stride=2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits_BK: Tensor = self.second(self.first(inputs).relu()).relu().mean((2, 3))
+        return logits_BK
+
+
+@pytest.mark.parametrize("check", MAKERS, ids=lambda check: check.id)
+def test_every_check_of_maps_looks_at_the_layer_that_is_named(check: Any, make_subject: Any) -> None:
+    """A map that is shown and the map that is judged must be of one layer."""
+    pixels = np.random.default_rng(0).random((4, 1, 8, 8)).astype(np.float32)
+    split = Split(pl.Series(list("abcd")), pixels, np.arange(4) % 2)
+    splits = {"train": split, "validation": split, "test": split}
+    dataset = Dataset("p", "image", ("no", "yes"), ImageBox((1, 8, 8)), splits, digest="p")
+    frames = []
+    for layer in (None, "second", "first"):
+        subject = make_subject(Deep(), dataset)
+        config = check.Config(methods=("grad_cam",), layer=layer, examples=4)
+        frames.append(check.execute(check.tasks(subject, config)[-1], subject))
+    usual, second, first = frames
+    assert usual.equals(second)
+    assert not usual.equals(first)
 
 
 def test_a_method_twice_is_refused() -> None:

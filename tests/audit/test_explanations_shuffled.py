@@ -53,6 +53,12 @@ def test_maps_follow_the_labels_and_the_twin_says_how_closely(
     assert shuffled.high < retrained.low - 0.2
     assert (shuffled.n, shuffled.better, retrained.better) == (24, "lower", "neither")
     assert 0.5 < found["shuffled_labels_learnt"].value < 1
+    drawn = check.evidence(ledger, subject, config)["labels"]  # what could not be measured is no part of it
+    assert drawn.select("method", "twin", "value", "low", "high").rows() == [
+        ("integrated_gradients", "shuffled", shuffled.value, shuffled.low, shuffled.high),
+        ("integrated_gradients", "retrained", retrained.value, retrained.low, retrained.high),
+    ]
+    assert set(drawn["learnt"]) == {found["shuffled_labels_learnt"].value}
     assert "not defined for tabular" in found["shuffled_labels_similarity (method=grad_cam)"].reason
     names = {task.name for task in check.tasks(subject, config.model_copy(update={"data": False}))}
     assert names == {"randomisation-0000000"}  # unless asked for, nothing is trained
@@ -69,3 +75,4 @@ def test_a_model_without_a_recipe_has_the_cascade_alone(
     shuffled = found["shuffled_labels_similarity (method=integrated_gradients)"]
     assert (shuffled.value, shuffled.reason) == (None, "the subject offers no retraining recipe")
     assert found["randomisation_similarity (method=integrated_gradients)"].value is not None
+    assert set(check.evidence(run_check(check, subject, config), subject, config)) == {"cascade"}

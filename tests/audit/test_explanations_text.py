@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from planted_texts import fitted_transformer, text_data
 
-from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.explanations.attribution import Attribution, AttributionConfig
 from raiaudit.audit.explanations.methods import find_method
 from raiaudit.audit.explanations.methods.gradient import Saliency
@@ -23,7 +23,7 @@ from raiaudit.audit.explanations.quality.randomisation import Randomisation, Ran
 from raiaudit.errors import CapabilityError
 from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.architectures.text_transformer import TextTransformer
-from raiaudit.models.data.dataset import Dataset, Split
+from raiaudit.models.data.dataset import Dataset
 
 if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
@@ -40,25 +40,13 @@ def texts(n: int = 40) -> Dataset:
         if row % 2:
             words.insert(int(rng.integers(0, len(words) + 1)), "splendid")
         lines.append(" ".join(words))
-    split = Split(pl.Series([f"t{row:02d}" for row in range(n)]), lines, np.arange(n) % 2)
-    splits = {"train": split, "validation": split, "test": split}
-    return Dataset("planted", "text", ("dull", "good"), TokenSpace(200, 24), splits, digest="texts")
+    return text_data(lines, ("dull", "good"), 200)
 
 
 @pytest.fixture(scope="module")
 def reader() -> tuple[Dataset, TextTransformer]:
     dataset = texts()
-    torch.manual_seed(0)
-    model = TextTransformer.for_dataset(dataset, width=16, depth=1, heads=2, dropout=0.0)
-    split = dataset.splits["train"]
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    x, y_B = model.encode(split.inputs), torch.from_numpy(split.labels)
-    for _ in range(60):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), y_B).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    assert (model.eval()(x).argmax(1) == y_B).all()
-    return dataset, model
+    return dataset, fitted_transformer(dataset, 60)
 
 
 class Opaque(Classifier):

@@ -13,17 +13,22 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from raiaudit.attacks.evasion.images.spatial import Spatial
 from raiaudit.audit.catalogue import CHECKS
-from raiaudit.audit.forecast import costs, scene
+from raiaudit.audit.forecast import costs, costs_robustness, scene
 from raiaudit.audit.forecast.forecast import CheckForecast, Forecast, forecast
 from raiaudit.audit.forecast.speeds import SPREAD, USUAL, seconds_of, speed_of
-from raiaudit.audit.forecast.work import Work
+from raiaudit.audit.forecast.work import Situation, Work
+from raiaudit.audit.robustness.attack_names import ATTACKS
+from raiaudit.audit.robustness.evasion import EvasionConfig
 from raiaudit.audit.runner import run_suite
 from raiaudit.audit.spec import load_spec
 from raiaudit.audit.store import Home
 from raiaudit.cli import app
+from raiaudit.cli.validating import notes
 from raiaudit.models.names import ARCHITECTURE_NAMES
 
+FIND = "raiaudit.audit.forecast.forecast.find_spec"
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "recipe: {architecture: mlp, options: {hidden: 16}, epochs: 1, train_limit: 200}"
 DIGITS = "data: {name: digits}\nmodel: {name: m, MODEL}\nrun: {limit: 40}\nchecks:\n"
@@ -90,6 +95,17 @@ def test_every_check_of_ours_has_an_estimate(tmp_path: Path) -> None:
         assert (check.seconds is not None) == (check.status == "runs"), check
         if check.seconds:
             assert 0 < check.seconds[0] < check.seconds[1]
+
+
+def test_every_attack_has_an_estimate_and_the_grid_of_turns_its_own() -> None:
+    for name, facts in ATTACKS.items():
+        at = Situation(facts.modality, 10, {"test": 10}, 2, 64, {}, 4, None)  # type: ignore[arg-type]  # one of three
+        surrogate = {"surrogate": "a@b"} if name == "transfer" else {}
+        asked = EvasionConfig.model_validate({"eps": [0.5, 2.0], "attack": name, **surrogate})
+        work = costs_robustness.evasion(asked, at)
+        assert work.forwards + work.gradients > 10, name
+        if name == "spatial":
+            assert f"{len(Spatial().moves(2.0)):,} times" in work.peak
 
 
 def test_every_architecture_has_a_speed() -> None:
@@ -191,16 +207,73 @@ def test_a_data_file_that_is_not_there_is_no_error_of_the_spec(tmp_path: Path) -
     found = told(tmp_path, "  - use: performance.accuracy\n", head=head)
     assert "there is no such file" in found.problem
     done = CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml")])
-    assert (done.exit_code, "stops here (exit code 2)" in done.stdout) == (0, True)
+    assert (done.exit_code, "stops here (exit code 2)" in done.stdout) == (2, True)  # as a run would
+    told_as_data = CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml"), "--json"])
+    assert (told_as_data.exit_code, json.loads(told_as_data.stdout)["stops"]) == (2, True)
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     checks = "  - use: performance.accuracy\n"
+    missing = told(tmp_path, checks, "path: net.onnx")
+    assert missing.stops
+    assert CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml")]).exit_code == 2
     assert "there is no file or folder net.onnx" in told(tmp_path, checks, "path: net.onnx").models[0].problem
     (tmp_path / "net.onnx").write_bytes(b"")
     assert not told(tmp_path, checks, "path: net.onnx").models[0].problem
     done = CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml")])
     assert (done.exit_code, "trained" in done.stdout) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "file", "extra"),
+    [
+        ("onnx", "net.onnx", "onnx"),
+        ("onnxruntime", "net.onnx", "onnx"),
+        ("transformers", "folder", "huggingface"),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_told(
+    missing: str, file: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    checks, source = "  - use: performance.accuracy\n", f"path: {file}"
+    monkeypatch.setattr(FIND, lambda name: object())
+    assert not told(tmp_path, checks, source).stops
+    monkeypatch.setattr(FIND, lambda name: None if name == missing else object())
+    found = told(tmp_path, checks, source)
+    assert found.stops
+    assert f"raiaudit[{extra}]" in found.models[0].problem
+
+
+def test_a_gate_on_what_nobody_measures_is_told_with_the_nearest(tmp_path: Path) -> None:
+    gate = "  - use: performance.accuracy\n    gate: {metric: METRIC, min: 0.5}\n"
+    for metric, words in (("acuracy", "did you mean 'accuracy'?"), ("accuracy", ""), ("auc", "")):
+        told(tmp_path, gate.replace("METRIC", metric))
+        done = CliRunner().invoke(app, ["validate", str(tmp_path / "audit.yaml")])
+        assert done.exit_code == 0
+        assert ("no check measures" in done.stdout) == bool(words)
+        assert words in done.stdout
+
+
+def test_no_gate_of_an_example_is_on_what_nobody_measures() -> None:
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    specs = [path for path in examples.rglob("*.yaml") if "checks:" in path.read_text()]
+    assert len(specs) > 10
+    for path in specs:
+        assert not [note for note in notes(load_spec(path)) if "measures" in note], path
+
+
+def test_what_neither_checks_nor_training_take_is_part_of_the_whole(tmp_path: Path) -> None:
+    found = told(tmp_path, "  - use: performance.accuracy\n")
+    (model,) = found.models
+    (check,) = model.checks
+    assert found.seconds is not None
+    assert check.seconds is not None
+    assert model.training is not None
+    for end in (0, 1):
+        parts = found.overhead[end] + check.seconds[end] + model.training[end]
+        assert found.seconds[end] == pytest.approx(parts)
 
 
 def test_shadow_models_cost_as_many_trainings(tmp_path: Path) -> None:

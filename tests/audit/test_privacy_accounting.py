@@ -119,6 +119,17 @@ def test_a_broken_assumption_leaves_no_value(changes: dict[str, Any], says: str,
     assert says in found["epsilon"].reason
 
 
+@pytest.mark.parametrize(("beyond", "certified"), [(0.0105, True), (0.1, False)])
+def test_what_prv_adds_to_every_epsilon_is_no_doubt_of_a_small_one(
+    beyond: float, certified: bool, audited: Any
+) -> None:
+    """Opacus returns its estimate plus eps_error = 0.01, which is twice an ε of 0.01."""
+    small = closed_form(1000.0, 16)
+    assert small < 0.02
+    found = audited(claim(noise_multiplier=1000.0, epsilon_pld=small, epsilon_prv=small + beyond))
+    assert (found["epsilon"].value is not None) == certified
+
+
 def test_sampling_amplifies(audited: Any) -> None:
     """A tenth of the data a step costs far less than all of it (and the full claim is then wrong)."""
     sampled = audited(claim(sample_rate=0.1, epsilon_pld=0.4))
@@ -327,23 +338,48 @@ def test_every_private_model_of_the_same_data_is_disclosed(make_subject: Any, ru
     plain = {"recipe": MATCHING, "data_digest": "elsewhere"}
     subject = make_subject(MLP([1], 2), dataset, **plain, privacy=claim(), weights_digest="w1")
 
-    def of(weights: str, privacy: PrivacyRecord | None) -> TrainingRecord:
-        facts = subject.record.model_dump() | {"weights_digest": weights, "privacy": privacy}
+    def of(weights: str, privacy: PrivacyRecord | None, seed: int = 1) -> TrainingRecord:
+        facts = subject.record.model_dump() | {"weights_digest": weights, "privacy": privacy, "seed": seed}
         return TrainingRecord(**facts)
 
-    subject.registry = lambda: Shelf(
+    def audit(*kept: tuple[str, int, str, TrainingRecord]) -> dict[str, Measurement]:
+        subject.registry = lambda: Shelf(*kept)
+        check, config = Accounting(), AccountingConfig()
+        ledger = run_check(check, subject, config)
+        return {m.metric: m for m in check.summarise(ledger, subject, config)}
+
+    kept = (
         ("kept", 3, "d", of("w1", claim())),  # the audited one
         ("copy", 1, "d", of("w2", claim(epsilon_pld=2.0))),
         ("copy", 2, "d", of("w2", claim(epsilon_pld=2.0))),  # the same weights again
         ("other", 1, "elsewhere", of("w3", claim())),
         ("open", 1, "d", of("w4", None)),
     )
-    check, config = Accounting(), AccountingConfig()
-    found = {m.metric: m for m in check.summarise(run_check(check, subject, config), subject, config)}
+    found = audit(*kept)
     assert found["private_trials"].value == 2
     assert found["epsilon_all_trials"].value == pytest.approx(EXACT + 2)
     assert found["epsilon_all_trials"].where["delta"] == 2 * DELTA
     assert "copy version" in str(found["epsilon_all_trials"].reason)
+
+    same_noise = audit(*kept, ("again", 1, "d", of("w5", claim(epsilon_pld=1.0), seed=1)))
+    assert same_noise["private_trials"].value == 3
+    assert same_noise["epsilon_all_trials"].value is None
+    assert "2 with seed 1" in str(same_noise["epsilon_all_trials"].reason)
+
+    doubted = audit(kept[0], ("bad", 4, "d", of("w6", claim(certified=False, why="because"), seed=2)))
+    assert doubted["epsilon_all_trials"].value is None
+    assert "bad version 4" in str(doubted["epsilon_all_trials"].reason)
+
+
+@pytest.mark.parametrize(("n", "warned"), [(99_999, False), (100_000, True), (0, False)])
+def test_a_certified_epsilon_says_what_it_does_not(n: int, warned: bool, audited: Any) -> None:
+    """δ = 1e-5 is 1/n at a hundred thousand examples; the seed can be known."""
+    epsilon = audited(claim(), seed=41, metrics={"training_examples": float(n)})["epsilon"]
+    assert epsilon.value == pytest.approx(EXACT, rel=2e-3)
+    assert "the seed (41)" in epsilon.reason
+    assert ("one training record in whole" in epsilon.reason) == warned
+    doubted = audited(claim(certified=False), metrics={"training_examples": float(n)})["epsilon"]
+    assert ("one training record in whole" in doubted.reason) == warned
 
 
 def test_without_a_registry_the_trials_are_not_known(audited: Any) -> None:

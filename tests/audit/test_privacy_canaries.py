@@ -111,6 +111,7 @@ def test_an_honest_private_trainer_is_not_accused(
             cap = one(found, "epsilon_power_cap", canaries=kind, bound=bound)
             assert lower.value is not None
             assert cap.value is not None
+            assert lower.cap == cap.value
             assert lower.value <= min(subject.record.privacy.epsilon_pld, cap.value)
             assert lower.where["delta"] == 1e-4
     assert one(found, "canary_auc", canaries="mislabelled").n == 50  # half of the training rows

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
-import torch
+from planted_images import Linear, linear_images, scores
+from planted_ledger import Rows
 from pydantic import ValidationError
 from torch import Tensor
 
 from raiaudit.attacks.evasion import EVASION
 from raiaudit.attacks.evasion.images.transfer import Transfer
-from raiaudit.attacks.spaces import ImageBox
 from raiaudit.audit.catalogue import CHECKS
 from raiaudit.audit.gates import Gate
 from raiaudit.audit.judgement import judge
@@ -25,12 +25,9 @@ from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
 from raiaudit.audit.robustness.evasion_summary import at_radius
 from raiaudit.audit.spec import Policy
 from raiaudit.errors import CapabilityError
-from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.data.dataset import Dataset, Split
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from raiaudit.audit.ledger import Ledger
     from raiaudit.audit.measurement import Measurement
 
@@ -38,42 +35,10 @@ SIDE = 5
 WEIGHT = np.random.default_rng(7).normal(size=SIDE * SIDE)
 
 
-class Linear(Classifier):
-    """Logits (0, w·(x − ½)): the L∞ distance to the border is |w·(x − ½)| / ‖w‖₁."""
-
-    architecture = "linear"
-    modality = "image"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.from_numpy(WEIGHT).float())
-        self.classes = 2
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        score_B = (inputs.flatten(1) - 0.5) @ self.weight
-        return torch.stack([torch.zeros_like(score_B), score_B], dim=1)
-
-
-def images(n: int = 60) -> Dataset:
-    """Pixels well inside the box, so that only the ball binds; every tenth label is wrong."""
-    rng = np.random.default_rng(0)
-    pixels = rng.uniform(0.3, 0.7, size=(n, 1, SIDE, SIDE)).astype(np.float32)
-    labels = (scores(pixels) > 0).astype(np.int64)
-    labels[::10] = 1 - labels[::10]
-    split = Split(pl.Series([f"e{row:03d}" for row in range(n)]), pixels, labels)
-    splits = {"train": split, "validation": split, "test": split}
-    return Dataset("planted", "image", ("no", "yes"), ImageBox((1, SIDE, SIDE)), splits, digest="planted")
-
-
-def scores(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    product: NDArray[np.float64] = (pixels.reshape(len(pixels), -1).astype(np.float64) - 0.5) @ WEIGHT
-    return product
-
-
 def closed_form(dataset: Dataset, eps: float, dual: int) -> int:
     """How many examples stay right whatever happens within eps: ‖w‖_dual decides."""
     split = dataset.splits["test"]
-    margin = scores(split.inputs) * (2 * split.labels - 1)
+    margin = scores(np.asarray(split.inputs), WEIGHT) * (2 * split.labels - 1)
     return int((margin > eps * np.linalg.norm(WEIGHT, dual)).sum())
 
 
@@ -90,8 +55,8 @@ def found(ledger: Ledger, subject: Any, config: EvasionConfig) -> dict[str, Meas
 def test_a_linear_model_has_its_closed_form(
     norm: Any, dual: int, radii: tuple[float, float], make_subject: Any, run_check: Any
 ) -> None:
-    dataset = images()
-    subject = make_subject(Linear(), dataset)
+    dataset = linear_images(WEIGHT, 60)
+    subject = make_subject(Linear(WEIGHT), dataset)
     config = EvasionConfig(norm=norm, eps=radii, shard=25)
     measured = found(run_check(Evasion(), subject, config), subject, config)
     counts = []
@@ -118,7 +83,7 @@ class Masked(Linear):
     """The same answers, with no gradient to go by: steep logits, a step, or a graph cut in two."""
 
     def __init__(self, mask: str) -> None:
-        super().__init__()
+        super().__init__(WEIGHT)
         self.mask = mask
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -132,12 +97,12 @@ class Masked(Linear):
 def test_a_blind_attack_casts_doubt_on_its_own_robust_accuracy(
     mask: str, make_subject: Any, run_check: Any
 ) -> None:
-    subject, config = make_subject(Masked(mask), images()), EvasionConfig(eps=(0.03,))
+    subject, config = make_subject(Masked(mask), linear_images(WEIGHT, 60)), EvasionConfig(eps=(0.03,))
     measured = Evasion().summarise(run_check(Evasion(), subject, config), subject, config)
     robust = next(m for m in measured if m.metric == "robust_accuracy")
     blind = next(m for m in measured if m.metric == "zero_gradients")
     assert robust.value is not None
-    assert robust.value > closed_form(images(), 0.03, 1) / 60  # what it would pass for
+    assert robust.value > closed_form(linear_images(WEIGHT, 60), 0.03, 1) / 60  # what it would pass for
     assert blind.value == 1
     assert blind.n == round(60 * robust.value)
     gate = Gate(metric="robust_accuracy", min=0.5)
@@ -149,7 +114,7 @@ def test_a_blind_attack_casts_doubt_on_its_own_robust_accuracy(
 
 
 def test_shards_change_no_row(make_subject: Any) -> None:
-    subject, check = make_subject(Linear(), images()), Evasion()
+    subject, check = make_subject(Linear(WEIGHT), linear_images(WEIGHT, 60)), Evasion()
     whole, parts = (
         pl.concat(
             [
@@ -165,8 +130,8 @@ def test_shards_change_no_row(make_subject: Any) -> None:
 
 
 def test_examples_show_what_broke(make_subject: Any, run_check: Any) -> None:
-    dataset, config = images(), options(eps=[0.01, "8/255"])
-    subject = make_subject(Linear(), dataset)
+    dataset, config = linear_images(WEIGHT, 60), options(eps=[0.01, "8/255"])
+    subject = make_subject(Linear(WEIGHT), dataset)
     ledger = run_check(Evasion(), subject, config)
     evidence = Evasion().evidence(ledger, subject, config)
     assert evidence["curve"]["eps"].to_list() == [0.01, 8 / 255]
@@ -187,27 +152,14 @@ def test_examples_show_what_broke(make_subject: Any, run_check: Any) -> None:
 
 
 def test_bytes_are_shown_as_the_model_sees_them(make_subject: Any, run_check: Any) -> None:
-    floats = images()
+    floats = linear_images(WEIGHT, 60)
     split = floats.splits["test"]
     bytes_ = np.round(split.inputs * 255).astype(np.uint8)
     dataset = replace(floats, splits={**floats.splits, "test": Split(split.ids, bytes_, split.labels)})
-    subject, config = make_subject(Linear(), dataset), options(eps=0.05)
+    subject, config = make_subject(Linear(WEIGHT), dataset), options(eps=0.05)
     examples = Evasion().evidence(run_check(Evasion(), subject, config), subject, config)["examples"]
     gap = np.array(examples["clean"].to_list()) - np.array(examples["adversarial"].to_list())
     assert (np.abs(gap) <= 0.05 + 1e-6).all()
-
-
-class Rows:
-    """A ledger of one frame."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-
-    def columns(self) -> frozenset[str]:
-        return frozenset(self.frame.columns)
-
-    def scan(self, *columns: str) -> pl.LazyFrame:
-        return self.frame.lazy().select("example_id", *columns)
 
 
 def rows(at: str, *, broken: list[bool], clean_broken: list[bool], norm: list[float]) -> dict[str, Any]:
@@ -231,7 +183,7 @@ def test_an_attack_that_fails_at_the_larger_radius_is_caught(make_subject: Any) 
         }
     )
     measured = Evasion().summarise(
-        Rows(frame), make_subject(Linear(), images()), EvasionConfig(eps=(0.1, 0.2))
+        Rows(frame), make_subject(Linear(WEIGHT), linear_images(WEIGHT, 60)), EvasionConfig(eps=(0.1, 0.2))
     )
     flag = next(m for m in measured if m.metric == "monotone_in_eps")
     assert flag.value == 3 / 5
@@ -292,7 +244,7 @@ def test_the_interval_of_the_median_covers() -> None:
 def test_the_table_of_names_says_what_the_attacks_say() -> None:
     assert ATTACKS.keys() - {"transfer"} == EVASION.keys()  # which needs a surrogate
     for name, facts in ATTACKS.items():
-        attack = EVASION[name]() if name in EVASION else Transfer(surrogates=[Linear()])
+        attack = EVASION[name]() if name in EVASION else Transfer(surrogates=[Linear(WEIGHT)])
         assert (attack.modality, attack.norms) == (facts.modality, facts.norms), name
         assert attack.knowledge == facts.knowledge, name
         if name in EVASION:
@@ -328,6 +280,6 @@ def test_a_wrong_option_is_refused_with_a_reason(given: dict[str, Any], says: st
 
 
 def test_an_attack_on_another_modality_is_refused(make_subject: Any) -> None:
-    subject = make_subject(Linear(), images())
+    subject = make_subject(Linear(WEIGHT), linear_images(WEIGHT, 60))
     with pytest.raises(CapabilityError, match="for text inputs"):
         Evasion().tasks(subject, options(eps=0.1, attack="characters"))

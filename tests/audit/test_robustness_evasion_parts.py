@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch import Tensor
+from planted_images import Linear, linear_images, scores
+from planted_ledger import Rows
 
 from raiaudit.attacks.evasion.base import AttackResult
 from raiaudit.attacks.evasion.engine.region import region_of
@@ -25,57 +26,13 @@ from raiaudit.audit.robustness.evasion_rows import outcome_columns
 from raiaudit.audit.robustness.evasion_threat import refuse_beyond_the_box, surrogate_digest
 from raiaudit.audit.statistics.intervals import wilson
 from raiaudit.errors import CapabilityError, UsageError
-from raiaudit.models.architectures.classifier import Classifier
-from raiaudit.models.data.dataset import Dataset, Split
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
 
 AT = "evasion.linf-0.1-autoattack"
 WEIGHT = np.random.default_rng(3).normal(size=16)
-
-
-class Rows:
-    """A ledger of one frame."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-
-    def columns(self) -> frozenset[str]:
-        return frozenset(self.frame.columns)
-
-    def scan(self, *columns: str) -> pl.LazyFrame:
-        return self.frame.lazy().select("example_id", *columns)
-
-
-class Linear(Classifier):
-    """Logits (0, w·(x − ½), −9): the L2 distance to the border is |w·(x − ½)| / ‖w‖."""
-
-    architecture = "linear"
-    modality = "image"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.from_numpy(WEIGHT).float())
-        self.classes = 3
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        score_B = (inputs.flatten(1) - 0.5) @ self.weight
-        return torch.stack([torch.zeros_like(score_B), score_B, score_B * 0 - 9], dim=1)
-
-
-def images(n: int = 40) -> Dataset:
-    """The third class has no examples; every tenth label is wrong."""
-    pixels = np.random.default_rng(0).uniform(0.3, 0.7, size=(n, 1, 4, 4)).astype(np.float32)
-    labels = (scores(pixels) > 0).astype(np.int64)
-    labels[::10] = 1 - labels[::10]
-    split = Split(pl.Series([f"e{row:03d}" for row in range(n)]), pixels, labels)
-    splits = {"train": split, "validation": split, "test": split}
-    return Dataset("planted", "image", ("no", "yes", "never"), ImageBox((1, 4, 4)), splits, digest="planted")
-
-
-def scores(pixels: Any) -> Any:
-    return (pixels.reshape(len(pixels), -1).astype(np.float64) - 0.5) @ WEIGHT
+CLASSES = ("no", "yes", "never")  # no example is of the third
 
 
 def planted() -> LedgerReader:
@@ -117,14 +74,21 @@ def test_contributions_count_each_part_and_name_those_that_broke_nobody() -> Non
 
 
 def test_the_median_margin_is_that_of_the_survivors(make_subject: Any) -> None:
-    (m,) = margins("c", planted(), make_subject(Linear(), images()), "linf", 0.1, "autoattack")
+    (m,) = margins(
+        "c",
+        planted(),
+        make_subject(Linear(WEIGHT, 3), linear_images(WEIGHT, 40, CLASSES)),
+        "linf",
+        0.1,
+        "autoattack",
+    )
     assert (m.value, m.n, m.unit) == (2.5, 4, "logits")
     assert m.low is None  # four values hold no 95 % interval of a median
 
 
 def test_a_class_without_examples_is_undefined(make_subject: Any) -> None:
-    dataset = images()
-    found = by_class("c", planted(), make_subject(Linear(), dataset), "linf", 0.1, "autoattack")
+    dataset = linear_images(WEIGHT, 40, CLASSES)
+    found = by_class("c", planted(), make_subject(Linear(WEIGHT, 3), dataset), "linf", 0.1, "autoattack")
     assert [m.where["class"] for m in found] == ["no", "yes", "never"]
     labels = dataset.splits["test"].labels[:10]
     for label, m in enumerate(found[:2]):
@@ -136,7 +100,10 @@ def test_a_class_without_examples_is_undefined(make_subject: Any) -> None:
 
 def test_a_run_from_before_the_parts_is_still_summarised(make_subject: Any) -> None:
     old = pl.DataFrame(planted().scan(*[f"{AT}.{n}" for n in OLD]).collect())
-    subject, config = make_subject(Linear(), images()), EvasionConfig(eps=(0.1,), attack="autoattack")
+    subject, config = (
+        make_subject(Linear(WEIGHT, 3), linear_images(WEIGHT, 40, CLASSES)),
+        EvasionConfig(eps=(0.1,), attack="autoattack"),
+    )
     measured = {m.metric for m in Evasion().summarise(Rows(old), subject, config)}
     assert {"robust_accuracy", "class_robust_accuracy"} <= measured
     assert not {"attack_contribution", "median_margin"} & measured
@@ -150,11 +117,14 @@ OLD = ("broken", "clean_broken", "norm", "forwards", "backwards")
 def test_the_nearest_errors_of_a_linear_model_give_its_accuracy_at_every_radius(
     make_subject: Any, run_check: Any
 ) -> None:
-    dataset, config = images(), EvasionConfig(norm="l2", eps=(0.2,), attack="fmn", steps=100)
-    subject = make_subject(Linear(), dataset)
+    dataset, config = (
+        linear_images(WEIGHT, 40, CLASSES),
+        EvasionConfig(norm="l2", eps=(0.2,), attack="fmn", steps=100),
+    )
+    subject = make_subject(Linear(WEIGHT, 3), dataset)
     curve = Evasion().evidence(run_check(Evasion(), subject, config), subject, config)["nearest"]
     split = dataset.splits["test"]
-    signed = scores(split.inputs) * (2 * split.labels - 1) / np.linalg.norm(WEIGHT)
+    signed = scores(np.asarray(split.inputs), WEIGHT) * (2 * split.labels - 1) / np.linalg.norm(WEIGHT)
     for eps, found in curve.select("eps", "robust_accuracy").iter_rows():
         # found errors lie a little beyond the border: no less robust than the truth, hardly more
         assert (signed > eps).mean() <= found + 1e-9
@@ -200,7 +170,7 @@ def test_rows_say_who_found_what_and_keep_silent_about_the_unanswered() -> None:
 
 
 def test_one_spec_holds_several_attacks_and_names_the_screen(make_subject: Any, run_check: Any) -> None:
-    subject = make_subject(Linear(), images(12))
+    subject = make_subject(Linear(WEIGHT, 3), linear_images(WEIGHT, 12, CLASSES))
     screen = EvasionConfig(eps=(0.02,), attack="autoattack", version="screen")
     capped = EvasionConfig(eps=(0.02,), attack="square", budget=20)
     named = {t.name for config in (screen, capped) for t in Evasion().tasks(subject, config)}
@@ -240,7 +210,7 @@ def test_a_radius_beyond_the_box_is_refused(norm: Norm, farthest: float) -> None
 
 
 def test_a_surrogate_needs_a_registry_and_is_another_model(make_subject: Any) -> None:
-    subject = make_subject(Linear(), images(), weights_digest="same")
+    subject = make_subject(Linear(WEIGHT, 3), linear_images(WEIGHT, 40, CLASSES), weights_digest="same")
     with pytest.raises(UsageError, match="no registry"):
         surrogate_digest(subject, "other@candidate", where="w")
 
@@ -257,7 +227,7 @@ def test_a_surrogate_needs_a_registry_and_is_another_model(make_subject: Any) ->
 def test_who_found_it_survives_a_black_box_that_fails() -> None:
     x, y_B = torch.rand(6, 1, 4, 4), torch.zeros(6, dtype=torch.int64)
     attack, threat = AutoAttack(version="screen"), ThreatModel("linf", 0.3)
-    model, box = Linear(), ImageBox((1, 4, 4))
+    model, box = Linear(WEIGHT, 3), ImageBox((1, 4, 4))
     direct = attack(model, x, y_B, threat, space=box, seed=0)
     assert (
         attack_despite_failures(attack, model, x, y_B, threat, space=box, seed=0).found_by == direct.found_by

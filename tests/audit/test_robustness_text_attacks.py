@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from planted_ledger import Rows
+from planted_texts import fitted_transformer, text_data
 from torch import Tensor
-from torch.nn import functional
 
 from raiaudit.attacks.evasion.texts.tokens import TokenModel
-from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.robustness.evasion import Evasion, EvasionConfig
 from raiaudit.audit.robustness.text_attacks import constraints
 from raiaudit.errors import CapabilityError
@@ -20,7 +20,7 @@ from raiaudit.models.architectures.classifier import Classifier
 from raiaudit.models.architectures.text_classifier import OnTexts
 from raiaudit.models.architectures.text_transformer import TextTransformer
 from raiaudit.models.architectures.tokenizer import PADDING
-from raiaudit.models.data.dataset import Dataset, Inputs, Split
+from raiaudit.models.data.dataset import Dataset, Inputs
 
 GOOD = ["splendid", "charming", "warm", "lovely"]
 BAD = ["dreary", "clumsy", "cold", "awful"]
@@ -34,25 +34,13 @@ def texts(n: int = 60) -> Dataset:
     for row in range(n):
         words = [*rng.choice(PLAIN, size=6), *rng.choice(GOOD if row % 2 else BAD, size=2)]
         lines.append(" ".join(rng.permutation(words)) + " .")
-    split = Split(pl.Series([f"t{row:02d}" for row in range(n)]), lines, np.arange(n) % 2)
-    splits = {"train": split, "validation": split, "test": split}
-    return Dataset("planted", "text", ("bad", "good"), TokenSpace(120, 24), splits, digest="texts")
+    return text_data(lines, ("bad", "good"), 120)
 
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[Dataset, TextTransformer]:
     dataset = texts()
-    torch.manual_seed(0)
-    model = TextTransformer.for_dataset(dataset, width=16, depth=1, heads=2, dropout=0.0)
-    split = dataset.splits["train"]
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    x, y_B = model.encode(split.inputs), torch.from_numpy(split.labels)
-    for _ in range(40):
-        optimizer.zero_grad()
-        functional.cross_entropy(model(x), y_B).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    assert (model.eval()(x).argmax(1) == y_B).all()
-    return dataset, model
+    return dataset, fitted_transformer(dataset, 40)
 
 
 def test_the_transformer_shows_its_tokens(trained: tuple[Dataset, TextTransformer]) -> None:
@@ -152,19 +140,6 @@ def test_a_model_without_tokens_is_refused_by_name(make_subject: Any, run_check:
     subject = make_subject(Opaque(), texts(4))
     with pytest.raises(CapabilityError, match="hotflip"):
         run_check(Evasion(), subject, EvasionConfig(eps=(0.1,), attack="hotflip"))
-
-
-class Rows:
-    """A ledger of one frame."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-
-    def columns(self) -> frozenset[str]:
-        return frozenset(self.frame.columns)
-
-    def scan(self, *columns: str) -> pl.LazyFrame:
-        return self.frame.lazy().select("example_id", *columns)
 
 
 def test_constraints_are_counted_among_what_was_broken() -> None:

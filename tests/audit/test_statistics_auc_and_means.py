@@ -29,15 +29,19 @@ def test_interval_is_delongs_definition_on_the_logit_scale() -> None:
     """Placements from all m × n comparisons instead of midranks."""
     pos, neg = _with_ties(3, 40, 55)
     wins = (pos[:, None] > neg) + 0.5 * (pos[:, None] == neg)
-    variance = wins.mean(1).var(ddof=1) / 40 + wins.mean(0).var(ddof=1) / 55
+    first, second = wins.mean(1).var(ddof=1) / 40, wins.mean(0).var(ddof=1) / 55
+    degrees = (first + second) ** 2 / (first**2 / 39 + second**2 / 54)
     auc = wins.mean()
-    centre, half = np.log(auc / (1 - auc)), stats.norm.ppf(0.975) * np.sqrt(variance) / (auc * (1 - auc))
+    width = stats.t.ppf(0.975, degrees) * np.sqrt(first + second)
+    centre, half = np.log(auc / (1 - auc)), width / (auc * (1 - auc))
     estimate = auc_delong(pos, neg)
     expected = 1 / (1 + np.exp(-(centre + np.array([-half, half]))))
     assert (estimate.low, estimate.high) == pytest.approx(expected.tolist(), abs=1e-10)
 
 
-@pytest.mark.parametrize(("shift", "m", "n"), [(0.0, 40, 60), (1.0, 30, 100), (2.5, 60, 60)])
+@pytest.mark.parametrize(
+    ("shift", "m", "n"), [(0.0, 40, 60), (1.0, 30, 100), (2.5, 60, 60), (1.0, 1000, 10), (0.5, 10, 1000)]
+)
 def test_area_covers(shift: float, m: int, n: int) -> None:
     rng, runs = np.random.default_rng(0), 1500
     truth = stats.norm.cdf(shift / np.sqrt(2))

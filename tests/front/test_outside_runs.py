@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
+import polars as pl
 import pytest
 import torch
 import yaml
 from onnx import helper, numpy_helper
 from safetensors.torch import save_file
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
 
 from raiaudit.cli import app
@@ -231,6 +236,55 @@ def test_a_torch_file_with_the_flag(place: Place) -> None:
     assert "unsafe-load" in summary
 
 
+SKLEARN = """
+from pathlib import Path
+
+import joblib
+
+from raiaudit.models.black_box import from_callable
+
+pipeline = joblib.load(Path(__file__).with_name("loans.joblib"))
+
+
+def build(dataset):
+    return from_callable(
+        pipeline.predict_proba, returns="scores", classes=dataset.classes, space=dataset.space
+    )
+"""
+
+
+def test_a_scikit_learn_pipeline_by_a_factory(place: Place) -> None:
+    """It is asked with rows as dicts, by the columns' names: its accuracy is what scikit-learn counts."""
+    rng = np.random.default_rng(0)
+    people = [
+        {"income": float(income), "job": job, "repaid": "yes" if income + (job == "baker") > 3 else "no"}
+        for income, job in zip(
+            rng.normal(3, 1, 200).round(2), rng.choice(["baker", "clerk"], 200), strict=True
+        )
+    ]
+    rows = [{name: person[name] for name in ("income", "job")} for person in people]
+    labels = [person["repaid"] for person in people]
+    pipeline = make_pipeline(DictVectorizer(), LogisticRegression()).fit(rows[:20], labels[:20])
+    joblib.dump(pipeline, place.folder / "loans.joblib")
+    (place.folder / "mine.py").write_text(SKLEARN)
+    split = ["train"] * 120 + ["validation"] * 56 + ["test"] * 24
+    pl.DataFrame([{**person, "fold": part} for person, part in zip(people, split, strict=True)]).write_csv(
+        place.folder / "loans.csv"
+    )
+    spec = place.spec(
+        {"factory": "mine.py:build"},
+        ACCURACY,
+        EVASION | {"with": {"norm": "linf", "eps": 0.1, "examples": 12}},
+        data={"name": "loans", "path": "loans.csv", "label": "repaid", "split": "fold"},
+    )
+    code, results, _ = place.run(spec, "--unsafe-load")
+    (accuracy,) = [m["value"] for m in results["measurements"] if m["metric"] == "accuracy"]
+    assert accuracy == pytest.approx(pipeline.score(rows[-24:], labels[-24:]))
+    (robust,) = {m["where"]["attack"] for m in results["measurements"] if m["metric"] == "robust_accuracy"}
+    assert robust == "greedy_table"
+    assert code == 0
+
+
 def test_without_the_flag_every_command_is_4(fresh: Cli) -> None:
     (fresh.folder / "mine.py").write_text("open('RAN', 'w')\n" + FACTORY)
     torch.save({"w": torch.zeros(1)}, fresh.folder / "net.pt")
@@ -269,3 +323,31 @@ def test_specs_that_cannot_be(place: Place, model: str, says: str) -> None:
     assert done.exception.exit_code == 2
     assert says in str(done.exception)
     assert "audit.yaml:2" in str(done.exception)
+
+
+def test_code_that_ends_the_program_is_no_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 would say that every gate passed."""
+
+    def leaves(*_: Any, **__: Any) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr("raiaudit.audit.runner.run_suite", leaves)
+    spec = place.spec({"recipe": {"architecture": "mlp"}})
+    found = CliRunner().invoke(app, ["run", spec, "--json"])
+    assert isinstance(found.exception, RaiauditError)
+    assert found.exception.exit_code == 3
+    assert json.loads(found.stdout.splitlines()[-1])["exit_code"] == 3
+
+
+def test_a_gate_on_what_nothing_measures_is_told_before_the_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = {"use": "performance.accuracy", "gate": {"metric": "acuracy", "min": 0.5}}
+
+    def stops(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("raiaudit.audit.runner.run_suite", stops)
+    found = CliRunner().invoke(app, ["run", place.spec({"recipe": {"architecture": "mlp"}}, gate)])
+    assert "did you mean 'accuracy'?" in found.stderr
+    assert found.exit_code == 130

@@ -137,8 +137,11 @@ def test_the_true_positive_rate_is_at_the_smallest_rate_the_pool_supports(made: 
     assert cell.slice == "loss at 8.4 % FPR"  # 10 of 120, rounded up
     assert cell.remark == "8.4 % is the smallest FPR that 240 non-members support"
     assert cell.n == 240
-    hits = round((cell.value or 0) * 240)
-    assert (cell.low, cell.high) == pytest.approx(tuple(clopper_pearson(hits, 240)))
+    assert cell.value is not None
+    assert cell.low is not None
+    assert cell.high is not None
+    members = clopper_pearson(round(cell.value * 240), 240)  # whose luck is but a part
+    assert 0 <= cell.low < members.low < members.high < cell.high <= 1
     area = made.study.rows[0].cells["membership_auc"]
     measured = {m.label(): m for m in made.run("standard").results.measurements}
     assert area.value == pytest.approx(measured["membership_auc (attack=loss)"].value)

@@ -67,3 +67,10 @@ def test_links_are_no_images_and_no_class_is_an_error(tmp_path: Path) -> None:
     paint(tmp_path / "pets" / "dog", 5, value=7)
     with pytest.raises(DataError, match="a single class"):
         load(tmp_path / "pets")
+
+
+def test_a_folder_with_nothing_to_read_says_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    Image.new("L", (4, 5)).save(tmp_path / "pets" / "cat" / "1.gif")
+    with pytest.raises(DataError, match=r"neither a metadata\.csv nor folders with images"):
+        load(tmp_path / "pets")

@@ -1,5 +1,7 @@
 """A user's own files: every format gives the rows that were written, every fault names its place."""
 
+import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,6 +286,25 @@ def test_an_image_of_another_size_mode_or_format_is_named(tmp_path: Path) -> Non
     assert "there is no file 'images/7.png'" in failure(tmp_path, name="pets", path="pets")
 
 
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
+def test_a_film_and_pages_are_more_than_one_picture(suffix: str, tmp_path: Path) -> None:
+    image_folder(tmp_path / "pets")
+    first, second = (Image.new("RGB", (5, 6), colour) for colour in ("red", "blue"))
+    content = io.BytesIO()
+    first.save(content, suffix.upper(), save_all=True, append_images=[second])
+    (tmp_path / "pets" / "images" / "7.png").write_bytes(content.getvalue())
+    message = failure(tmp_path, name="pets", path="pets")
+    assert "2 pictures in one file" in message
+    assert "7.png" in message
+
+
+def test_colours_that_may_be_seen_through_are_refused_in_every_mode(tmp_path: Path) -> None:
+    image_folder(tmp_path / "pets")
+    palette = Image.new("RGB", (5, 6), "red").convert("P")
+    palette.save(tmp_path / "pets" / "images" / "7.png", transparency=0)
+    assert "transparency" in failure(tmp_path, name="pets", path="pets")
+
+
 def cell(row: int, column: str, value: Any) -> pl.DataFrame:
     """PEOPLE with one cell replaced; rows from 1."""
     text = PEOPLE.cast({column: pl.String})
@@ -304,6 +325,7 @@ def cell(row: int, column: str, value: Any) -> pl.DataFrame:
         (cell(7, "age", "NaN"), {}, ["row 7, column 'age'", "NaN"]),
         (cell(9, "age", "forty"), {}, ["row 9, column 'age'", "'forty' is not a number"]),
         (cell(5, "hired", None), {}, ["row 5, column 'hired'", "no label"]),
+        (cell(5, "hired", "NaN"), {}, ["row 5, column 'hired'", "'NaN' is how programs write"]),
         (
             cell(5, "hired", "maybe"),
             {"classes": ["no", "yes"]},
@@ -331,6 +353,42 @@ def test_a_fault_in_a_table_names_its_place(
     message = failure(tmp_path, path="people.csv", **{**SPEC, **extra})
     for part in ["people.csv", *parts]:
         assert part in message
+
+
+@pytest.mark.parametrize("role", ["label", "id", "groups", "split", "links"])
+@pytest.mark.parametrize(
+    "nested", [pl.struct("age", "income"), pl.concat_list("age"), pl.col("job").cast(pl.Binary)]
+)
+def test_a_column_of_tables_or_bytes_is_nothing_to_be_called_by(
+    role: str, nested: pl.Expr, tmp_path: Path
+) -> None:
+    PEOPLE.with_columns(odd=nested).write_parquet(tmp_path / "people.parquet")
+    message = failure(
+        tmp_path, **{**SPEC, "path": "people.parquet", role: ["odd"] if role == "groups" else "odd"}
+    )
+    assert "people.parquet, column 'odd'" in message
+    assert "no text and no number" in message
+
+
+def test_the_label_may_be_a_group_too(tmp_path: Path) -> None:
+    PEOPLE.write_csv(tmp_path / "people.csv")
+    dataset = load(tmp_path, path="people.csv", **{**SPEC, "groups": ["sex", "hired"]})
+    assert dataset.group_names == ("sex", "hired")
+
+
+def test_a_class_may_be_called_null_where_the_spec_says_so(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": range(60), "label": ["null", "other"] * 30})
+    frame.write_csv(tmp_path / "d.csv")
+    classes = ["null", "other"]
+    data = UserData.model_validate({"name": "d", "path": "d.csv", "classes": classes})
+    assert load_user_dataset(data, tmp_path).classes == ("null", "other")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "people.csv")
+    assert "neither a file nor a folder" in failure(tmp_path, path="people.csv", **SPEC)
+    assert "neither a file nor a folder" in failure(tmp_path, path="/dev/zero", format="csv", **SPEC)
 
 
 def test_splits_that_share_an_id_or_a_file_are_refused(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class Bomb:
 @pytest.mark.parametrize(
     ("name", "content", "says", "do"),
     [
-        ("m.joblib", b"\x80\x04", "pickled", "safetensors"),
+        ("m.joblib", b"\x80\x04", "pickled", "factory"),
+        ("m.pkl", b"\x80\x04", "pickled", "safetensors"),
         ("m.h5", b"\x89HDF\r\n\x1a\n", "Keras", "ONNX"),
         ("m.keras", b"PK\x03\x04", "Keras", "ONNX"),
         ("m.safetensors", b"\x89HDF\r\n\x1a\n", "Keras", "ONNX"),
@@ -303,6 +304,8 @@ def test_where_no_gradient_flows_only_scores_are_had(factory: Any) -> None:
         ({"answer": "self.linear(x.flatten(1)) * float('nan')"}, ArtifactRefusedError, "NaN or infinity"),
         ({"made": "42"}, ArtifactRefusedError, "returned int, not an nn.Module"),
         ({"made": "1 / 0"}, UsageError, "raised ZeroDivisionError"),
+        ({"made": "__import__('sys').exit(0)"}, UsageError, "raised SystemExit"),
+        ({"answer": "__import__('sys').exit(0)"}, UsageError, "raised SystemExit"),
         ({"argument": "a, b"}, UsageError, "raised TypeError"),
     ],
 )

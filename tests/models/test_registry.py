@@ -210,6 +210,14 @@ def test_weights_that_someone_changed_are_refused(registry: Registry) -> None:
         registry.load("tampered")
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "record.json"])
+def test_a_version_whose_files_are_gone_is_lost(registry: Registry, file: str) -> None:
+    model = registry.add(make_version("lost"))
+    assert not registry.is_lost(model)
+    artifact(model, file).unlink()
+    assert registry.is_lost(model)
+
+
 def test_a_damaged_record_is_named(registry: Registry) -> None:
     model = registry.add(make_version("unrecorded"))
     artifact(model, "record.json").write_text("{")
@@ -225,6 +233,19 @@ def test_a_full_disk_makes_no_version(registry: Registry, monkeypatch: pytest.Mo
     with pytest.raises(StorageError, match="could not be stored"):
         registry.add(make_version("unlucky"))
     assert all(model.name != "unlucky" for model in registry.models())
+
+
+def test_a_disk_too_full_for_a_registry_is_no_fault_of_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("raiaudit.models.registry.ensure_registry_file", no_space)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        Registry.open(tmp_path)
+    assert "free some space" in str(caught.value)
 
 
 def test_a_file_that_is_no_data_base_is_an_error_of_ours(

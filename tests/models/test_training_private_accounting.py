@@ -88,3 +88,10 @@ def test_nothing_spent_is_no_error() -> None:
     prv, why = epsilon_prv(Mechanism(1.0, 0.1, 0, 1e-5))
     assert prv is None
     assert "PRV cross-check failed" in why
+
+
+def test_no_accountant_that_is_recorded_says_less_than_nothing() -> None:
+    """At δ = 0.5 PRV alone says −0.68."""
+    spent, why = epsilon_prv(Mechanism(1.0, 1 / 3, 1, 0.5))
+    assert (spent, why) == (0.0, "")
+    assert epsilon_pld(Mechanism(1.0, 1 / 3, 1, 0.5)) == 0

@@ -18,6 +18,7 @@ Of test_training_private… are G: _gradients, A: _accounting, T: the file witho
 | PRV fails for nothing spent; the central limit says too little | A nothing_spent…, the_central_limit… |
 | ModuleValidator.fix replaces layers by ones that cannot be pickled | validation_leaves_the_model… |
 | the best epoch is chosen by private data | no_epoch_is_chosen |
+| trials of one seed are added up as if their noise were independent | two_runs_of_one_seed… |
 """
 
 import math
@@ -266,3 +267,17 @@ def test_adversarial_and_private_at_once_trains_and_is_certified() -> None:
     assert privacy.certified
     assert privacy.gradients == "hooks"
     assert privacy.max_clipped_norm <= 1 + 1e-4
+
+
+def test_two_runs_of_one_seed_draw_noise_that_cancels() -> None:
+    """Why `privacy.accounting` adds up no trials that share a seed: the first steps of two runs, of ε = 8 and
+    of ε = 1, give the sum that both were to hide.
+    """
+    torch.manual_seed(0)
+    rows, model = batch(6), MLP([1, 4, 4], 2)
+    hidden = gradient_of(noiseless(step_for(model)), rows)
+    weak, strong = (step_for(model, privacy={"epsilon": epsilon}) for epsilon in (8.0, 1.0))
+    loud, louder = (gradient_of(step, rows, seed=3) for step in (weak, strong))
+    assert float((loud - hidden).norm()) > 0.5 * float(hidden.norm())
+    recovered = (strong.sigma * loud - weak.sigma * louder) / (strong.sigma - weak.sigma)
+    torch.testing.assert_close(recovered, hidden, atol=1e-5, rtol=1e-4)

@@ -139,6 +139,16 @@ def test_it_says_what_the_pdf_says(finished_run: Run) -> None:
     assert len(page.all("svg")) + len(page.all("img")) == len(drawn)
 
 
+def test_where_nothing_was_found_it_says_whether_gates_were_asked(make_run: MakeRun) -> None:
+    quiet = make_run(evidence=False, measurements=(), verdicts=())
+    text = Page(write_html(quiet).read_text()).text
+    assert "No gate was set; nothing the catalogue of remedies calls grave was found." in text
+    assert "Every gate passed" not in text
+    passed = [v for v in make_run(evidence=False, folder="all").results.verdicts if v.status == "pass"]
+    calm = make_run(evidence=False, folder="calm", measurements=(), verdicts=tuple(passed))
+    assert "Every gate passed, and nothing the catalogue" in Page(write_html(calm).read_text()).text
+
+
 def test_same_run_same_page(make_run: MakeRun, tmp_path: Path) -> None:
     first = write_html(make_run(folder="one", evidence=False), tmp_path / "1.html")
     again = write_html(make_run(folder="two", evidence=False), tmp_path / "2.html")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raiaudit.reports.pictures.examples import adversarial_picture, saliency_overlay
+from raiaudit.reports.pictures.examples import adversarial_picture, blended, saliency_overlay
 
 
 def pixels(png: bytes | None) -> Any:
@@ -23,10 +23,40 @@ def row(**changes: Any) -> dict[str, Any]:
 def test_for_is_warm_against_is_cold_nothing_is_grey() -> None:
     image = pixels(saliency_overlay(row()))
     half = image.shape[0] // 2
-    warm, cold, nothing = image[0, 0], image[0, half], image[half, 0]
+    warm, cold, nothing = (
+        part.reshape(-1, 3).mean(axis=0) for part in (image[:half, :half], image[:half, half:], image[half:])
+    )
     assert warm[0] > warm[2] + 100
-    assert cold[2] > cold[0] + 100
+    assert cold[2] > cold[0] + 50
     assert nothing[0] == nothing[1] == nothing[2]
+
+
+def grey(image: Any) -> Any:
+    """As printed without colour (ITU-R BT.601)."""
+    return image @ np.array([0.299, 0.587, 0.114])
+
+
+@pytest.mark.parametrize("side", [2, 28, 64, 300])
+@pytest.mark.parametrize("brightness", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("drawn", [saliency_overlay, lambda row: blended(row, 0.6)])
+def test_without_colour_for_is_solid_and_against_is_striped(drawn: Any, brightness: float, side: int) -> None:
+    """The left half speaks for, the right half against: the one is even, the other light and dark."""
+    weights = np.ones((side, side))
+    weights[:, side // 2 :] = -1
+    given = row(shape=[1, side, side], input=[brightness] * side**2, map=weights.ravel().tolist())
+    image = grey(pixels(drawn(given)))
+    half = image.shape[1] // 2
+    solid, striped = image[:, :half], image[:, half:]
+    assert np.ptp(solid) <= 1
+    assert np.quantile(striped, 0.9) - np.quantile(striped, 0.1) >= 60
+    assert 0.3 <= (striped > striped.mean()).mean() <= 0.7
+
+
+@pytest.mark.parametrize("brightness", [0.0, 0.5, 1.0])
+def test_without_colour_what_speaks_for_stands_out_from_what_says_nothing(brightness: float) -> None:
+    given = row(input=[brightness] * 4, map=[1.0, 0.0, 0.0, 0.0])
+    image = grey(pixels(saliency_overlay(given)))
+    assert image[-1, -1] - image[0, 0] >= 25
 
 
 @pytest.mark.parametrize("shape", [[3, 2, 2], [2, 2, 3], [2, 2]])
@@ -77,3 +107,13 @@ def test_a_large_perturbation_is_magnified_as_far_as_it_fits() -> None:
 
 def test_texts_have_no_adversarial_picture() -> None:
     assert adversarial_picture({"shape": [], "clean": "good", "adversarial": "g00d"}) is None
+
+
+def test_colours_of_the_input_are_not_taken_for_the_maps() -> None:
+    """A red photo under a map of nothing but one pixel: red alone, hardly red under a map, white at last."""
+    red = [0.9] * 4 + [0.2] * 8
+    given = row(shape=[3, 2, 2], input=red, map=[1.0, 0.0, 0.0, 0.0])
+    excess = [float(np.subtract(*pixels(blended(given, opacity))[-1, -1, :2])) for opacity in (0, 0.6, 1)]
+    assert excess[0] == pytest.approx(0.7 * 255, abs=1)
+    assert 0 < excess[1] < 0.2 * excess[0]
+    assert excess[2] == 0

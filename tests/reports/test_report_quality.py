@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,11 @@ import polars as pl
 import pytest
 
 from raiaudit.audit.measurement import Measurement
+from raiaudit.reports.charts import signed_bars, to_svg
 from raiaudit.reports.figures.quality import FIGURES
 from raiaudit.reports.words.map_verdicts import map_verdict
+from raiaudit.reports.words.map_words import weights_of
+from raiaudit.reports.words.wording import in_percent
 
 
 def gain(value: float | None, low: float | None, high: float | None, **where: str) -> Measurement:
@@ -128,3 +132,49 @@ def test_the_cascade_names_the_known_bad_method() -> None:
     svg = figure.content.decode()
     assert "known bad" in svg
     assert "1: head" in svg
+    assert "Known bad: guided backpropagation" in figure.caption
+    (alone,) = drawn("explanations.randomisation", "cascade", rows.filter(~pl.col("known_bad")))
+    assert "nown bad" not in alone.alt  # texts have none
+
+
+def test_maps_of_shuffled_labels_are_drawn_beside_those_of_the_right_ones() -> None:
+    rows = pl.DataFrame(
+        {
+            "method": ["integrated_gradients"] * 2 + ["saliency"] * 2,
+            "twin": ["shuffled", "retrained"] * 2,
+            "value": [-0.19, 0.92, 0.58, 0.91],
+            "low": [-0.33, 0.87, 0.52, None],
+            "high": [-0.04, 0.96, 0.64, None],
+            "learnt": [0.425] * 4,
+        }
+    )
+    (figure,) = drawn("explanations.randomisation", "labels", rows)
+    assert "integrated gradients trained on shuffled labels: -0.19 [-0.330, -0.040]" in figure.alt
+    assert "saliency trained once more on the right labels: 0.91" in figure.alt
+    assert "42% of the shuffled labels were learnt" in figure.caption
+    svg = figure.content.decode()
+    assert "on shuffled labels" in svg
+    assert "once more on the right labels" in svg
+
+
+def test_correlations_of_maps_are_no_percentages() -> None:
+    for metric in ("shuffled_labels_similarity", "retrained_similarity", "randomisation_similarity"):
+        assert not in_percent(metric)
+    assert in_percent("shuffled_labels_learnt")
+
+
+def test_the_number_of_a_bar_stands_across_the_zero_line_where_nothing_is_in_its_way() -> None:
+    """Not beyond the bar's end, where the longest met the names on the left and the edge on the right."""
+    svg = to_svg(signed_bars([("owns_home = yes", -1.0), ("annual income (EUR) = 20602.8", 1.0)]))
+    texts = re.findall(r'text-anchor="(\w+)" transform="translate\(([\d.]+),[^>]*>([^<]*)</text>', svg)
+    at = {said.replace("\u00a0", " "): (anchor, float(x)) for anchor, x, said in texts}
+    zero = at["0%"][1]
+    for said, anchor, place in (("−100 %", "start", zero + 4), ("+100 %", "end", zero - 4)):
+        assert at[said][0] == anchor
+        assert at[said][1] == pytest.approx(place)
+
+
+def test_features_are_named_as_people_read_them() -> None:
+    row = {"features": ["unf", "##lin", " ", "##", "y" * 80], "map": [2.0, -1.0, 0.5, 0.0, 0.0]}
+    names = [name for name, _ in weights_of(row)]
+    assert names == ["unf", "-lin", "␣", "##", "y" * 60 + "…"]

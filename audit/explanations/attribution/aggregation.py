@@ -118,7 +118,7 @@ def top_words(
 
 
 def _joined(pieces: Sequence[str], scores: Sequence[float]) -> list[tuple[str, float]]:
-    """Words and their scores, in lower case; special tokens such as [CLS] are left out."""
+    """Words and their scores, in lower case; special tokens such as [CLS], and blanks, are left out."""
     whole: list[tuple[str, float]] = []
     for piece, score in zip(pieces, scores, strict=True):
         if piece.startswith("##") and whole:
@@ -126,4 +126,4 @@ def _joined(pieces: Sequence[str], scores: Sequence[float]) -> list[tuple[str, f
             whole[-1] = word + piece[2:].lower(), before + score
         elif not (piece.startswith("[") and piece.endswith("]")):
             whole.append((piece.lower(), score))
-    return whole
+    return [(word.strip(), score) for word, score in whole if word.strip()]

@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from raiaudit.attacks.spaces import TableSchema
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.explanations.methods import MethodName, find_method, obstacle
-from raiaudit.audit.explanations.methods.views import Baseline
+from raiaudit.audit.explanations.methods import find_method, obstacle
+from raiaudit.audit.explanations.options import MapsConfig, MethodNames
 from raiaudit.errors import CapabilityError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -38,44 +38,30 @@ if TYPE_CHECKING:
 __all__ = ["Attribution", "AttributionConfig"]
 
 
-class AttributionConfig(CheckConfig):
+class AttributionConfig(MapsConfig):
     """Which methods explain how many examples, and how hard the maps are tried."""
 
-    methods: tuple[MethodName, ...] = Field(
-        default=("integrated_gradients",), min_length=1, description="attribution methods, each judged alike"
+    methods: MethodNames = Field(
+        default=("integrated_gradients",), description="attribution methods, each judged alike"
     )
     examples: int = Field(default=100, ge=2, description="explain the first n test examples")
-    baseline: Baseline = Field(
-        default="mean", description="mean training input, or zeros; texts always use the zero embedding"
-    )
-    layer: str | None = Field(
-        default=None, description="the module that grad_cam and layer_cam look at; the last convolution's"
-    )
     levels: int = Field(default=20, ge=2, description="steps from nothing removed to everything removed")
     random_maps: int = Field(default=5, ge=1, description="random rankings an example's map is held against")
     tolerance: float = Field(default=0.01, gt=0, description="completeness error above which nodes double")
-    max_nodes: int = Field(default=256, ge=1)
+    max_nodes: int = Field(default=256, ge=1, description="most steps of integrated gradients")
     proxies: tuple[str, ...] = Field(
         default=(), description="columns that stand in for a group column, for sensitive_attribution_share"
     )
     min_group: int = Field(default=10, ge=2, description="examples a group or class needs to be compared")
     permutations: int = Field(default=999, ge=99, description="draws of the test between groups")
     maps: int = Field(default=12, ge=0, description="maps kept for the report")
-    shard: int = Field(default=50, ge=1, description="examples in one task")
-
-    @field_validator("methods")
-    @classmethod
-    def _each_once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(methods)) < len(methods):
-            raise ValueError("a method stands twice")
-        return methods
 
 
 class Attribution:
     """Maps of the predicted class, with completeness and deletion."""
 
     id: ClassVar[str] = "explanations.attribution"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     question: ClassVar[str] = "Do the explanations point at what the model really uses?"
     needs: ClassVar[frozenset[Capability]] = frozenset()
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -88,7 +74,7 @@ class Attribution:
         layer that is not there.
         """
         _check_proxies(subject, config)
-        _check_layer(subject, config)
+        config.require_layer(subject)
         refused = {name: obstacle(find_method(name), subject) for name in config.methods}
         if all(refused.values()):
             raise CapabilityError(
@@ -158,13 +144,6 @@ def _settings(name: str, config: AttributionConfig) -> dict[str, Any]:
     if name == "integrated_gradients":
         return {"tolerance": config.tolerance, "max_nodes": config.max_nodes}
     return {"layer": config.layer} if name in ("grad_cam", "layer_cam") else {}
-
-
-def _check_layer(subject: Subject, config: AttributionConfig) -> None:
-    from raiaudit.audit.explanations.layers import named_layer
-
-    if config.layer is not None and subject.classifier.knowledge == "white":
-        named_layer(subject.classifier, config.layer, where="with.layer")
 
 
 def _check_proxies(subject: Subject, config: AttributionConfig) -> None:

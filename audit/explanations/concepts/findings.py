@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "findings", "measurements", "table"]
 
-_SIGNIFICANT = 0.05
 """Adjusted p-values up to here are called significant."""
 
 

@@ -51,7 +51,9 @@ class InfluenceConfig(CheckConfig):
     parameters: Literal["last_layer", "all"] = Field(
         default="last_layer", description="whose gradients; all parameters take far longer"
     )
-    metric: Literal["cosine", "l2"] = "cosine"
+    metric: Literal["cosine", "l2"] = Field(
+        default="cosine", description="by which training examples are near, in the penultimate layer"
+    )
     top: int = Field(default=5, ge=1, le=100, description="helpful, harmful and nearest examples kept, each")
     suspects: int = Field(default=20, ge=1, description="training labels listed as suspicious")
     pictures: int = Field(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from raiaudit.audit.explanations.methods.cam import GradCAM, LayerCAM
 from raiaudit.audit.explanations.methods.gradient import InputTimesGradient, Saliency
@@ -22,23 +22,7 @@ from raiaudit.errors import UnknownNameError
 if TYPE_CHECKING:
     from raiaudit.audit.subject import Subject
 
-__all__ = ["METHODS", "MethodName", "find_method", "obstacle"]
-
-MethodName = Literal[
-    "saliency",
-    "input_x_gradient",
-    "smoothgrad",
-    "integrated_gradients",
-    "expected_gradients",
-    "grad_cam",
-    "layer_cam",
-    "occlusion",
-    "kernel_shap",
-    "shapley",
-    "attention_rollout",
-    "gradient_rollout",
-]
-"""What a spec may name: the keys of `METHODS`."""
+__all__ = ["METHODS", "find_method", "obstacle"]
 
 METHODS: dict[str, Callable[..., Method]] = {
     "saliency": Saliency,

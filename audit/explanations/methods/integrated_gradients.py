@@ -7,7 +7,10 @@ Completeness (Σ a_i = f(x) − f(b)) holds on every stretch of the path too, so
 quadrature fails: the stretch with the largest residual is halved until the whole map adds up. Networks that
 normalise are nearly singular at a constant baseline, and all the nodes that they need lie there.
 
-Shapes: x B×… floats, target_B int64 class, attribution B×… in the units of f (logits).
+How much a residual is worth is judged by the map that people see, where elements of a feature (channels of a
+pixel, the width of a token) are summed: before that they cancel, and would make it look smaller.
+
+Shapes: x B×… floats, target_B int64 class, attribution B×… in the units of f (logits); F features.
 """
 
 from __future__ import annotations
@@ -19,13 +22,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raiaudit.audit.explanations.methods.method import share_unaccounted
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Attributions", "LogitsOfRows", "integrated_gradients"]
+__all__ = ["Attributions", "LogitsOfRows", "Summed", "integrated_gradients"]
 
 LogitsOfRows = Callable[["Tensor", "Tensor"], "Tensor"]
 """(points R×…, rows_R: which example of the batch each point belongs to) → logits_RK."""
+
+Summed = Callable[["Tensor"], "Tensor"]
+"""values B×… → float64 sums over the elements of each feature, B×F."""
 
 _FIRST_NODES = 16
 _NODES_OF_A_HALF = 4
@@ -33,8 +41,8 @@ _NODES_OF_A_HALF = 4
 
 @dataclass(frozen=True, slots=True)
 class Attributions:
-    """`values` B×…; `error_B` = |Σ a − (f(x) − f(b))| / Σ|a|: the share of the map that is unaccounted
-    for; `nodes_B` how many gradients were taken.
+    """`values` B×…; `error_B` = |Σ a − (f(x) − f(b))| / Σ|a|, a summed by feature: the share of the map that
+    is unaccounted for; `nodes_B` how many gradients were taken.
     """
 
     values: Tensor
@@ -48,19 +56,21 @@ def integrated_gradients(
     baseline: Tensor,
     target_B: Tensor,
     *,
+    summed: Summed | None = None,
     tolerance: float = 0.01,
     max_nodes: int = 256,
     chunk: int = 256,
 ) -> Attributions:
     """Attributions of the target's logit; `chunk` points go through the model at once.
 
-    `baseline` has the shape of `x`. An example whose error stays above `tolerance` when `max_nodes` are spent
-    keeps its last map, and its error says so.
+    `baseline` has the shape of `x`; `summed` says what the features are (default: every element is one). An
+    example whose error stays above `tolerance` when `max_nodes` are spent keeps its last map, and its error
+    says so.
     """
     import torch
 
     parts = [
-        _refined(logits, x, baseline, rows, target_B, tolerance, max_nodes, chunk)
+        _refined(logits, x, baseline, rows, target_B, summed or _elements, tolerance, max_nodes, chunk)
         for rows in torch.split(torch.arange(len(x), device=x.device), max(1, chunk // 4))
     ]
     values, error_B, nodes_B = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -85,6 +95,7 @@ def _refined(
     baseline: Tensor,
     rows_R: Tensor,
     target_B: Tensor,
+    summed: Summed,
     tolerance: float,
     max_nodes: int,
     chunk: int,
@@ -121,7 +132,7 @@ def _refined(
     nodes_R = [first] * len(paths)
     totals = [path[0].values for path in paths]
     gaps = [high - low for low, high in zip(f_low, f_high, strict=True)]
-    errors = [_error(total, gap) for total, gap in zip(totals, gaps, strict=True)]
+    errors = _errors(summed, totals, gaps)
     pending = list(range(len(paths)))
     while pending := [
         place
@@ -149,7 +160,9 @@ def _refined(
             paths[place] = [other for other in paths[place] if other is not stretch] + both
             totals[place] = torch.stack([other.values for other in paths[place]]).sum(0)
             nodes_R[place] += 2 * _NODES_OF_A_HALF
-            errors[place] = _error(totals[place], gaps[place])
+        still = _errors(summed, [totals[place] for place in pending], [gaps[place] for place in pending])
+        for place, error in zip(pending, still, strict=True):
+            errors[place] = error
     return (
         torch.stack(totals),
         torch.tensor(errors, dtype=torch.float64, device=x.device),
@@ -157,11 +170,16 @@ def _refined(
     )
 
 
-def _error(total: Tensor, gap: float) -> float:
-    """A map without mass explains a gap of zero perfectly, and any other gap not at all."""
-    flat = total.flatten().double()
-    residual, mass = abs(float(flat.sum()) - gap), float(flat.abs().sum())
-    return residual / mass if mass > 0 else float(residual > 0)
+def _elements(values: Tensor) -> Tensor:
+    return values.flatten(1).double()
+
+
+def _errors(summed: Summed, totals: list[Tensor], gaps: list[float]) -> list[float]:
+    import torch
+
+    map_BF = summed(torch.stack(totals))
+    found: list[float] = share_unaccounted(map_BF, map_BF.new_tensor(gaps)).tolist()
+    return found
 
 
 @cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from raiaudit.audit.explanations.methods.views import View
 
-__all__ = ["ANSWERS", "EVERY_MODALITY", "WHITE_BOX", "Maps", "Method"]
+__all__ = ["ANSWERS", "EVERY_MODALITY", "WHITE_BOX", "Maps", "Method", "share_unaccounted"]
 
 EVERY_MODALITY = frozenset({"image", "text", "tabular"})
 ANSWERS = frozenset({Capability.PROBABILITIES})
@@ -37,6 +37,14 @@ class Maps:
     scores_BF: Tensor
     error_B: Tensor | None = None
     passes: float = 0.0
+
+
+def share_unaccounted(map_BF: Tensor, gap_B: Tensor) -> Tensor:
+    """|Σ a − gap| / Σ|a|, B. A map without mass explains a gap of zero perfectly, any other not at all."""
+    import torch
+
+    residual_B, mass_B = (map_BF.sum(1) - gap_B).abs(), map_BF.abs().sum(1)
+    return torch.where(mass_B > 0, residual_B / mass_B, (residual_B > 0).to(map_BF.dtype))
 
 
 class Method(Protocol):

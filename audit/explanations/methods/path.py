@@ -17,7 +17,12 @@ import numpy as np
 
 from raiaudit.audit.explanations.methods.gradient import require_gradients, target_gradient
 from raiaudit.audit.explanations.methods.integrated_gradients import integrated_gradients
-from raiaudit.audit.explanations.methods.method import EVERY_MODALITY, WHITE_BOX, Maps
+from raiaudit.audit.explanations.methods.method import (
+    EVERY_MODALITY,
+    WHITE_BOX,
+    Maps,
+    share_unaccounted,
+)
 from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
@@ -46,7 +51,13 @@ class IntegratedGradients:
         """Completeness errors come with the maps."""
         require_gradients(view)
         found = integrated_gradients(
-            view.logits, view.x, view.baseline, target_B, tolerance=self.tolerance, max_nodes=self.max_nodes
+            view.logits,
+            view.x,
+            view.baseline,
+            target_B,
+            summed=view.by_feature,
+            tolerance=self.tolerance,
+            max_nodes=self.max_nodes,
         )
         return Maps(
             view.by_feature(found.values), found.error_B, passes=2 * float(found.nodes_B.double().mean())
@@ -75,7 +86,7 @@ class ExpectedGradients:
                 remedy="choose integrated_gradients, which has one baseline",
             )
         background, S = view.background(), self.samples
-        values, error_B = torch.zeros_like(view.x), view.x.new_zeros(len(view.x), dtype=torch.float64)
+        values, gap_B = torch.zeros_like(view.x), view.x.new_zeros(len(view.x), dtype=torch.float64)
         for row, rng in enumerate(rngs):
             rows_S = torch.full((S,), row, device=view.x.device)
             target_S = target_B[rows_S]
@@ -87,7 +98,6 @@ class ExpectedGradients:
             with torch.no_grad():
                 ends = view.logits(torch.cat([start, view.x[row, None]]), torch.cat([rows_S, rows_S[:1]]))
             chosen = ends[:, target_B[row]].double()
-            flat = values[row].double()
-            residual, mass = (flat.sum() - (chosen[-1] - chosen[:-1].mean())).abs(), flat.abs().sum()
-            error_B[row] = torch.where(mass > 0, residual / mass, (residual > 0).double())
-        return Maps(view.by_feature(values), error_B, passes=3 * S)
+            gap_B[row] = chosen[-1] - chosen[:-1].mean()
+        scores_BF = view.by_feature(values)
+        return Maps(scores_BF, share_unaccounted(scores_BF, gap_B), passes=3 * S)

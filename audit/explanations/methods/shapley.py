@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from raiaudit.audit.explanations.methods.coalitions import Design, every_coalition, paired_design
-from raiaudit.audit.explanations.methods.method import ANSWERS, EVERY_MODALITY, Maps
+from raiaudit.audit.explanations.methods.method import ANSWERS, EVERY_MODALITY, Maps, share_unaccounted
 from raiaudit.audit.explanations.methods.players import Players, players_of
 from raiaudit.errors import CapabilityError
 
@@ -93,8 +93,6 @@ def _values(players: Players, target_B: Tensor, design_of: Callable[[int], Desig
         # Less the empty coalition's answer, which changes no value: who does nothing has exactly 0.
         value_RN = (answers_RM - answers_RM[:, :1]) @ torch.from_numpy(design.matrix_MN).to(device)
         score_BP[rows, :n] = value_RN
-        residual = (value_RN.sum(1) - (answers_RM[:, -1] - answers_RM[:, 0])).abs()
-        mass = value_RN.abs().sum(1)
-        error_B[rows] = torch.where(mass > 0, residual / mass, (residual > 0).double())
+        error_B[rows] = share_unaccounted(value_RN, answers_RM[:, -1] - answers_RM[:, 0])
         asked += M * len(rows)
     return Maps(players.spread(score_BP), error_B, passes=asked / len(count_B))

@@ -194,7 +194,9 @@ def _words(subject: Subject, texts: list[str]) -> View:
 
 
 def _readable(classifier: TextClassifier, pieces: list[str], ids: list[int], framing: list[int]) -> list[str]:
-    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets."""
+    """What begins a word as `film`, what continues one as `##ing`, what frames a text in square brackets; a
+    blank that is a token of its own stays one.
+    """
     names: list[str] = []
     begins = True  # some tokenizers give the first word no blank
     for number in ids:
@@ -202,7 +204,7 @@ def _readable(classifier: TextClassifier, pieces: list[str], ids: list[int], fra
         if number in framing:
             names.append(f"[{token.strip('[]<>')}]")
         elif begins or piece.startswith(" ") or not piece:
-            names.append(piece.strip() or token)
+            names.append(piece.strip() or (" " if piece else token))
         else:
             names.append(f"##{piece}" if piece.isalnum() else piece)
         begins = number in framing

@@ -27,16 +27,18 @@ from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from raiaudit.audit.explanations.quality.randomisation import Cascade
     from raiaudit.audit.ledger import LedgerReader
     from raiaudit.audit.subject import Subject
     from raiaudit.models.architectures.classifier import Classifier
 
-__all__ = ["data_measurements", "data_rows"]
+__all__ = ["data_measurements", "data_rows", "label_table"]
 
-_TWINS = ("shuffled", "retrained")
+_TWINS = {"shuffled": "shuffled_labels_similarity", "retrained": "retrained_similarity"}
+"""What is trained anew, and the metric of how alike its maps are."""
+_LEARNT = "shuffled_labels_learnt"
 
 _CHECK = "explanations.randomisation"
 _ASKED = 2000  # training examples whose permuted labels the model is asked for
@@ -55,9 +57,9 @@ def data_rows(shard: Cascade) -> pl.DataFrame:
     for twin in _TWINS:
         network, learnt = _trained(subject, twin)
         view = shard.view_by(network)
-        for method, trained in own.items():
-            alike = shard.alike(trained, shard.maps(method, network, view))["signed"]
-            columns[f"{method}.{twin}"] = pl.Series(alike).fill_nan(None)
+        for name, trained in own.items():
+            alike = shard.alike(trained, shard.maps(name, network, view))["signed"]
+            columns[f"{name}.{twin}"] = pl.Series(alike).fill_nan(None)
         if twin == "shuffled":
             columns["learnt"] = pl.Series([learnt] * n, dtype=pl.Float64)
     named = {f"randomisation.data.{name}": column for name, column in columns.items()}
@@ -109,7 +111,7 @@ def data_measurements(ledger: LedgerReader, subject: Subject, methods: Sequence[
         *found,
         Measurement(
             check=_CHECK,
-            metric="shuffled_labels_learnt",
+            metric=_LEARNT,
             value=learnt,
             n=min(_ASKED, len(subject.dataset.splits["train"])),
             better="neither",
@@ -117,6 +119,21 @@ def data_measurements(ledger: LedgerReader, subject: Subject, methods: Sequence[
             evidence=(f"{prefix}learnt",),
         ),
     ]
+
+
+def label_table(measured: Iterable[Measurement]) -> pl.DataFrame:
+    """method, twin ("shuffled" or "retrained"), value, low, high, learnt (share of the permuted labels)."""
+    found = list(measured)
+    learnt = next((m.value for m in found if m.metric == _LEARNT), None)
+    rows = [
+        (m.where["method"], twin, m.value, m.low, m.high, learnt)
+        for m in found
+        for twin, metric in _TWINS.items()
+        if m.metric == metric and m.value is not None
+    ]
+    schema: dict[str, Any] = {"method": pl.String, "twin": pl.String}
+    schema |= dict.fromkeys(("value", "low", "high", "learnt"), pl.Float64)
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _estimate(values_N: Any, rng: np.random.Generator) -> dict[str, Any]:
@@ -131,7 +148,7 @@ def _estimate(values_N: Any, rng: np.random.Generator) -> dict[str, Any]:
 def _measured(method: str, twin: str, estimate: dict[str, Any]) -> Measurement:
     return Measurement(
         check=_CHECK,
-        metric="shuffled_labels_similarity" if twin == "shuffled" else "retrained_similarity",
+        metric=_TWINS[twin],
         better="lower" if twin == "shuffled" else "neither",
         where={"method": method},
         method="adebayo2018",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import AfterValidator
 
-from raiaudit.audit.explanations.methods import METHODS, find_method, obstacle
+from raiaudit.audit.explanations.methods import find_method, obstacle
 from raiaudit.audit.explanations.methods.guided import GuidedBackpropagation
 from raiaudit.audit.statistics.keyed import keyed_rng
 from raiaudit.errors import CapabilityError
@@ -21,23 +20,10 @@ if TYPE_CHECKING:
     from raiaudit.audit.explanations.methods.views import View
     from raiaudit.audit.subject import Subject
 
-__all__ = ["KNOWN_BAD", "MethodNames", "generators", "maps_of"]
+__all__ = ["KNOWN_BAD", "generators", "maps_of"]
 
 KNOWN_BAD = GuidedBackpropagation.name
 """A method that no spec may name; a test of methods that it passes is broken."""
-
-
-def _known(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if name not in METHODS:
-            raise ValueError(f"{name!r} is no attribution method; there are {', '.join(sorted(METHODS))}")
-    if not names:
-        raise ValueError("name at least one method")
-    return tuple(dict.fromkeys(names))
-
-
-MethodNames = Annotated[tuple[str, ...], AfterValidator(_known)]
-"""Names of the catalogue of methods, each once."""
 
 
 def generators(seed: int, examples: Sequence[str], *key: str | int) -> list[np.random.Generator]:
@@ -46,10 +32,19 @@ def generators(seed: int, examples: Sequence[str], *key: str | int) -> list[np.r
 
 
 def maps_of(
-    name: str, view: View, target_B: Tensor, *, subject: Subject, examples: Sequence[str]
+    name: str,
+    view: View,
+    target_B: Tensor,
+    *,
+    subject: Subject,
+    examples: Sequence[str],
+    layer: str | None = None,
 ) -> NDArray[np.float64]:
-    """The maps B×F of one method. Raises `CapabilityError` where it cannot explain this model."""
-    method = GuidedBackpropagation() if name == KNOWN_BAD else find_method(name)
+    """The maps B×F of one method; `layer` is where it looks, if it looks at one.
+
+    Raises `CapabilityError` where it cannot explain this model.
+    """
+    method = GuidedBackpropagation() if name == KNOWN_BAD else find_method(name, layer=layer)
     if (reason := obstacle(method, subject)) is not None:
         raise CapabilityError(reason)
     found = method.explain(view, target_B, rngs=generators(subject.seed, examples, "method", name))

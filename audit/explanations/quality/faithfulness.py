@@ -21,8 +21,7 @@ import polars as pl
 from pydantic import Field
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.explanations.methods.views import Baseline
-from raiaudit.audit.explanations.quality.explained import MethodNames
+from raiaudit.audit.explanations.options import MapsConfig, MethodNames
 from raiaudit.audit.explanations.quality.planted import PlantedEvidence
 from raiaudit.audit.performance.predictions import shards
 
@@ -34,16 +33,13 @@ if TYPE_CHECKING:
 __all__ = ["Faithfulness", "FaithfulnessConfig"]
 
 
-class FaithfulnessConfig(CheckConfig):
+class FaithfulnessConfig(MapsConfig):
     """Which maps are judged, on how many examples, and how finely."""
 
     methods: MethodNames = Field(
         default=("integrated_gradients", "saliency", "input_x_gradient"), description="attribution methods"
     )
     examples: int = Field(default=100, ge=1, description="explain the first n test examples")
-    baseline: Baseline = Field(
-        default="mean", description="what removed features become: the mean training input, or zeros"
-    )
     levels: int = Field(default=20, ge=4, description="steps from nothing removed to everything removed")
     random_maps: int = Field(default=3, ge=1, description="random maps an example's maps are held against")
     patches: int = Field(
@@ -56,21 +52,25 @@ class FaithfulnessConfig(CheckConfig):
     planted: PlantedEvidence | None = Field(
         default=None, description="where the evidence is known to be: adds localisation"
     )
-    shard: int = Field(default=50, ge=1, description="examples in one task")
 
 
 class Faithfulness:
     """One trace a map; every metric against random maps and an edge detector."""
 
     id: ClassVar[str] = "explanations.faithfulness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do the maps find what the model uses better than maps that know nothing?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
     Config: ClassVar[type[CheckConfig]] = FaithfulnessConfig
 
     def tasks(self, subject: Subject, config: FaithfulnessConfig) -> Sequence[Task]:
-        """Shards of rows. Raises `CapabilityError` for planted evidence that these inputs cannot hold."""
+        """Shards of rows.
+
+        Raises `CapabilityError` for planted evidence that these inputs cannot hold, `UnknownNameError` for a
+        layer that is not there.
+        """
+        config.require_layer(subject)
         if config.planted is not None:
             config.planted.require(subject)
         options = config.model_dump(mode="json", exclude={"examples", "shard"})

@@ -70,7 +70,8 @@ class Judge:
         return columns | self._compared({**methods, **self._controls(methods)})
 
     def _methods(self) -> tuple[dict[str, NDArray[np.float64]], Columns]:
-        maps, reasons = {}, {}
+        maps: dict[str, NDArray[np.float64]] = {}
+        reasons: Columns = {}
         for name in self.options.methods:
             try:
                 maps[name] = self._explain(name, self.view)
@@ -79,7 +80,9 @@ class Judge:
         return maps, reasons
 
     def _explain(self, name: str, view: View) -> NDArray[np.float64]:
-        return maps_of(name, view, self.target_B, subject=self.subject, examples=self.examples)
+        return maps_of(
+            name, view, self.target_B, subject=self.subject, examples=self.examples, layer=self.options.layer
+        )
 
     def _controls(self, methods: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         features = self.present_BF.shape[1]

@@ -24,8 +24,8 @@ import polars as pl
 from pydantic import Field
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.explanations.methods.views import Baseline
-from raiaudit.audit.explanations.quality.explained import KNOWN_BAD, MethodNames
+from raiaudit.audit.explanations.options import MapsConfig, MethodNames
+from raiaudit.audit.explanations.quality.explained import KNOWN_BAD
 from raiaudit.audit.performance.predictions import shards
 from raiaudit.errors import CapabilityError
 
@@ -44,14 +44,13 @@ if TYPE_CHECKING:
 __all__ = ["Cascade", "Randomisation", "RandomisationConfig"]
 
 
-class RandomisationConfig(CheckConfig):
+class RandomisationConfig(MapsConfig):
     """Which maps are put to the test, how often, and at how many depths."""
 
     methods: MethodNames = Field(
         default=("integrated_gradients", "saliency", "input_x_gradient"), description="attribution methods"
     )
     examples: int = Field(default=50, ge=1, description="explain the first n test examples")
-    baseline: Baseline = Field(default="mean", description="as in explanations.faithfulness")
     seeds: int = Field(default=5, ge=2, description="random models")
     stages: int = Field(
         default=4, ge=2, description="depths of the cascade looked at, from the output layer to all layers"
@@ -60,14 +59,13 @@ class RandomisationConfig(CheckConfig):
         default=False,
         description="train the recipe twice more, on permuted labels and as it is: do maps depend on labels?",
     )
-    shard: int = Field(default=50, ge=1, description="examples in one task")
 
 
 class Randomisation:
     """Maps of the model against maps of models that know less and less."""
 
     id: ClassVar[str] = "explanations.randomisation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     question: ClassVar[str] = "Do the maps depend on what the model has learnt?"
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.LOGITS, Capability.GRADIENTS, Capability.WEIGHTS}
@@ -76,7 +74,11 @@ class Randomisation:
     Config: ClassVar[type[CheckConfig]] = RandomisationConfig
 
     def tasks(self, subject: Subject, config: RandomisationConfig) -> Sequence[Task]:
-        """Shards of rows; then both trainings at once, where they are asked for and can be had."""
+        """Shards of rows; then both trainings at once, where they are asked for and can be had.
+
+        Raises `UnknownNameError` for a layer that is not there.
+        """
+        config.require_layer(subject)
         options = config.model_dump(mode="json", exclude={"examples", "shard", "data"})
         found = shards(
             self.id,
@@ -89,7 +91,7 @@ class Randomisation:
         )
         if not config.data or Capability.RETRAINING not in subject.capabilities:
             return found
-        asked = {name: options[name] for name in ("methods", "baseline")}
+        asked = {name: options[name] for name in ("methods", "baseline", "layer")}
         stop = min(config.examples, len(subject.test))
         return [*found, Task(self.id, "data", {"start": 0, "stop": stop}, asked, self.version)]
 
@@ -122,10 +124,18 @@ class Randomisation:
     def evidence(
         self, ledger: LedgerReader, subject: Subject, config: RandomisationConfig
     ) -> Mapping[str, pl.DataFrame]:
-        """`cascade`: mean similarity by method and stage, with its interval and what chance gives."""
+        """`cascade`: mean similarity by method and stage, with its interval and what chance gives.
+
+        `labels`, with `data`: similarity to the maps of models trained on shuffled and on the right labels.
+        """
+        from raiaudit.audit.explanations.quality.data_randomisation import data_measurements, label_table
         from raiaudit.audit.explanations.quality.randomisation_summary import cascade
 
-        return {"cascade": cascade(ledger, subject, config)}
+        found = {"cascade": cascade(ledger, subject, config)}
+        if config.data:
+            labels = label_table(data_measurements(ledger, subject, config.methods))
+            found |= {"labels": labels} if labels.height else {}
+        return found
 
 
 class Cascade:
@@ -209,7 +219,14 @@ class Cascade:
 
         with prepared(network):
             examples = self.rows.ids.to_list()
-            return maps_of(method, view, self.target_B, subject=self.subject, examples=examples)
+            return maps_of(
+                method,
+                view,
+                self.target_B,
+                subject=self.subject,
+                examples=examples,
+                layer=self.options.layer,
+            )
 
     def alike(self, a_BF: Maps, b_BF: Maps) -> dict[str, Maps]:
         """By the name of the similarity, one value an example."""

@@ -136,8 +136,9 @@ def stability_rows(task: Task, subject: Subject) -> pl.DataFrame:
         keep, kept = task.params["keep"], task.params["maps"]
         for name in task.config["methods"]:
             refused: str | None = None
+            method = find_method(name, layer=task.config["layer"])
             try:
-                columns |= _of_method(shard, find_method(name), noisy, climbed, kept if keep else None)
+                columns |= _of_method(shard, method, noisy, climbed, kept if keep else None)
             except CapabilityError as error:
                 refused = error.problem
             columns[f"{shard.at('ghorbani')}-{name}.refused"] = pl.Series(

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, field_validator
 
 from raiaudit.audit.check import Capability, CheckConfig, Task
-from raiaudit.audit.explanations.methods import METHODS, find_method
-from raiaudit.audit.explanations.methods.views import Baseline
+from raiaudit.audit.explanations.methods import find_method
+from raiaudit.audit.explanations.options import MapsConfig, MethodNames
 from raiaudit.audit.explanations.stability.summary import by_group, overall, why_refused, without_maps
 from raiaudit.audit.explanations.stability.tables import curve, pairs
 from raiaudit.audit.measurement import Measurement
@@ -42,11 +42,14 @@ if TYPE_CHECKING:
 __all__ = ["Stability", "StabilityConfig"]
 
 
-class StabilityConfig(CheckConfig):
+class StabilityConfig(MapsConfig):
     """How far inputs are moved, and how hard the maps are attacked."""
 
     examples: int = Field(default=100, ge=2, description="explain the first n test examples")
-    methods: tuple[str, ...] = Field(default=("saliency", "integrated_gradients"), min_length=1)
+    methods: MethodNames = Field(
+        default=("saliency", "integrated_gradients"),
+        description="attribution methods whose maps are attacked",
+    )
     eps: Fractions = Field(
         default=(2 / 255, 8 / 255),
         min_length=1,
@@ -60,14 +63,12 @@ class StabilityConfig(CheckConfig):
     )
     beta: float = Field(default=20, gt=0, description="of the softplus that lends a ReLU its curvature")
     nodes: int = Field(default=8, ge=1, description="of integrated gradients inside the attack")
-    baseline: Baseline = Field(default="mean", description="mean training input, or zeros")
     columns: tuple[str, ...] | None = Field(
         default=None, description="group columns compared; default: all of them"
     )
     min_group: int = Field(default=30, ge=2, description="fewest examples for a group to be compared")
-    permutations: int = Field(default=9999, ge=99)
+    permutations: int = Field(default=9999, ge=99, description="draws of the tests between groups")
     maps: int = Field(default=6, ge=0, description="pairs of maps kept for the report")
-    shard: int = Field(default=50, ge=1, description="examples in one task")
 
     @field_validator("eps")
     @classmethod
@@ -78,21 +79,12 @@ class StabilityConfig(CheckConfig):
             raise ValueError("eps holds the same radius twice (to six digits)")
         return tuple(sorted(eps))
 
-    @field_validator("methods")
-    @classmethod
-    def _known(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        for name in methods:
-            if name not in METHODS:
-                error = UnknownNameError("attribution method", name, METHODS)
-                raise ValueError(f"{error.problem}: {error.remedy}")
-        return tuple(dict.fromkeys(methods))
-
 
 class Stability:
     """Maps before and after noise, an attack on the map, and an attack on the answer."""
 
     id: ClassVar[str] = "explanations.stability"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "Do explanations survive small changes that leave the answer as it is?"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.LOGITS, Capability.GRADIENTS})
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -102,8 +94,9 @@ class Stability:
         """Shards of rows, small radii first.
 
         Raises `CapabilityError` for texts and for a method of another modality, `UnknownNameError` for a
-        group column that is not there.
+        group column or a layer that is not there.
         """
+        config.require_layer(subject)
         modality = subject.dataset.modality
         if modality == "text":
             raise CapabilityError(

@@ -50,8 +50,8 @@ class GroupsConfig(CheckConfig):
     columns: tuple[str, ...] | None = Field(default=None, min_length=1, description="default: all of them")
     positive: str | None = Field(default=None, description="default: the last of two classes, else none")
     min_group: int = Field(default=30, ge=1, description="fewest examples for a rate to be compared")
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    permutations: int = Field(default=9999, ge=99)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
+    permutations: int = Field(default=9999, ge=99, description="draws of the tests between groups")
     tolerance: float = Field(
         default=0.1, gt=0, le=0.5, description="the gap for which the examples needed are stated"
     )

@@ -60,7 +60,7 @@ class CounterfactualConfig(CheckConfig):
     positive: str | None = Field(default=None, description="default: the last of two classes, else none")
     examples: int | None = Field(default=None, ge=1, description="change only the first n test examples")
     min_pairs: int = Field(default=30, ge=1, description="fewest pairs for a measurement of two levels")
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
     shown: int = Field(default=20, ge=0, description="changed pairs listed")
     show_texts: bool = Field(default=False, description="list their texts, not their ids alone")
 

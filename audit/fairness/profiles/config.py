@@ -37,7 +37,9 @@ class ProfilesConfig(CheckConfig):
     columns: tuple[str, ...] | None = Field(default=None, min_length=1, description="default: all of them")
     positive: str | None = Field(default=None, description="as in fairness.groups")
     favourable: str | None = Field(default=None, description="default: the positive class")
-    ll144: LocalLaw144 = LocalLaw144()
+    ll144: LocalLaw144 = Field(
+        default=LocalLaw144(), description="what nyc_ll144 means by sex and race, and whom it leaves out"
+    )
     reference_shares: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="column → group → its share in the population of use"
     )
@@ -45,8 +47,8 @@ class ProfilesConfig(CheckConfig):
     min_share: float = Field(
         default=0.02, ge=0, lt=1, description="least share of the people, four-fifths rule"
     )
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    permutations: int = Field(default=9999, ge=99)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
+    permutations: int = Field(default=9999, ge=99, description="draws of the tests between groups")
 
     @field_validator("profiles", mode="before")
     @classmethod

@@ -53,11 +53,13 @@ class SubgroupsConfig(CheckConfig):
         default=None, min_length=1, description="at most six; default: all of them"
     )
     positive: str | None = Field(default=None, description="default: the last of two classes, else none")
-    metrics: tuple[MetricName, ...] = Field(default=ASKED, min_length=1)
+    metrics: tuple[MetricName, ...] = Field(
+        default=ASKED, min_length=1, description="the rates that are compared"
+    )
     depth: int = Field(default=MOST_ATTRIBUTES, ge=1, description="most attributes a subgroup combines")
     min_support: int = Field(default=30, ge=1, description="fewest people a rate is compared of")
     min_gap: float = Field(default=0.0, ge=0, lt=1, description="a smaller gap is no finding")
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
     correction: Literal["bh", "by"] = Field(default="bh", description="of the search; by: any dependence")
 
 

@@ -4,7 +4,9 @@
 dp-accounting with pessimistic rounding: an upper bound), with Opacus' PRV accountant (arXiv:2106.02848)
 as the cross-check. The audit does not take the record's word: it computes ε again from q, σ, T and δ, and
 looks at what the accountant assumes (`assumptions.py`). A claim that differs by more than 1 %, or of which an
-assumption does not hold, is not certified. What is not certified has no value, only a reason.
+assumption does not hold, is not certified. What is not certified has no value, only a reason. What is
+certified says with it from whom it protects (from those who do not know the seed) and whether δ is so large
+that it allows what nobody wants: at δ = 1/n one record of n may be published whole.
 
 Ledger columns: `accounting.<field of the record>` and `accounting.epsilon`, the recomputed one, in one row
 that stands for the training run; `accounting.assumption.*`, a row an assumption of the rebuilt step;
@@ -24,7 +26,7 @@ import polars as pl
 from raiaudit.audit.check import Capability, CheckConfig, Task
 from raiaudit.audit.measurement import Measurement
 from raiaudit.audit.privacy.epsilon.assumptions import Assumption, from_record, from_step
-from raiaudit.audit.privacy.epsilon.trials import PREFIX, SCHEMA, private_trials
+from raiaudit.audit.privacy.epsilon.trials import PREFIX, SCHEMA, private_trials, why_no_sum
 
 if TYPE_CHECKING:
     from raiaudit.audit.ledger import LedgerReader
@@ -35,6 +37,7 @@ __all__ = ["Accounting", "AccountingConfig"]
 
 _AGREEMENT = 0.01  # relative, between what was recorded and what is computed here
 _CROSS_CHECK = 0.1  # relative, between the two accountants' own discretisations
+_PRV_ERROR = 0.011  # what Opacus adds to every ε of its PRV accountant, so that it is an upper bound
 _INTERVAL = 1e-4
 _ROW = "(training run)"
 _ASSUMPTION = "accounting.assumption."
@@ -57,7 +60,7 @@ class Accounting:
     """Recompute ε from what the training run recorded, and look at what that takes for granted."""
 
     id: ClassVar[str] = "privacy.accounting"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     question: ClassVar[str] = "What privacy does the training guarantee, and do its assumptions hold?"
     needs: ClassVar[frozenset[Capability]] = frozenset()
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text", "tabular"})
@@ -110,7 +113,12 @@ class Accounting:
         prv = record.epsilon_prv
         return [
             self._measurement(
-                "epsilon", None if doubts else recomputed, n, where=where, reason="; ".join(doubts) or None
+                "epsilon",
+                None if doubts else recomputed,
+                n,
+                where=where,
+                reason="; ".join(doubts + _limits(record.delta, n, None if doubts else subject.record.seed))
+                or None,
             ),
             self._measurement(
                 "epsilon_prv",
@@ -169,15 +177,15 @@ class Accounting:
             f"{trials.height} private models were trained on these data: {listed}. Choosing among them "
             "spends the privacy of all; this is the plain sum of their ε"
         )
-        n, several = trials.height, trials.height > 1
+        n, several, no_sum = trials.height, trials.height > 1, why_no_sum(trials)
         return [
             self._measurement("private_trials", n, n, unit="models", **facts),
             self._measurement(
                 "epsilon_all_trials",
-                float(trials["epsilon"].sum()),
+                None if no_sum else float(trials["epsilon"].sum()),
                 n,
                 where={"delta": float(trials["delta"].sum()), "composition": "sum"},
-                reason=together if several else None,
+                reason=no_sum or (together if several else None),
                 **facts,
             ),
         ]
@@ -251,11 +259,27 @@ def _doubts(record: PrivacyRecord, recomputed: float | None) -> list[str]:
         doubts.append(
             f"the record says ε = {record.epsilon_pld:.4g}, its own q, σ, steps and δ give {recomputed:.4g}"
         )
-    if record.epsilon_prv is not None and record.epsilon_prv > recomputed * (1 + _CROSS_CHECK):
+    if record.epsilon_prv is not None and record.epsilon_prv > recomputed * (1 + _CROSS_CHECK) + _PRV_ERROR:
         doubts.append(
             f"the PRV accountant says ε = {record.epsilon_prv:.4g}, more than PLD's {recomputed:.4g}"
         )
     return doubts
+
+
+def _limits(delta: float, n: int, seed: int | None) -> list[str]:
+    """What ε at this δ does not say, certified or not; with the `seed`, whom it does not protect from."""
+    limits = []
+    if n and delta * n >= 1:
+        limits.append(
+            f"δ = {delta:g} is not below 1/{n:,}: to publish one training record in whole would satisfy it; "
+            "a tenth of that or less is usual"
+        )
+    if seed is not None:
+        limits.append(
+            f"it protects from those who do not know the seed ({seed}), from which noise and batches can be "
+            "drawn again"
+        )
+    return limits
 
 
 def _why_not_private(subject: Subject) -> str:

@@ -74,7 +74,7 @@ def found_by(
             )
             continue
         shown[name] = bound(game)
-        found.append(measurement("epsilon_lower_bound", shown[name], **at))
+        found.append(measurement("epsilon_lower_bound", shown[name], cap=caps[name], **at))
         found.append(measurement("epsilon_power_cap", caps[name], **{**at, "better": "higher"}))
     if privacy is not None:
         found.append(

@@ -49,7 +49,7 @@ class AttributeInferenceConfig(CheckConfig):
         default=None, description="categories the model reads; default: the group columns among them"
     )
     pool: int = Field(default=2000, ge=20, description="members, and as many non-members, where there are")
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
 
 
 class AttributeInference:

@@ -14,11 +14,13 @@ import hashlib
 import json
 import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from raiaudit.audit.lock import turn
 from raiaudit.audit.privacy.inference.pool import Pool, joined, keep_matrix
 from raiaudit.audit.privacy.inference.signals import mirrors, phi_of
 from raiaudit.audit.statistics.keyed import keyed_rng
@@ -58,17 +60,21 @@ def shadow_signals(
     """Train shadows `numbers` of `shadows` and ask each about every point."""
     keep_KP = keep_matrix(shadows, len(pool.points), subject.seed)[numbers.start : numbers.stop]
     folder = _folder(subject, keep_KP, numbers)
-    trained = train_shadows(subject, pool, keep_KP, numbers, mode=mode, folder=folder)
-    subject.note(
-        f"shadows {numbers.start}–{numbers.stop - 1}: {trained.choice}, trained in {trained.seconds:.0f} s"
-    )
-    asked, device = joined(pool.points, pool.population), str(subject.device)
-    phi_KN = np.array(
-        [phi_of(shadow, asked, device, mirror=mirrors(subject)) for shadow in trained.classifiers]
-    )
+
+    def waiting() -> None:
+        subject.note("another process is training the same shadows: waiting for its turn")
+
+    with nullcontext() if folder is None else turn(folder.with_suffix(".lock"), waiting):
+        trained = train_shadows(subject, pool, keep_KP, numbers, mode=mode, folder=folder)
+        told = f"{trained.choice}, trained in {trained.seconds:.0f} s"
+        subject.note(f"shadows {numbers.start}–{numbers.stop - 1}: {told}")
+        asked, device = joined(pool.points, pool.population), str(subject.device)
+        phi_KN = np.array(
+            [phi_of(shadow, asked, device, mirror=mirrors(subject)) for shadow in trained.classifiers]
+        )
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     outside = np.zeros((len(numbers), len(pool.population)), dtype=np.bool_)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
     return ShadowSignals(phi_KN, np.hstack([keep_KP, outside]), str(trained.choice.engine))
 
 

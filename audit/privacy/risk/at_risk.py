@@ -57,8 +57,8 @@ class AtRiskConfig(CheckConfig):
         description="share of the members taken out to see who is exposed next; 0: off",
     )
     min_group: int = Field(default=10, ge=2, description="fewest members, and non-members, of a group")
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    permutations: int = Field(default=1999, ge=99)
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of all intervals")
+    permutations: int = Field(default=1999, ge=99, description="draws of the tests between groups")
 
 
 class AtRisk:
@@ -81,6 +81,8 @@ class AtRisk:
         """The two trainings of the onion, where it is asked for and possible."""
         if not config.onion or _why_no_onion(ledger, subject):
             return []
+        if _held_against_all(ledger, config, subject.seed).threshold is None:
+            return []  # nobody could be called exposed, whoever is taken out
         attack = headline(ledger)
         scores = membership_scores(ledger, attack)
         return onion_tasks(self.id, self.version, attack, scores, config.onion, subject.seed)

@@ -3,8 +3,8 @@
 Torch draws a mask of dropout by `bernoulli_`, one number after the other. Here a mask takes 16 bits of a
 64-bit draw for each element: the probability is p to the nearest 1/65,536, and what is kept is scaled by the
 share that is really kept. Under vmap attention is torch's `math` form, which scales both factors and looks
-for rows that are masked from end to end; without a mask there are none. On two cores these take a third
-off a step of an FT-Transformer (`benchmarks/shadow_ensembles.py --engines`).
+for rows that are masked from end to end; without a mask there are none. On one core these take a fifth to a
+quarter off a step of eight or sixteen FT-Transformers (`benchmarks/shadow_ensembles.py`).
 
 A layer asked for in another way (with a mask, causal) is left to torch.
 """

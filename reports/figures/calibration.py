@@ -1,4 +1,4 @@
-"""Reliability: calibration."""
+"""Calibration: the reliability diagram."""
 
 from __future__ import annotations
 
