@@ -107,6 +107,36 @@ def test_an_empty_home_says_what_to_do(home: Home) -> None:
     assert "raiaudit run examples/digits.yaml" in shown(models_page())
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "run.page",
+        "models.page",
+        "examples.page",
+        "fairness.page",
+        "explanations.inside",
+        "regulation.page",
+        "compare.page",
+        "studies.tradeoff",
+        "studies.mitigation",
+    ],
+)
+def test_a_page_with_nothing_to_show_gives_a_command_for_this_home(home: Home, module: str) -> None:
+    def script(module: str) -> None:
+        from importlib import import_module
+
+        from raiaudit.audit.store import Home
+
+        import_module(f"raiaudit.dashboard.{module}").show(Home.at(), {})
+
+    page = _ok(AppTest.from_function(script, default_timeout=30, kwargs={"module": module}).run())
+    assert len(page.info) == 1
+    (commands,) = page.code
+    for command in commands.value.splitlines():
+        assert command.startswith("raiaudit ")
+        assert command.endswith(f"--home {home.root}")
+
+
 def test_overview_shows_suites_newest_first_with_verdict_words(add: AddRun) -> None:
     add("a", model="older-model", suite="one", started="2026-11-01T10:00:00+00:00")
     add("b", model="newer-model", suite="two", started="2026-11-02T10:00:00+00:00", robust=0.853)
