@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from raiaudit.audit.files import write_atomically
+from raiaudit.audit.files import storage_error, write_atomically
 from raiaudit.audit.gates import overall
 from raiaudit.audit.sealing import WAIVERS
 from raiaudit.audit.store import Run
@@ -125,9 +125,13 @@ def renew_waivers(run: Run, waivers: tuple[Waiver, ...]) -> bool:
     note, sealed = run.folder / WAIVERS, run.results
     text = _NOTE.dump_json(waivers, indent=1)
     if attach(sealed, waivers, model=run.header.model) == sealed:
-        changed = note.is_file()
-        note.unlink(missing_ok=True)
-        return changed
+        if not note.is_file():  # a read-only home is asked for nothing
+            return False
+        try:
+            note.unlink()
+        except OSError as error:
+            raise storage_error(error, note) from error
+        return True
     if note.is_file() and note.read_bytes() == text:
         return False
     write_atomically(note, text)

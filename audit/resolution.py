@@ -199,7 +199,9 @@ def obtain(
     key = training_key(recipe, data_digest=dataset.digest, seed=seed)
     checkpoint = home / "cache" / "training" / f"{key}.pt"
     if (known := _stored(registry, name, key, listener)) is not None:
-        checkpoint.unlink(missing_ok=True)  # of a process that ended after the model was stored
+        for left in (checkpoint, checkpoint.with_suffix(".lock")):  # by one that ended after storing it
+            if left.exists():  # a read-only home is asked for nothing
+                left.unlink(missing_ok=True)
         return registry.open_version(known)
 
     def report(progress: TrainingProgress) -> None:

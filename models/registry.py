@@ -88,10 +88,13 @@ class Registry:
             client = MlflowClient(tracking_uri=chosen, registry_uri=chosen)
             client.search_registered_models(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:
+            remedy = "check MLFLOW_TRACKING_URI, or move the file away and train again"
+            if isinstance(error, OSError):  # nothing is wrong with the file: it could not be made
+                remedy = "free some space, check the folder's permissions, or choose another with --home"
             raise StorageError(
                 f"the model registry cannot be opened: {str(error).splitlines()[0]}",
                 where=chosen,
-                remedy="check MLFLOW_TRACKING_URI, or move the file away and train again",
+                remedy=remedy,
             ) from error
         return cls(client, artifacts)
 

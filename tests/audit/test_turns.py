@@ -119,3 +119,19 @@ def test_a_model_whose_files_are_gone_is_trained_again(
     wanted(shelf, tmp_path, told)
     assert shelf.stored == 2
     assert any("are gone: it is trained again" in text for text in told)
+
+
+def test_what_a_process_left_that_ended_after_storing_is_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = SimpleNamespace(version=1, record=SimpleNamespace(seconds=0.0, metrics={}))
+    monkeypatch.setattr("raiaudit.models.training.train", lambda *_, **__: version)
+    shelf, folder = _Shelf(), tmp_path / "cache" / "training"
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: None)  # killed before it could
+    wanted(shelf, tmp_path)
+    (lock,) = folder.iterdir()
+    lock.with_suffix(".pt").touch()
+    monkeypatch.undo()
+    wanted(shelf, tmp_path)
+    assert not list(folder.iterdir())
+    assert shelf.stored == 1

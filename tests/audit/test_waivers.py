@@ -307,6 +307,19 @@ def test_a_waiver_taken_out_later_counts_no_more(tmp_path: Path) -> None:
     assert run.broken_seals() == []
 
 
+def test_nothing_is_written_or_removed_where_nothing_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home on a read-only disk: taking away what is not there is an error of the kernel's, too."""
+    run = sealed(tmp_path, waiver())
+
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    assert renew_waivers(run, (waiver(),)) is False
+
+
 def test_a_damaged_note_of_waivers_is_no_pass(tmp_path: Path) -> None:
     run = sealed(tmp_path, waiver())
     (run.folder / "waivers.json").write_text("[{}]")

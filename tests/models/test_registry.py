@@ -235,6 +235,19 @@ def test_a_full_disk_makes_no_version(registry: Registry, monkeypatch: pytest.Mo
     assert all(model.name != "unlucky" for model in registry.models())
 
 
+def test_a_disk_too_full_for_a_registry_is_no_fault_of_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("raiaudit.models.registry.ensure_registry_file", no_space)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        Registry.open(tmp_path)
+    assert "free some space" in str(caught.value)
+
+
 def test_a_file_that_is_no_data_base_is_an_error_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
