@@ -44,7 +44,7 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 [class*="st-key-facts"] td:first-child {{white-space: nowrap; color: var(--ra-muted); width: 8.5rem}}
 [class*="st-key-facts"] code {{font-size: 0.7rem; overflow-wrap: anywhere}}
 .stElementContainer:has(> .stHtml > script) {{display: none}}
-.ra-scroll {{overflow-x: auto; padding: 2px}}
+.ra-scroll {{overflow-x: auto; padding: 2px; position: relative}}
 .ra-tall {{max-height: 40rem; overflow-y: auto; border-bottom: 1px solid var(--ra-line, currentColor)}}
 .ra-tall thead th {{position: sticky; top: 0; background: var(--ra-page)}}
 .ra-table {{border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 0.93rem}}
@@ -56,7 +56,7 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 .ra-table tbody tr:first-child th, .ra-table tbody tr:first-child td {{border-top: 1px solid var(--ra-line)}}
 .ra-table tbody tr + tr td {{border-top: 1px dotted var(--ra-line)}}
 .ra-table thead th {{color: var(--ra-muted); font-weight: 600; vertical-align: bottom}}
-.ra-table tbody th {{font-weight: 600; min-width: 6.5rem; max-width: 24rem}}
+.ra-table tbody th {{font-weight: 600; min-width: 8rem; max-width: 24rem}}
 .ra-table a {{color: inherit; text-decoration: none; display: block}}
 .ra-table a.ra-link {{color: var(--ra-link)}}
 .ra-table a:hover, .ra-table a:focus-visible {{text-decoration: underline}}

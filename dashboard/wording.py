@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raiaudit.audit.gates import Status
 
 __all__ = [
+    "at_home",
     "chip",
     "duration",
     "gate_counts",
@@ -94,8 +95,12 @@ def unbroken(text: str) -> str:
 
 def run_command(spec: str, home: Path) -> str:
     """What a person types to start or resume an audit into `home`."""
-    where = "" if home == Path(".raiaudit").resolve() else f" --home {shlex.quote(str(home))}"
-    return f"raiaudit run {shlex.quote(spec) if spec else 'SPEC'}{where}"
+    return at_home(f"raiaudit run {shlex.quote(spec) if spec else 'SPEC'}", home)
+
+
+def at_home(command: str, home: Path) -> str:
+    """The same command for `home`, where that is not the one it would take by itself."""
+    return command if home == Path(".raiaudit").resolve() else f"{command} --home {shlex.quote(str(home))}"
 
 
 def gate_counts(gates: dict[str, int]) -> str:

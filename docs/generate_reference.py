@@ -90,6 +90,11 @@ def checks() -> str:
         "reported `not_run` with the reason; `raiaudit validate` says so before. How to use them: "
         "[the spec](../spec.md).",
         "",
+        *_fenced(
+            "- use: fairness.groups               # a heading of this page",
+            "  with: {columns: [sex], min_group: 50}    # rows of its table",
+            "  gate: {metric: equalized_odds_difference, max: 0.1}",
+        ),
     ]
     for name, check in CHECKS.items():
         needs = ", ".join(sorted(check.needs)) or "nothing in particular"
@@ -152,6 +157,12 @@ def metrics() -> str:
         "[robustness](../robustness.md), [privacy](../privacy.md), [fairness](../fairness.md), "
         "[explanations](../explanations.md), [reliability](../reliability.md).",
         "",
+        *_fenced(
+            "- use: performance.accuracy",
+            "  gate:",
+            "    - {metric: accuracy, min: 0.9}",
+            "    - {metric: recall, where: {class: 1}, min: 0.8}",
+        ),
         "| metric | in reports |",
         "|---|---|",
         *(f"| `{name}` | {_cell(wording.metric_title(name))} |" for name in sorted(_metric_names())),
@@ -188,8 +199,10 @@ def attacks() -> str:
     lines = [
         "# Attacks",
         "",
-        "What `attack:` may name, and what each must be told of the model.",
+        "What `attack:` may name, and what each must be told of the model. An attack that finds nothing "
+        "proves nothing: [how to read it](../robustness.md).",
         "",
+        *_fenced("- use: robustness.evasion", "  with: {attack: square, norm: linf, eps: 0.1, budget: 1000}"),
         "## Evasion",
         "",
     ]
@@ -220,8 +233,17 @@ def results() -> str:
         "# results.json",
         "",
         "What a run found, as data: `raiaudit schema results` prints its JSON Schema. Nothing in it differs "
-        "between two runs of the same audit.",
+        "between two runs of the same audit. A `value` of null is not defined, and `reason` says why; it is "
+        "never 0.",
         "",
+        *_fenced(
+            "import raiaudit",
+            "",
+            'for run in raiaudit.Home.at(".raiaudit").runs():  # newest first',
+            "    for measured in run.results.measurements if run.finished else ():",
+            "        print(run.id, measured.label(), measured.value, measured.low, measured.high)",
+            language="python",
+        ),
     ]
     for name, part in {"The file": schema, **schema["$defs"]}.items():
         if "properties" in part:
@@ -232,6 +254,11 @@ def results() -> str:
         elif "enum" in part:
             lines += [f"## {name}", "", ", ".join(f"`{value}`" for value in part["enum"]), ""]
     return "\n".join(lines)
+
+
+def _fenced(*lines: str, language: str = "yaml") -> list[str]:
+    """An example, which tests/front/test_docs_run.py checks."""
+    return [f"```{language}", *lines, "```", ""]
 
 
 def _options(schema: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:

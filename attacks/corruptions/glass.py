@@ -68,8 +68,8 @@ def shuffled(value_PB: Tensor, jump_2PB: Tensor, height: int, width: int, reach:
 
 def _waves(height: int, width: int, reach: int) -> Iterator[Tensor]:
     """Places that change at once, the last pixel first."""
-    row = torch.arange(reach + 1, height - reach + 1)[:, None]
-    column = torch.arange(reach + 1, width - reach + 1)
+    row, column = (torch.arange(reach + 1, max(reach + 1, side - reach + 1)) for side in (height, width))
+    row = row[:, None]
     place, wave = (row * width + column).flatten(), ((reach + 1) * row + column).flatten()
     order = wave.argsort(descending=True, stable=True)
     sizes = torch.bincount(wave).flip(0)

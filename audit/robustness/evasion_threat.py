@@ -85,6 +85,14 @@ def resolve(
 
 def refuse_beyond_the_box(space: InputSpace, norm: Norm, radii: tuple[float, ...], *, where: str) -> None:
     """Raises `UsageError` for a radius that reaches farther than any two inputs lie apart."""
+    if isinstance(space, TokenSpace):
+        if too_many := [eps for eps in radii if eps > 1]:
+            raise UsageError(
+                f"eps {too_many[-1]:g} is above 1, all the words of a text",
+                where=f"{where} eps",
+                remedy="give the share of the words that may change: 0.1 is every tenth",
+            )
+        return
     farthest = _diameter(space, norm)
     beyond = [eps for eps in radii if eps > farthest * (1 + 1e-9)]
     if beyond:
@@ -98,8 +106,6 @@ def refuse_beyond_the_box(space: InputSpace, norm: Norm, radii: tuple[float, ...
 
 
 def _diameter(space: InputSpace, norm: Norm) -> float:
-    if isinstance(space, TokenSpace):
-        return 1.0  # the share of the words
     if not isinstance(space, ImageBox):
         return math.inf  # the costs of a table's columns are free
     size, side = math.prod(space.shape), space.high - space.low

@@ -10,7 +10,7 @@ import streamlit as st
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.audits.suites import by_suite
 from raiaudit.dashboard.tables import Html
-from raiaudit.dashboard.wording import duration, gate_counts, instant, plain, shortened, unbroken, word
+from raiaudit.dashboard.wording import duration, gate_counts, instant, plain, shortened, word
 
 if TYPE_CHECKING:
     from raiaudit.audit.results import RunHeader
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _ROWS_SHOWN = 24
-_HEADINGS = ("Audit", "Verdict", "Model", "Data", "Started", "Took", "Gates")
+_HEADINGS = ("Audit", "Verdict", "Model and data", "Started", "Gates")
 _Run = tuple["RunEntry", "RunHeader"]
 
 
@@ -93,9 +93,13 @@ def _row(entry: RunEntry, header: RunHeader) -> list[Html]:
     partial = tables.noted("Partial") if header.partial else Html("")
     return [
         tables.joined(tables.badge(entry.state), partial),
-        tables.linked("run", tables.text(shortened(header.model)), run=entry.id),
-        tables.text(shortened(header.data)),
-        tables.text(unbroken(instant(header.started))),
-        tables.text(unbroken(duration(header.seconds))),
+        tables.joined(
+            tables.linked("run", tables.text(shortened(header.model)), run=entry.id),
+            tables.less(f"on {shortened(header.data)}"),
+        ),
+        tables.joined(
+            tables.text(instant(header.started)),
+            tables.less(f"took {duration(header.seconds)}" if header.seconds is not None else ""),
+        ),
         tables.text(gate_counts(header.gates)),
     ]

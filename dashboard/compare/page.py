@@ -15,6 +15,7 @@ from raiaudit.dashboard.compare.computing import comparison_of, pdf_of
 from raiaudit.dashboard.compare.examples import changed_examples
 from raiaudit.dashboard.compare.tables import draw
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import plain
@@ -41,7 +42,7 @@ def show(home: Home, pages: Pages) -> None:
     entries = list_runs(home)
     offered = comparable(entries)
     if len(offered) < 2:
-        _too_few(len(offered))
+        _too_few(home, pages, len(offered))
         return
     chosen = choose_runs(entries, offered)
     if len(chosen) < 2:
@@ -60,12 +61,10 @@ def show(home: Home, pages: Pages) -> None:
     _comparison(comparison, pages)
 
 
-def _too_few(count: int) -> None:
+def _too_few(home: Home, pages: Pages, count: int) -> None:
     there = "There is no finished run yet." if not count else "There is one finished run."
-    st.info(
-        f"{there} A comparison needs two on the same data: audit another model, or the same one trained anew."
-    )
-    st.code("raiaudit run examples/digits.yaml", language="bash")
+    need = "A comparison needs two on the same data: audit another model, or the same one trained anew."
+    say_nothing_yet(home, pages, f"{there} {need}", "raiaudit run examples/digits.yaml")
 
 
 def _together(chosen: Sequence[RunEntry]) -> list[RunEntry]:

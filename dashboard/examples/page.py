@@ -15,6 +15,7 @@ from raiaudit.dashboard.examples.meanings import is_personal, meaning_of
 from raiaudit.dashboard.examples.picking import pick
 from raiaudit.dashboard.examples.rows import open_rows
 from raiaudit.dashboard.explanations import maps
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import plain
@@ -43,7 +44,7 @@ def show(home: Home, pages: Pages) -> None:
     st.title("Example", anchor=False)
     entries = list_runs(home)
     if not entries:
-        st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
+        say_nothing_yet(home, pages, "There is no run to show yet.", "raiaudit run examples/digits.yaml")
         return
     entry = choose_run(entries)
     link(pages, "run", "The whole audit", run=entry.id)

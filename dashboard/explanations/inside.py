@@ -11,6 +11,7 @@ import polars as pl
 import streamlit as st
 
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, list_runs
 from raiaudit.dashboard.wording import instant, plain
@@ -38,7 +39,8 @@ def show(home: Home, pages: Pages) -> None:
     st.title("Inside the model")
     entries = [entry for entry in list_runs(home) if (entry.run.folder / "evidence" / _CHECK).is_dir()]
     if not entries:
-        st.info(f"No run looked inside a model yet. Add the check {_CHECK} to a spec.")
+        why = f"No run looked inside a model yet: that is the check {_CHECK} in a spec."
+        say_nothing_yet(home, pages, why, "raiaudit run examples/explanations_digits.yaml")
         return
     entry = _chosen(entries)
     link(pages, "run", "The whole audit", run=entry.id)

@@ -175,12 +175,15 @@ def _forest(source: Source, gaps: pl.DataFrame | None, reference: str | None) ->
     if banded:
         st.markdown(_sentence(read, tolerance, metric))
     together = len(rows)
+    intervals, corrected = "The interval of the gap holds", ""
+    if together > 1:
+        intervals = f"The intervals of the {together:,} gaps of a metric hold together"
+        corrected = ", corrected for as many groups (Holm)"
     left = f" The {_FOREST} surest of {together:,} gaps are drawn." if together > _FOREST else ""
     st.caption(
-        f"Each group less {plain(reference)}, the reference (the largest group). The intervals of the "
-        f"{together:,} gaps of a metric hold together at {source.confidence(GROUPS):.0%}; "
-        f"p: exact test, corrected for as many groups (Holm).{left} Moving the tolerance is reading, no "
-        "test: one chosen before the audit belongs in a gate."
+        f"Each group less {plain(reference)}, the reference (the largest group). {intervals} "
+        f"at {source.confidence(GROUPS):.0%}; p: exact test{corrected}.{left} Moving the tolerance is "
+        "reading, no test: one chosen before the audit belongs in a gate."
     )
     _gap_table(shown, metric, banded=banded)
     download(gaps, "gaps", key="csv-gaps", label="All gaps as CSV")

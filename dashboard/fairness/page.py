@@ -12,6 +12,7 @@ import streamlit as st
 from raiaudit.dashboard.choosing import choose_run
 from raiaudit.dashboard.fairness import counterfactual, groups, rules, subgroups, thresholds, together
 from raiaudit.dashboard.fairness.source import GROUPS, PROFILES, Source
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import list_runs, results_of
 from raiaudit.dashboard.wording import chip, instant, plain
@@ -39,10 +40,12 @@ def show(home: Home, pages: Pages) -> None:
     asked = st.query_params.get("run")
     entries = [entry for entry in list_runs(home) if entry.id == asked or _has_tables(entry)]
     if not entries:
-        st.info(
-            "No finished run here has asked about fairness. Start with: raiaudit run examples/fairness.yaml, "
-            "or for a file of predictions: raiaudit fairness predictions.csv \\-\\-label y \\-\\-pred yhat "
-            "\\-\\-groups sex"
+        say_nothing_yet(
+            home,
+            pages,
+            "No finished run here has asked about fairness. An audit does; a file of predictions is enough:",
+            "raiaudit run examples/fairness.yaml",
+            "raiaudit fairness predictions.csv --label y --pred yhat --groups sex",
         )
         return
     entry = choose_run(entries)

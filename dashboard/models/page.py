@@ -10,6 +10,7 @@ from raiaudit.dashboard import tables
 from raiaudit.dashboard.choosing import choose
 from raiaudit.dashboard.models import detail
 from raiaudit.dashboard.models.known import known_models, recipe_in_words
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import link
 from raiaudit.dashboard.reading import list_runs
 from raiaudit.dashboard.tables import Html
@@ -48,7 +49,8 @@ def show(home: Home, pages: Pages) -> None:
     link(pages, "new", "Train a model", icon="add", **{"for": "training"})
     models = known_models(home, list_runs(home), _registered(home))
     if not models:
-        st.info("No model is known here yet. Train and audit some with: raiaudit run examples/digits.yaml")
+        why = "No model is known here yet. This trains and audits four small ones:"
+        say_nothing_yet(home, pages, why, "raiaudit run examples/digits.yaml")
         return
     audited = sum(bool(model.runs) for model in models)
     st.caption(

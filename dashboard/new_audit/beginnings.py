@@ -52,10 +52,10 @@ TYPICAL_GATES: Mapping[str, Mapping[str, Any]] = {
 TYPICAL_OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "robustness.evasion": {
         "image": {"eps": "8/255", "examples": 200},
-        "text": {"eps": 2, "examples": 100},
+        "text": {"eps": 0.1, "examples": 100},
         "tabular": {"eps": 0.1, "examples": 500},
     },
-    "robustness.reliability": {"image": {"eps": "8/255"}, "text": {"eps": 2}, "tabular": {"eps": 0.1}},
+    "robustness.reliability": {"image": {"eps": "8/255"}, "text": {"eps": 0.1}, "tabular": {"eps": 0.1}},
 }
 """Check → kind of data → options that have no default."""
 

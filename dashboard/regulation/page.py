@@ -11,6 +11,7 @@ import streamlit as st
 
 from raiaudit.dashboard import tables
 from raiaudit.dashboard.choosing import choose_run
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.pillars import pillar_of, worst_of
 from raiaudit.dashboard.reading import list_runs, results_of
@@ -38,7 +39,8 @@ def show(home: Home, pages: Pages) -> None:
     )
     entries = [entry for entry in list_runs(home) if entry.header and entry.header.status == "finished"]
     if not entries:
-        st.info("No audit has finished here yet, so there is no evidence to map.")
+        why = "No audit has finished here yet, so there is no evidence to map."
+        say_nothing_yet(home, pages, why, "raiaudit run examples/digits.yaml")
         return
     entry = choose_run(entries)
     try:

@@ -49,7 +49,11 @@ def show(run: Run, results: Results, pages: Pages) -> None:
 def _row(verdict: Verdict, results: Results, rows: ExampleRows | None) -> tuple[Html, list[Html]]:
     gate, measured = verdict.gate, verdict.measurement
     where = measured.where if measured is not None else gate.where if gate else {}
-    metric = metric_heading(gate.metric, slice_text(where)) if gate else Html("")
+    metric = (
+        metric_heading(gate.metric, slice_text(where), beside=check_title(verdict.check))
+        if gate
+        else Html("")
+    )
     pillar = verdict.check.split(".")[0].capitalize()
     check = tables.linked("run", tables.text(check_title(verdict.check)), run=results.run, pillar=pillar)
     examples = Html("")

@@ -39,10 +39,14 @@ def show(measurements: Sequence[Measurement], check: str) -> None:
     _sources(measurements)
 
 
-def metric_heading(metric: str, slice_: str = "") -> Html:
-    """The metric's title, where it was measured, and what it says and does not say."""
+def metric_heading(metric: str, slice_: str = "", *, beside: str = "") -> Html:
+    """The metric's title, where it was measured, and what it says and does not say.
+
+    `beside`: a title that stands there already, not to be said twice.
+    """
+    title = metric_title(metric)
     return tables.joined(
-        tables.text(metric_title(metric)), tables.less(slice_), tables.less(explained(metric))
+        tables.text(title if title != beside else ""), tables.less(slice_), tables.less(explained(metric))
     )
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from raiaudit.audit.gating import rule, today
 from raiaudit.dashboard.choosing import choose_run
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.pillars import PILLARS, pillar_of
 from raiaudit.dashboard.reading import RunEntry, list_runs, results_of
@@ -28,7 +29,7 @@ def show(home: Home, pages: Pages) -> None:
     entries = list_runs(home)
     if not entries:
         st.title("Run", anchor=False)
-        st.info("There is no run to show yet. Start with: raiaudit run examples/digits.yaml")
+        say_nothing_yet(home, pages, "There is no run to show yet.", "raiaudit run examples/digits.yaml")
         return
     entry = choose_run(entries)
     if entry.header is None:

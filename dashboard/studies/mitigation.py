@@ -26,8 +26,10 @@ def show(home: Home, pages: Pages) -> None:
     study = chosen(
         MITIGATIONS,
         home,
+        pages,
         empty="No mitigation study yet. It trains a model plainly and with what is done about groups, and "
-        "shows what each costs whom: raiaudit mitigate examples/mitigate_adult.yaml --attribute sex",
+        "shows what each costs whom:",
+        command="raiaudit mitigate examples/mitigate_adult.yaml --attribute sex",
     )
     if study is None:
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from raiaudit.dashboard.figures import draw_chart
+from raiaudit.dashboard.nothing import say_nothing_yet
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.errors import StorageError
@@ -26,11 +27,11 @@ __all__ = ["chosen", "draw_blocks", "draw_charts", "draw_foot", "draw_table"]
 _Kind = TypeVar("_Kind", bound="Study")
 
 
-def chosen(shelf: Shelf[_Kind], home: Home, *, empty: str) -> _Kind | None:
-    """The newest study or the one picked, under its title; None, and `empty` said, where there is none."""
+def chosen(shelf: Shelf[_Kind], home: Home, pages: Pages, *, empty: str, command: str) -> _Kind | None:
+    """The newest study or the one picked, under its title; None where there is none: `command` makes one."""
     found = [study for path in shelf.paths(home) if (study := _read(shelf, path)) is not None]
     if not found:
-        st.info(empty)
+        say_nothing_yet(home, pages, empty, command)
         return None
     study = found[0]
     if len(found) > 1:

@@ -24,8 +24,9 @@ def show(home: Home, pages: Pages) -> None:
     study = chosen(
         TRADEOFFS,
         home,
-        empty="No trade-off study yet. It trains a task plainly, adversarially, privately and both: "
-        "raiaudit tradeoff examples/tradeoff.yaml",
+        pages,
+        empty="No trade-off study yet. It trains a task plainly, adversarially, privately and both:",
+        command="raiaudit tradeoff examples/tradeoff.yaml",
     )
     if study is None:
         return

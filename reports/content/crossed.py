@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from raiaudit.reports.words.wording import interval, metric_title, number, slice_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from raiaudit.audit.measurement import Measurement, Scalar
 
-__all__ = ["CrossTable", "Row", "crossed"]
+__all__ = ["CrossTable", "Row", "crossed", "in_common"]
 
 _ROWS_SAVED = 4  # or a plain list says it as well
 _ROWS = 2  # of a table at least
@@ -107,7 +107,7 @@ def _values(cells: _Cells) -> list[Scalar]:
 def _tables(key: str, cells: _Cells) -> Iterator[CrossTable]:
     values = _values(cells)
     metrics = {(metric, unit) for metric, unit, _ in cells}
-    shared = dict(set.intersection(*(set(where) for _, _, where in cells)))
+    shared = in_common([where for _, _, where in cells])
     rest = {name for _, _, where in cells for name, _ in where if name not in shared}
     single = metrics.pop() if len(metrics) == 1 and rest else None
     only = rest.pop() if single and len(rest) == 1 else None
@@ -130,6 +130,14 @@ def _tables(key: str, cells: _Cells) -> Iterator[CrossTable]:
                 for row, found in cells.items()
             ),
         )
+
+
+def in_common(slices: Sequence[Iterable[tuple[str, Scalar]]]) -> dict[str, Scalar]:
+    """What all slices share, in the order of the first: a set's own differs between processes, and with it
+    the bytes of a document.
+    """
+    common = set.intersection(*map(set, slices))
+    return {name: item for name, item in slices[0] if (name, item) in common}
 
 
 def _key_title(key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from raiaudit.reports.content.crossed import crossed
+from raiaudit.reports.content.crossed import crossed, in_common
 from raiaudit.reports.words.catalogues import limits
 from raiaudit.reports.words.citations import short_citation
 from raiaudit.reports.words.remarks import remarks
@@ -82,7 +82,7 @@ def _section(
     left = _ROWS_SHOWN - sum(len(table.rows) for table in tables)
     printed = [m for m in singly if m.value is not None][: max(0, left)]
     undefined = [m for m in ranked if m.value is None][:_ROWS_SHOWN]
-    shared = dict(set.intersection(*(set(m.where.items()) for m in printed))) if len(printed) > 1 else {}
+    shared = in_common([list(m.where.items()) for m in printed]) if len(printed) > 1 else {}
     return {
         "check": check,
         "title": check_title(check),

@@ -62,14 +62,18 @@ def map_pair(row: Mapping[str, Any]) -> bytes | None:
 
 
 def blended(row: Mapping[str, Any], opacity: float) -> bytes | None:
-    """The input under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white)."""
+    """The input under the map at an opacity from 0 (the input alone) to 1 (the map alone, on white).
+
+    The input's own colours fade as the map comes, lest they be taken for the map's.
+    """
     image, weights = _pixels(row["input"], row["shape"]), plane(row["map"], row["shape"])
     if image is None or weights is None:
         return None
     factor = _factor(len(image), _LARGE)
     strength, colour = _ink(_enlarged(weights, factor))
     over = 1 - strength + colour * strength
-    return _png(_enlarged(image, factor) * (1 - opacity) + over * opacity)
+    faded = image * (1 - opacity) + image.mean(axis=2, keepdims=True) * opacity
+    return _png(_enlarged(faded, factor) * (1 - opacity) + over * opacity)
 
 
 def picture(values: Any, shape: Any) -> bytes | None:

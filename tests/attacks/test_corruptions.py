@@ -57,6 +57,16 @@ def test_range_shape_and_source_are_kept(name: str, shape: tuple[int, int, int])
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 20), (3, 2, 3)], ids=str)
+@pytest.mark.parametrize("name", EVERY)
+def test_images_with_no_room_are_corrupted_too(name: str, shape: tuple[int, int, int]) -> None:
+    x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    for severity in (1, 3, 5):
+        corrupted = CORRUPTIONS[name](x, severity, seed=0)
+        assert corrupted.shape == x.shape
+        assert 0 <= float(corrupted.min()) <= float(corrupted.max()) <= 1
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_a_large_photograph(name: str) -> None:
     x = scenes((3, 224, 224), 1)

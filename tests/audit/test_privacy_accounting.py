@@ -372,14 +372,12 @@ def test_every_private_model_of_the_same_data_is_disclosed(make_subject: Any, ru
 
 
 @pytest.mark.parametrize(("n", "warned"), [(99_999, False), (100_000, True), (0, False)])
-def test_a_certified_epsilon_says_what_it_does_not(n: int, warned: bool, audited: Any) -> None:
-    """δ = 1e-5 is 1/n at a hundred thousand examples; the seed can be known."""
-    epsilon = audited(claim(), seed=41, metrics={"training_examples": float(n)})["epsilon"]
-    assert epsilon.value == pytest.approx(EXACT, rel=2e-3)
-    assert "the seed (41)" in epsilon.reason
-    assert ("one training record in whole" in epsilon.reason) == warned
-    doubted = audited(claim(certified=False), metrics={"training_examples": float(n)})["epsilon"]
-    assert ("one training record in whole" in doubted.reason) == warned
+def test_a_delta_that_allows_a_record_in_whole_is_told(n: int, warned: bool, audited: Any) -> None:
+    """δ = 1e-5 is 1/n at a hundred thousand examples; certified or not."""
+    for certified in (True, False):
+        epsilon = audited(claim(certified=certified), metrics={"training_examples": float(n)})["epsilon"]
+        assert (epsilon.value is not None) == certified
+        assert ("one training record in whole" in (epsilon.reason or "")) == warned
 
 
 def test_without_a_registry_the_trials_are_not_known(audited: Any) -> None:

@@ -13,6 +13,7 @@ from raiaudit.attacks.spaces import Column, ImageBox, TableSchema, TokenSpace
 from raiaudit.audit.gates import Gate, decide
 from raiaudit.audit.privacy.epsilon.canaries import CanaryAudit, CanaryConfig
 from raiaudit.audit.privacy.epsilon.canary_data import input_canaries
+from raiaudit.audit.privacy.epsilon.one_run import power_cap
 from raiaudit.errors import CapabilityError
 from raiaudit.models.data.dataset import Dataset, Split
 from raiaudit.models.recipe import PrivacyBudget, Recipe
@@ -193,9 +194,30 @@ def test_too_few_canaries_show_nothing_and_say_how_many_would(
     for metric in ("epsilon_lower_bound", "epsilon_margin"):
         for m in (m for m in found if m.metric == metric):
             assert m.value is None
-            assert "at least 30 canaries" in str(m.reason)
+            assert "at least 26 canaries" in str(m.reason)  # three guesses a side: a tenth of 26, rounded
     verdict = decide("privacy.canaries", Gate(metric="epsilon_margin", min=0), found)
     assert verdict.status == "inconclusive"
+
+
+def test_a_delta_too_large_for_so_few_guesses_is_told_apart_from_too_few_canaries(
+    private: tuple[Dataset, Any], make_subject: Any, run_check: Any
+) -> None:
+    """At δ = 0.01 a perfect tenth may be chance, of however many canaries; a perfect half may not."""
+    dataset, version = private
+    claim = version.record.privacy.model_copy(update={"delta": 0.01})
+    subject = make_subject(version.classifier, dataset, **version.record.model_dump() | {"privacy": claim})
+    ledger = run_check(CanaryAudit(), subject, CanaryConfig(kinds=("gradient",), canaries=60))
+
+    def shown(guesses: float) -> Measurement:
+        config = CanaryConfig(kinds=("gradient",), canaries=60, guesses=guesses)
+        found = CanaryAudit().summarise(ledger, subject, config)
+        return one(found, "epsilon_lower_bound", bound="(ε, δ)")
+
+    assert all(power_cap(M, M // 5, delta=0.01) == 0 for M in (60, 600, 60_000))
+    assert shown(0.1).value is None
+    assert "no number of canaries would" in str(shown(0.1).reason)
+    assert power_cap(60, 60, delta=0.01) > 0
+    assert shown(0.5).value is not None
 
 
 def test_what_no_attack_could_have_refuted_is_not_passed(

@@ -59,7 +59,6 @@ def test_who_is_guessed_at() -> None:
 
 
 def test_what_is_too_few_and_what_cannot_be() -> None:
-    assert one_run.guesses_needed(0.95) == 5
     assert one_run.power_cap(5, 5, delta=0) > 0
     assert one_run.power_cap(4, 4, delta=0) == 0
     with pytest.raises(ValueError, match="7 right of 6"):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from opened_pages import shown_by
 from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.store import Home, Run
@@ -27,12 +28,7 @@ def evidence_map(**query: str) -> AppTest:
 
         page.show(Home.at(), {"run": st.Page(lambda: None, title="Run", url_path="run")})
 
-    page = AppTest.from_function(script, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception, [element.value for element in page.exception]
-    return page
+    return shown_by(script, **query)
 
 
 def markup(page: AppTest) -> str:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 
 import pytest
+from opened_pages import shown_by
 from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.store import Home, Run
@@ -25,12 +26,7 @@ def models_page(**query: str) -> AppTest:
 
         page.show(Home.at(), {"run": st.Page(lambda: None, title="Run", url_path="run")})
 
-    page = AppTest.from_function(script, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception, [element.value for element in page.exception]
-    return page
+    return shown_by(script, **query)
 
 
 def rows(page: AppTest, caption: str) -> list[list[str]]:

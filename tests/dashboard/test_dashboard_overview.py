@@ -7,13 +7,13 @@ import json
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
-from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
+from opened_pages import dashboard
 from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.gating import today
@@ -21,18 +21,6 @@ from raiaudit.audit.store import Run
 from raiaudit.dashboard.audits.matrix import answer
 
 AddRun = Callable[..., Run]
-
-
-def overview(**query: str) -> AppTest:
-    spec = find_spec("raiaudit.dashboard.app")
-    assert spec is not None
-    assert spec.origin is not None
-    page = AppTest.from_file(spec.origin, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception, [element.value for element in page.exception]
-    return page
 
 
 def matrix(page: AppTest) -> str:
@@ -66,7 +54,7 @@ def change(run: Run, edit: Callable[[dict[str, Any]], None]) -> None:
 
 def test_a_cell_is_the_worst_verdict_of_the_pillar_with_its_number(add: AddRun) -> None:
     run = add("a", model="plain-cnn")
-    page = overview()
+    page = dashboard()
     said, query = cell(page, "plain-cnn", "Robustness")
     assert "Fail" in said
     assert "20.0 %" in said
@@ -93,7 +81,7 @@ def test_what_was_not_judged_is_told_apart_from_what_was_not_tested(add: AddRun)
         results["checks"] = [*kept, refused]
 
     change(run, leave_out)
-    page = overview()
+    page = dashboard()
     said, query = cell(page, "plain-cnn", "Explanations")
     assert "no gate" in said
     assert "21.0 %" in said
@@ -123,7 +111,7 @@ def test_an_errored_check_without_a_gate_is_an_error_in_its_cell(add: AddRun) ->
 def test_a_partial_run_says_so_in_its_row(add: AddRun) -> None:
     run = add("a", model="cut", partial=True)
     change(run, lambda results: results.update(partial=True))
-    assert "partial" in cell(overview(), "cut", "Model")[0]
+    assert "partial" in cell(dashboard(), "cut", "Model")[0]
 
 
 def test_a_waived_gate_keeps_its_verdict_and_names_who_answers(add: AddRun) -> None:
@@ -142,7 +130,7 @@ def test_a_waived_gate_keeps_its_verdict_and_names_who_answers(add: AddRun) -> N
                 }
 
     change(run, waive)
-    said, _ = cell(overview(), "plain-cnn", "Robustness")
+    said, _ = cell(dashboard(), "plain-cnn", "Robustness")
     assert "Fail" in said
     assert f"waived by r.ait@example.org until {until}" in said
 
@@ -150,11 +138,11 @@ def test_a_waived_gate_keeps_its_verdict_and_names_who_answers(add: AddRun) -> N
 def test_the_address_chooses_the_suite(add: AddRun) -> None:
     add("a", model="older-model", suite="one", started="2026-11-01T10:00:00+00:00")
     add("b", model="newer-model", suite="two", started="2026-11-02T10:00:00+00:00")
-    assert "newer-model" in matrix(overview())
-    page = overview(suite="one")
+    assert "newer-model" in matrix(dashboard())
+    page = dashboard(suite="one")
     assert "older-model" in matrix(page)
     assert "newer-model" not in matrix(page)
-    page = overview(suite="gone")
+    page = dashboard(suite="gone")
     assert "no suite gone" in page.warning[0].value
     assert "newer-model" in matrix(page)
 
@@ -162,7 +150,7 @@ def test_the_address_chooses_the_suite(add: AddRun) -> None:
 def test_hostile_names_stay_text_in_the_matrix(add: AddRun) -> None:
     name = '"><script>alert(1)</script><a href="javascript:alert(1)">x</a>\u202e' + "y" * 10_000
     add('run-"><img src=x>', model=name)
-    found = matrix(overview())
+    found = matrix(dashboard())
     assert "<script" not in found
     assert "javascript:" not in re.sub(r">[^<]*<", "><", found)
     assert "<img" not in found
@@ -188,7 +176,7 @@ def nights(add: AddRun, count: int, **options: Any) -> list[Run]:
 
 def test_a_repeated_audit_has_its_numbers_over_time(add: AddRun) -> None:
     nights(add, 3, model="m")
-    page = overview()
+    page = dashboard()
     assert "Trends" in [header.value for header in page.header]
     (pills,) = (p for p in page.pills if p.label == "Numbers")
     assert pills.value == ["Clean accuracy", "Robust accuracy"]
@@ -209,7 +197,7 @@ def test_partial_runs_and_runs_on_other_data_are_left_out_of_a_trend_and_counted
     runs = nights(add, 3, model="m")
     add("cut", model="m", suite="s", partial=True, started="2026-11-09T03:00:00+00:00")
     change(runs[0], lambda results: results["data"].update(digest="e" * 64))
-    captions = " ".join(str(caption.value) for caption in overview().caption)
+    captions = " ".join(str(caption.value) for caption in dashboard().caption)
     assert "2 runs on the same data" in captions
     assert "1 partial" in captions
     assert "1 on data with another digest" in captions
@@ -219,13 +207,13 @@ def test_partial_runs_and_runs_on_other_data_are_left_out_of_a_trend_and_counted
 def test_runs_of_another_audit_make_no_trend(add: AddRun, other: dict[str, str]) -> None:
     add("a", suite="one", started="2026-11-01T10:00:00+00:00")
     add("b", suite="two", started="2026-11-02T10:00:00+00:00", **other)
-    assert "Trends" not in [header.value for header in overview().header]
+    assert "Trends" not in [header.value for header in dashboard().header]
 
 
 def test_filters_stand_in_the_address(add: AddRun) -> None:
     add("a", model="failing-model", spec_path="a.yaml")
     add("b", model="open-model", robust=0.853, suite="s2", spec_path="b.yaml")
-    page = overview(model="OPEN")
+    page = dashboard(model="OPEN")
     (markup,) = (e.proto.body for e in page.get("html") if "<caption>Every run" in e.proto.body)
     assert ">open-model</a>" in markup
     assert "failing-model" not in markup
@@ -234,7 +222,7 @@ def test_filters_stand_in_the_address(add: AddRun) -> None:
 def test_hundreds_of_runs_are_one_table(add: AddRun) -> None:
     for number in range(30):
         add(f"run-{number:02d}", suite=f"suite-{number}", evidence=False, status="interrupted")
-    page = overview()
+    page = dashboard()
     tables = [e.proto.body for e in page.get("html") if "<caption>Every run" in e.proto.body]
     assert len(tables) == 1
     assert tables[0].count("<tbody>") == 24

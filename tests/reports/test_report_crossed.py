@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raiaudit.audit.measurement import Measurement
-from raiaudit.reports.content.crossed import crossed
+from raiaudit.reports.content.crossed import crossed, in_common
 
 
 def measured(
@@ -42,6 +42,20 @@ def test_what_differs_in_one_key_is_a_row_with_numbers_ascending() -> None:
     assert table.rows[0].cells == ("60.0 %", "70.0 %", "80.0 %")
     assert table.rows[2].cells == ("2.10", "2.20", "2.30")
     assert [row.n for row in table.rows] == ["100", "101–103", "9"]
+
+
+def test_what_all_share_stands_in_the_order_of_the_measurements() -> None:
+    """Not in that of a set, which is another in each process: the same run gives the same bytes."""
+    names = [f"key{number}" for number in (3, 1, 7, 5, 2, 9, 4)]
+    given = [
+        measured(metric, base + eps, where={**dict.fromkeys(names, "same"), "eps": eps})
+        for eps in (0.1, 0.2, 0.3)
+        for metric, base in (("accuracy", 0.5), ("success", 0.1))
+    ]
+    (table,), _ = crossed(given, rows=60)
+    assert table.caption == f"By ε ({', '.join(f'{name} = same' for name in names)})"
+    slices = [[*((name, 1) for name in names), ("eps", eps)] for eps in (1, 2)]
+    assert list(in_common(slices)) == names
 
 
 def test_of_one_quantity_the_rows_have_the_names_of_what_differs() -> None:

@@ -107,3 +107,13 @@ def test_a_large_perturbation_is_magnified_as_far_as_it_fits() -> None:
 
 def test_texts_have_no_adversarial_picture() -> None:
     assert adversarial_picture({"shape": [], "clean": "good", "adversarial": "g00d"}) is None
+
+
+def test_colours_of_the_input_are_not_taken_for_the_maps() -> None:
+    """A red photo under a map of nothing but one pixel: red alone, hardly red under a map, white at last."""
+    red = [0.9] * 4 + [0.2] * 8
+    given = row(shape=[3, 2, 2], input=red, map=[1.0, 0.0, 0.0, 0.0])
+    excess = [float(np.subtract(*pixels(blended(given, opacity))[-1, -1, :2])) for opacity in (0, 0.6, 1)]
+    assert excess[0] == pytest.approx(0.7 * 255, abs=1)
+    assert 0 < excess[1] < 0.2 * excess[0]
+    assert excess[2] == 0

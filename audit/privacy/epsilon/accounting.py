@@ -5,8 +5,8 @@ dp-accounting with pessimistic rounding: an upper bound), with Opacus' PRV accou
 as the cross-check. The audit does not take the record's word: it computes ε again from q, σ, T and δ, and
 looks at what the accountant assumes (`assumptions.py`). A claim that differs by more than 1 %, or of which an
 assumption does not hold, is not certified. What is not certified has no value, only a reason. What is
-certified says with it from whom it protects (from those who do not know the seed) and whether δ is so large
-that it allows what nobody wants: at δ = 1/n one record of n may be published whole.
+certified holds against those who do not know the seed of the noise. Where δ is 1/n or more ε says so: it then
+allows one record of n to be published whole.
 
 Ledger columns: `accounting.<field of the record>` and `accounting.epsilon`, the recomputed one, in one row
 that stands for the training run; `accounting.assumption.*`, a row an assumption of the rebuilt step;
@@ -117,8 +117,7 @@ class Accounting:
                 None if doubts else recomputed,
                 n,
                 where=where,
-                reason="; ".join(doubts + _limits(record.delta, n, None if doubts else subject.record.seed))
-                or None,
+                reason="; ".join(doubts + _allowed_by(record.delta, n)) or None,
             ),
             self._measurement(
                 "epsilon_prv",
@@ -266,20 +265,14 @@ def _doubts(record: PrivacyRecord, recomputed: float | None) -> list[str]:
     return doubts
 
 
-def _limits(delta: float, n: int, seed: int | None) -> list[str]:
-    """What ε at this δ does not say, certified or not; with the `seed`, whom it does not protect from."""
-    limits = []
-    if n and delta * n >= 1:
-        limits.append(
-            f"δ = {delta:g} is not below 1/{n:,}: to publish one training record in whole would satisfy it; "
-            "a tenth of that or less is usual"
-        )
-    if seed is not None:
-        limits.append(
-            f"it protects from those who do not know the seed ({seed}), from which noise and batches can be "
-            "drawn again"
-        )
-    return limits
+def _allowed_by(delta: float, n: int) -> list[str]:
+    """What nobody wants and a large δ allows, certified or not."""
+    if not n or delta * n < 1:
+        return []
+    return [
+        f"δ = {delta:g} is not below 1/{n:,}: to publish one training record in whole would satisfy it; a "
+        "tenth of that or less is usual"
+    ]
 
 
 def _why_not_private(subject: Subject) -> str:

@@ -7,7 +7,6 @@ the same guesses, each at that confidence; the margin, which refutes a claim, is
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import polars as pl
 from raiaudit.audit.measurement import Measurement, Scalar
 from raiaudit.audit.privacy.epsilon import one_run
 from raiaudit.audit.privacy.epsilon.f_dp import (
+    gaussian,
     gaussian_epsilon_lower,
     refuted,
     subsampled,
@@ -70,7 +70,9 @@ def found_by(
         at: dict[str, Any] = {"where": {"bound": name, "delta": delta}, "method": _METHODS[name]}
         if caps[name] == 0:
             found.append(
-                measurement("epsilon_lower_bound", None, reason=_too_few(2 * k, config, confidence), **at)
+                measurement(
+                    "epsilon_lower_bound", None, reason=_too_few(name, M, config, delta, confidence), **at
+                )
             )
             continue
         shown[name] = bound(game)
@@ -186,12 +188,29 @@ def _enough(privacy: PrivacyRecord, M: int, config: CanaryConfig, confidence: fl
     return f"not even {M:,}"
 
 
-def _too_few(guesses: int, config: CanaryConfig, confidence: float) -> str:
-    needed = math.ceil(one_run.guesses_needed(confidence) / 2) / config.guesses
-    return (
-        f"with {guesses} guesses not even a perfect attack shows anything at {confidence:.3g}: "
-        f"at least {math.ceil(needed)} canaries are needed"
-    )
+def _too_few(bound: str, M: int, config: CanaryConfig, delta: float, confidence: float) -> str:
+    """The fewest canaries of which a perfect attack shows anything, or that no number does."""
+
+    def shows(count: int) -> bool:
+        perfect = one_run.Game(count, *[2 * _each_side(count, config)] * 2)
+        if bound == _CLASSIC:
+            return one_run.p_value(perfect, 0.0, delta=delta) <= 1 - confidence
+        return refuted(gaussian(0.0), perfect, confidence=confidence)
+
+    guesses = 2 * _each_side(M, config)
+    text = f"with {guesses} guesses not even a perfect attack shows anything at {confidence:.3g}"
+    low, high = M, 2 * M
+    while not shows(high):
+        if high > _MANY:
+            return (
+                f"{text}, and at δ = {delta:g} no number of canaries would: guess at a larger share "
+                f"(guesses, now {config.guesses:g}), or go by the {_CURVE} bound"
+            )
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return f"{text}: at least {high:,} canaries are needed"
 
 
 def _margin(
@@ -206,7 +225,7 @@ def _margin(
     """The claim less what was shown; undefined where a perfect attack could not have refuted the claim."""
     claim = privacy.epsilon_pld
     if shown is None:
-        return {"reason": _too_few(2 * _each_side(M, config), config, confidence)}
+        return {"reason": _too_few(_CURVE, M, config, privacy.delta, confidence)}
     if cap <= claim:
         return {
             "reason": f"{M} canaries cannot refute ε = {claim:.3g}: a perfect attack shows {cap:.3g}; "

@@ -13,7 +13,6 @@ Errors: `ValueError` for games that cannot be.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from scipy.special import bdtrc, expit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Game", "epsilon_lower", "guesses_needed", "largest", "p_value", "play", "power_cap"]
+__all__ = ["Game", "epsilon_lower", "largest", "p_value", "play", "power_cap"]
 
 _LARGEST_EPSILON = 50.0
 _STEPS = 40  # of bisection: to 50/2⁴⁰
@@ -70,11 +69,6 @@ def epsilon_lower(game: Game, *, delta: float, confidence: float = 0.95) -> floa
 def power_cap(canaries: int, guesses: int, *, delta: float, confidence: float = 0.95) -> float:
     """ε_LB of an attack whose every guess is right: what this game can show at most."""
     return epsilon_lower(Game(canaries, guesses, guesses), delta=delta, confidence=confidence)
-
-
-def guesses_needed(confidence: float = 0.95) -> int:
-    """The fewest guesses that, all of them right, show anything at δ = 0."""
-    return math.floor(math.log2(1 / (1 - confidence))) + 1
 
 
 def largest(refuted: Callable[[float], bool]) -> float:
