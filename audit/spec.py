@@ -7,6 +7,7 @@ and, for a key that does not exist, the nearest one that does. Nothing is fetche
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from pydantic import (
 from raiaudit.audit.check import CheckConfig
 from raiaudit.audit.gates import Gate
 from raiaudit.audit.model_spec import ModelSpec, as_name
-from raiaudit.audit.spec_errors import Mistake, examined, refusal, together
+from raiaudit.audit.spec_errors import MOST, Mistake, examined, refusal, together
 from raiaudit.audit.spec_names import model_mistakes, title_mistakes, unknown_data
 from raiaudit.audit.waivers import Waiver, load_waivers
 from raiaudit.audit.yaml_source import YamlSource, read_yaml
@@ -225,8 +226,8 @@ def load_spec(path: Path, *, text: str | None = None) -> LoadedSpec:
     configs, wrong = _options(source.data, path.parent)
     mistakes += wrong
     mistakes += unknown_data(source.data)
-    mistakes += title_mistakes(source.data)
-    mistakes += model_mistakes(source.data, path.resolve().parent)
+    mistakes += islice(title_mistakes(source.data), MOST)
+    mistakes += islice(model_mistakes(source.data, path.resolve().parent), MOST)
     listed = _waivers_file(source)
     if listed is not None and not listed.is_file():
         remedy = "write it, with [] for no waivers, or take the key out"
@@ -253,7 +254,7 @@ def _options(data: dict[str, Any], folder: Path) -> tuple[tuple[CheckConfig, ...
     listed = data.get("checks")
     for i, check in enumerate(listed if isinstance(listed, list) else ()):
         use, options = (check.get("use"), check.get("with", {})) if isinstance(check, dict) else (None, None)
-        if not isinstance(use, str) or not isinstance(options, dict):
+        if not isinstance(use, str) or not isinstance(options, dict) or len(mistakes) >= MOST:
             continue
         try:
             kind = find_check(use).Config

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
     Unions = Mapping[str, Mapping[str, type[BaseModel]]]
 
-__all__ = ["Mistake", "examined", "refusal", "together", "unknown"]
+__all__ = ["MOST", "Mistake", "examined", "refusal", "together", "unknown"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _ALIKE = 0.75
+MOST = 100
+"""Mistakes that are looked for in one section of a file: a file of nothing else costs no minutes."""
 _PLAIN_WORDS = {
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
@@ -91,7 +93,7 @@ def examined(
         fresh = [m for m, _ in found if not _is_caused(m, removed)]
         mistakes += [Mistake((*at, *m.location), m.problem, m.remedy) for m in fresh]
         wrong = [place for _, held in found if (place := _removable(held))]
-        if not wrong or (removed and not fresh):
+        if not wrong or len(mistakes) >= MOST or (removed and not fresh):
             return None, mistakes
         removed += wrong
         data = _without(data, wrong)
@@ -101,7 +103,7 @@ def _mistakes(
     error: ValidationError, root: type[BaseModel], data: Any, unions: Unions
 ) -> list[tuple[Mistake, Location]]:
     """Each mistake with the place that would have to go for it to go."""
-    problems = error.errors()
+    problems = error.errors()[:MOST]
     # A list also counts as too short when its items are wrong: that is a consequence, not a problem.
     problems = [p for p in problems if not any(_inside(other["loc"], p["loc"]) for other in problems)]
     strange = [p["loc"] for p in problems if p["type"] == "extra_forbidden"]

@@ -43,22 +43,26 @@ def title_mistakes(spec: dict[str, Any]) -> Iterator[Mistake]:
         yield Mistake(at, "a spec needs `model`, or a list `models` (not both)")
     placed = _models(spec)
     titles = [title for _, model in placed if (title := _title(model)) is not None]
-    for n, (where, model) in enumerate(placed):
-        if (title := _title(model)) is not None and title in [_title(before) for _, before in placed[:n]]:
+    seen: set[str] = set()
+    for where, model in placed:
+        if (title := _title(model)) in seen:
             problem = f"two models are called {title!r}: give each its own `name`"
             yield Mistake((*where, "name") if "name" in model else where, problem)
+        if title is not None:
+            seen.add(title)
     if len(titles) < len(placed) or not titles:
         return  # what is `only` for a model that has no name yet is not known
     checks = [check for _, check in _listed(spec, "checks")]
+    there = set(titles)
     whom = [[name for name in _sequence(check.get("only")) if isinstance(name, str)] for check in checks]
     for (place, _), names in zip(_listed(spec, "checks"), whom, strict=True):
         for j, name in enumerate(names):
-            if name not in titles:
+            if name not in there:
                 error = UnknownNameError("model", name, titles)
                 problem = f"a check is `only` for {name!r}; the models are {', '.join(titles)}"
                 near = (error.remedy or "").partition("choices:")[0].strip()
                 yield Mistake((*place, "only", j), problem, near or None)
-    known = [names for names in whom if not names or set(names) & set(titles)]
+    known = [names for names in whom if not names or there.intersection(names)]
     for (where, _), title in zip(placed, titles, strict=True):
         if len(known) == len(checks) and checks and not any(not names or title in names for names in known):
             yield Mistake(where, f"no check is left for the model {title!r}")

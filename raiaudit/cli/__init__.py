@@ -6,7 +6,10 @@ Exit codes: 0 pass · 1 a gate failed · 2 usage or spec error · 3 inconclusive
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +31,7 @@ from raiaudit.cli import (
     viewing,
 )
 
-__all__ = ["app", "complain", "main"]
+__all__ = ["app", "complain", "main", "steady_streams"]
 
 app = typer.Typer(
     name="raiaudit",
@@ -86,6 +89,7 @@ def main() -> None:
     """
     from raiaudit.errors import RaiauditError
 
+    steady_streams()
     try:
         app()
     except RaiauditError as error:
@@ -104,6 +108,17 @@ def main() -> None:
         traceback.print_exc()
         complain("this is a defect of raiaudit, please report it with the lines above")
         sys.exit(3)
+
+
+def steady_streams() -> None:
+    """Output that is closed, or cannot show a ✓ (a legacy code page), must not cost an audit its end."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (as long as the program)
+            setattr(sys, name, nowhere)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def complain(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,23 @@ def test_a_hundred_mistakes_fit_on_a_screen(tmp_path: Path) -> None:
     shown = str(refused(tmp_path, "".join(f"k{i}: 1\n" for i in range(100))))
     assert len(shown.splitlines()) <= 45
     assert shown.endswith("more")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "".join(f"k{i}: 1\n" for i in range(3000)),
+        "checks:\n" + "- {us: x}\n" * 1500,
+        "checks:\n" + "- {use: x}\n" * 1500,
+        f"models: [{'{name: a, ref: x}, ' * 900}]\n",
+        "models: [{name: a, ref: x}]\n"
+        f"checks: [{{use: performance.accuracy, only: [{', '.join(f'm{i}' for i in range(2000))}]}}]\n",
+    ],
+)
+def test_a_file_of_nothing_but_mistakes_is_refused_soon(tmp_path: Path, wrong: str) -> None:
+    began = time.process_time()
+    refused(tmp_path, wrong)
+    assert time.process_time() - began < 5
 
 
 def test_waivers_are_told_all_of_it_too(tmp_path: Path) -> None:
