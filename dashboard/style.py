@@ -43,7 +43,7 @@ input:focus-visible, .ra-tall:focus-visible, .stMain:focus-visible
 .st-key-summary h1 {{padding: 0; overflow-wrap: anywhere}}
 [class*="st-key-facts"] td:first-child {{white-space: nowrap; color: var(--ra-muted); width: 8.5rem}}
 [class*="st-key-facts"] code {{font-size: 0.7rem; overflow-wrap: anywhere}}
-.stElementContainer:has(> .stHtml > script) {{display: none}}
+.stElementContainer:has(> .stHtml > script), .st-key-draw-charts {{display: none}}
 .ra-scroll {{overflow-x: auto; padding: 2px; position: relative}}
 .ra-tall {{max-height: 40rem; overflow-y: auto; border-bottom: 1px solid var(--ra-line, currentColor)}}
 .ra-tall thead th {{position: sticky; top: 0; background: var(--ra-page)}}

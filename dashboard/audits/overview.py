@@ -27,6 +27,7 @@ def show(home: Home, pages: Pages) -> None:
     suites.show(entries, pages)
     trends.show(entries)
     runs.show(entries)
+    trends.ask_for_charts()
 
 
 def _empty(home: Home, pages: Pages) -> None:

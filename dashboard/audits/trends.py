@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from raiaudit.audit.results import RunHeader
     from raiaudit.dashboard.reading import RunEntry
 
-__all__ = ["show"]
+__all__ = ["ask_for_charts", "show"]
 
 _MOST_RUNS = 80
 _AT_FIRST = 2  # charts before anybody asks for more
 _HEIGHT = 240  # pixels, of a chart: the room for one that is still to come
 _DRAWN = "trends.drawn"
+# A constant. A frame later the page is painted; the button is hidden by `style.STYLE`.
+_WHEN_IDLE = """<script>
+requestAnimationFrame(() => (window.requestIdleCallback || setTimeout)(
+  () => document.querySelector(".st-key-draw-charts button")?.click()));
+</script>"""
 _Run = tuple["RunEntry", "RunHeader"]
 
 
@@ -72,24 +77,23 @@ def show(entries: Sequence[RunEntry]) -> None:
         bind="query-params",
     )
     chosen = [place for place in drawn if COLUMNS[place].title in asked]
-    now = st.session_state.setdefault(_DRAWN, False)
-    if chosen and not now:
-        _draw_soon()
+    now = not chosen or st.session_state.setdefault(_DRAWN, False)
     for start in range(0, len(chosen), 2):
         for column, place in zip(st.columns(2, gap="large"), chosen[start : start + 2], strict=False):
             with column:
                 _number([row for row in rows if row["place"] == place], place, drawn=now)
 
 
-@st.fragment(run_every=0.2)
-def _draw_soon() -> None:
+def ask_for_charts() -> None:
     """The first page of a session is drawn without its charts: their code is a second's work for a browser.
 
-    It asks for them by itself once it has time, which is when it has shown the rest.
+    It asks for them by itself as soon as it has shown the rest. Draw this last.
     """
-    if st.session_state[_DRAWN]:
-        st.rerun()
+    if st.session_state.get(_DRAWN) is not False:
+        return
     st.session_state[_DRAWN] = True
+    st.button("Draw the charts", key="draw-charts")
+    st.html(_WHEN_IDLE, unsafe_allow_javascript=True)
 
 
 def _by_audit(entries: Sequence[RunEntry]) -> dict[str, list[_Run]]:
