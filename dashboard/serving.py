@@ -21,11 +21,9 @@ from streamlit.runtime import Runtime, RuntimeState
 from streamlit.web.cli import main
 
 from raiaudit.dashboard.launch import UP
+from raiaudit.dashboard.libraries import import_libraries
 
 __all__ = ["no_external_address", "warm_up"]
-
-# What the overview needs, then its charts; the other pages need them too.
-_NEEDED_FIRST = ("raiaudit.dashboard.audits.overview", "raiaudit.dashboard.figures")
 
 
 def no_external_address() -> None:
@@ -40,8 +38,8 @@ def warm_up() -> None:
         time.sleep(0.02)
     if (path := os.environ.get(UP)) is not None:
         Path(path).touch()
-    for name in _NEEDED_FIRST:
-        import_module(name)
+    import_module("raiaudit.dashboard.audits.overview")
+    import_libraries()
 
 
 if __name__ == "__main__":
