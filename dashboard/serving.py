@@ -26,6 +26,9 @@ from raiaudit.dashboard.libraries import import_libraries
 __all__ = ["no_external_address", "warm_up"]
 
 
+_FIRST_PAGE_SECONDS = 4.0
+
+
 def no_external_address() -> None:
     """What Streamlit is told instead."""
     return
@@ -39,6 +42,8 @@ def warm_up() -> None:
     if (path := os.environ.get(UP)) is not None:
         Path(path).touch()
     import_module("raiaudit.dashboard.audits.overview")
+    # The libraries are for the pages after it: imported now, they would only hold it up.
+    time.sleep(_FIRST_PAGE_SECONDS)
     import_libraries()
 
 
