@@ -9,16 +9,18 @@ import streamlit as st
 
 from raiaudit.audit.store import Home
 from raiaudit.dashboard.in_place import SCRIPT
+from raiaudit.dashboard.libraries import import_libraries
 from raiaudit.dashboard.pages import Pages
 from raiaudit.dashboard.style import STYLE
 from raiaudit.dashboard.theme import icon
 
 _SIDEBAR = 232  # pixels
+_OPENS = "audits.overview"
 # Heading in the navigation; then title, Material symbol, address, and the module below this package whose
 # `show` draws the page: imported when the page is opened, for some need slow libraries. The first opens.
 _SECTIONS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "": (
-        ("Overview", "fact_check", "audits", "audits.overview"),
+        ("Overview", "fact_check", "audits", _OPENS),
         ("Models", "deployed_code", "models", "models.page"),
         ("New audit", "add_task", "new", "new_audit.page"),
     ),
@@ -76,6 +78,9 @@ def _redraw_in_another_theme(drawn: str | None) -> None:
 
 def _drawn_by(module: str, home: Home, pages: Pages) -> Callable[[], None]:
     def show() -> None:
+        # The overview has its first content without them.
+        if module != _OPENS:
+            import_libraries()
         import_module(f"raiaudit.dashboard.{module}").show(home, pages)
 
     return show

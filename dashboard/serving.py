@@ -21,11 +21,12 @@ from streamlit.runtime import Runtime, RuntimeState
 from streamlit.web.cli import main
 
 from raiaudit.dashboard.launch import UP
+from raiaudit.dashboard.libraries import import_libraries
 
 __all__ = ["no_external_address", "warm_up"]
 
-# What the overview needs, then its charts; the other pages need them too.
-_NEEDED_FIRST = ("raiaudit.dashboard.audits.overview", "raiaudit.dashboard.figures")
+
+_FIRST_PAGE_SECONDS = 4.0
 
 
 def no_external_address() -> None:
@@ -40,8 +41,10 @@ def warm_up() -> None:
         time.sleep(0.02)
     if (path := os.environ.get(UP)) is not None:
         Path(path).touch()
-    for name in _NEEDED_FIRST:
-        import_module(name)
+    import_module("raiaudit.dashboard.audits.overview")
+    # The libraries are for the pages after it: imported now, they would only hold it up.
+    time.sleep(_FIRST_PAGE_SECONDS)
+    import_libraries()
 
 
 if __name__ == "__main__":

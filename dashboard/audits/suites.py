@@ -8,6 +8,7 @@ import streamlit as st
 
 from raiaudit.dashboard.audits import matrix
 from raiaudit.dashboard.choosing import choose
+from raiaudit.dashboard.libraries import import_libraries
 from raiaudit.dashboard.pages import Pages, link
 from raiaudit.dashboard.reading import RunEntry, results_of
 from raiaudit.dashboard.wording import instant, plain, shortened, visible
@@ -62,6 +63,7 @@ def show(entries: Sequence[RunEntry], pages: Pages) -> None:
         bind="query-params",
     )
     if numbers.open:
+        import_libraries()
         from raiaudit.dashboard.audits import side_by_side  # its charts are slow to import
 
         with numbers:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from raiaudit.dashboard.choosing import choose
+from raiaudit.dashboard.libraries import import_libraries
 from raiaudit.dashboard.reading import Told, told_of
 from raiaudit.dashboard.wording import instant, plain
 from raiaudit.reports.words.headline import COLUMNS
@@ -164,6 +165,7 @@ def _number(rows: Sequence[dict[str, Any]], place: int, *, drawn: bool) -> None:
 
 
 def _chart(rows: Sequence[dict[str, Any]], title: str, *, percent: bool) -> None:
+    import_libraries()
     import polars as pl
 
     from raiaudit.dashboard.figures import draw_chart

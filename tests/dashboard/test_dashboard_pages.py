@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from opened_pages import dashboard, shown_by
+from opened_pages import dashboard, opened, shown_by
 from streamlit.testing.v1 import AppTest
 
 from raiaudit.audit.lock import run_lock
@@ -129,8 +129,7 @@ def test_a_page_with_nothing_to_show_gives_a_command_for_this_home(home: Home, m
 
         import_module(f"raiaudit.dashboard.{module}").show(Home.at(), {})
 
-    page = AppTest.from_function(script, default_timeout=30, kwargs={"module": module}).run()
-    assert not page.exception
+    page = opened(AppTest.from_function(script, default_timeout=30, kwargs={"module": module}))
     assert len(page.info) == 1
     (commands,) = page.code
     for command in commands.value.splitlines():
