@@ -115,7 +115,7 @@ def run(add: AddRun) -> Run:
 
 
 def test_an_empty_home_says_how_to_start(home: Home) -> None:
-    assert "raiaudit run" in example_page().info[0].value
+    assert example_page().code[0].value.startswith("raiaudit run")
 
 
 def test_a_running_run_has_no_examples_yet(add: AddRun) -> None:

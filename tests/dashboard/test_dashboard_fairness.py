@@ -123,7 +123,7 @@ def rows(app: AppTest, table: int = 0) -> list[dict[str, str]]:
 
 
 def test_an_empty_home_says_how_to_begin(home: object) -> None:
-    assert "raiaudit run examples/fairness.yaml" in shown(page())
+    assert "raiaudit run examples/fairness.yaml" in page().code[0].value
 
 
 def test_groups_show_value_interval_n_and_hostile_names_as_they_are(run: Run) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from raiaudit.dashboard import libraries
 from raiaudit.dashboard.launch import serve
 from raiaudit.dashboard.theme import streamlit_flags
 from raiaudit.errors import UsageError
@@ -127,6 +129,25 @@ sys.exit(", ".join(sorted(heavy)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_two_sessions_import_libraries_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work, most = 0, 0
+
+    def import_slowly(_name: str) -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        time.sleep(0.005)
+        at_work -= 1
+
+    monkeypatch.setattr(libraries, "import_module", import_slowly)
+    sessions = [Thread(target=libraries.import_libraries) for _ in range(4)]
+    for session in sessions:
+        session.start()
+    for session in sessions:
+        session.join()
+    assert most == 1
 
 
 def test_a_foreign_page_is_refused_and_nobody_is_asked_who_we_are(tmp_path: Path) -> None:
