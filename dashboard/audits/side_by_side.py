@@ -10,7 +10,7 @@ from raiaudit.dashboard.figures import draw_chart
 from raiaudit.dashboard.wording import chip, plain
 from raiaudit.reports.words.headline import COLUMNS, headlines, shown_columns
 from raiaudit.reports.words.metric_words import explained
-from raiaudit.reports.words.wording import interval, metric_title, slice_text, threshold, value
+from raiaudit.reports.words.wording import eps_unit, interval, metric_title, slice_text, threshold, value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def _robustness_by_model(results: Sequence[Results]) -> None:
         return
     table = pl.DataFrame(clean + robust).unique(["model", "eps"], keep="last")
     norm, attack = threat
-    chart = accuracy_against_eps(table, norm=norm, by="model")
+    chart = accuracy_against_eps(table, norm=norm, of=eps_unit(results[0].data.modality), by="model")
     points = "; ".join(f"{row['model']} at {row['eps']:.3g}: {row['robust_accuracy']:.3g}" for row in robust)
     st.space("small")
     left, right = st.columns([3, 2], gap="large", vertical_alignment="center")

@@ -28,16 +28,18 @@ def accuracy_against_eps(
     table: pl.DataFrame,
     *,
     norm: str = "",
+    of: str = "input units",
     threshold: tuple[float, float] | None = None,
     by: str = "attack",
     points: bool = True,
 ) -> AnyChart:
     """`table`: eps, robust_accuracy, low, high, and `by`, which tells the lines apart.
 
-    `threshold` is a gate's (ε, minimum accuracy). Without `points`, a curve that was measured everywhere.
+    `of` says what ε is measured in, `threshold` is a gate's (ε, minimum accuracy). Without `points`, a curve
+    that was measured everywhere.
     """
     named = _NORMS.get(norm, norm)
-    title = f"Perturbation budget ε ({named} norm, input units)" if named else "Perturbation budget ε"
+    title = f"Perturbation budget ε ({named} norm, {of})" if named else "Perturbation budget ε"
     title = _SPATIAL if norm == "spatial" else title
     lines = curve(
         table.sort(by, "eps"),

@@ -13,6 +13,7 @@ from raiaudit.reports.figures.drawing import (
     example_title,
     points_of,
 )
+from raiaudit.reports.words.wording import eps_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,8 @@ def _eps_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     norms = table["norm"].unique().sort().to_list() if "norm" in table.columns else [""]
     for norm in norms:
         part = _from_clean(table.filter(pl.col("norm") == norm) if norm else table, results)
-        chart = accuracy_against_eps(part, norm=norm, threshold=_gate_on(results, "robust_accuracy", norm))
+        gate = _gate_on(results, "robust_accuracy", norm)
+        chart = accuracy_against_eps(part, norm=norm, of=eps_unit(results.data.modality), threshold=gate)
         points = points_of(part, "attack", "eps", "robust_accuracy")
         yield chart_figure("Robust accuracy against the perturbation budget, with interval.", chart, points)
 
@@ -62,7 +64,7 @@ def _nearest_curve(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     from raiaudit.reports.charts import accuracy_against_eps
 
     for (norm,), part in table.group_by("norm", maintain_order=True):
-        chart = accuracy_against_eps(part, norm=str(norm), points=False)
+        chart = accuracy_against_eps(part, norm=str(norm), of=eps_unit(results.data.modality), points=False)
         caption = "Robust accuracy at every radius, by the nearest error found of each example."
         yield chart_figure(caption, chart, points_of(part, "attack", "eps", "robust_accuracy"))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from raiaudit.reports.figures.drawing import PICTURES, Drawing, Figure, chart_figure, columns, points_of
 from raiaudit.reports.words.map_verdicts import mark_of
+from raiaudit.reports.words.wording import eps_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ def _stability(table: pl.DataFrame, results: Results) -> Iterator[Figure]:
     )
     named = table.with_columns(series=table["method"].str.replace_all("_", " ") + ", " + table["attack"])
     points = points_of(named, "series", "eps", "overlap")
-    of = "share of each column's range" if results.data.modality == "tabular" else "input units"
-    yield chart_figure(caption, overlap_against_eps(table, of=of), points)
+    chart = overlap_against_eps(table, of=eps_unit(results.data.modality))
+    yield chart_figure(caption, chart, points)
 
 
 def _pairs(table: pl.DataFrame, results: Results) -> Iterator[Figure]:

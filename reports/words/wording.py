@@ -19,6 +19,7 @@ __all__ = [
     "METRICS",
     "check_title",
     "decimal",
+    "eps_unit",
     "in_percent",
     "interval",
     "metric_title",
@@ -211,6 +212,14 @@ def slice_text(where: Mapping[str, Scalar]) -> str:
 
 
 _KEYS = {"attribute": "group column", "eps": "ε", "fpr": "FPR"}
+
+
+def eps_unit(modality: str) -> str:
+    """What one unit of ε is: the inputs' own, unless the data are texts or tables."""
+    return _EPS_UNITS.get(modality, "input units")
+
+
+_EPS_UNITS = {"text": "share of the words", "tabular": "share of each column's range"}
 
 
 def in_percent(metric: str, unit: str = "") -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -86,11 +88,8 @@ def test_a_curve_starts_at_the_clean_accuracy_unless_zero_was_measured(
         where={"norm": "linf", "attack": "pgd", "eps": radii[0]},
     )
 
-    class Held:
-        measurements = (clean,)
-        verdicts = ()
-
-    held: Any = Held()
+    data = SimpleNamespace(modality="image")
+    held: Any = SimpleNamespace(measurements=(clean,), verdicts=(), data=data)
     evidence = {("robustness.evasion", "curve"): pl.DataFrame(rows)}
     ((figure,), _) = figures("robustness.evasion", evidence, held)
     assert f"pgd: 0: {first}, " in figure.alt
@@ -102,3 +101,20 @@ def test_a_long_curve_is_told_in_eight_points_from_its_first_to_its_last(n: int,
     points = points_of(table, "name", "x", "y").removeprefix("a: ").split(", ")
     assert len(points) == len(set(points)) == told
     assert (points[0], points[-1]) == ("0: 0.5", f"{n - 1}: 0.5")
+
+
+@pytest.mark.parametrize(
+    ("modality", "said"),
+    [
+        ("image", "input units"),
+        ("text", "share of the words"),
+        ("tabular", "share of each column's range"),
+    ],
+)
+def test_an_axis_says_what_eps_is_measured_in(modality: str, said: str) -> None:
+    rows = [{"eps": 0.1, "robust_accuracy": 0.7, "low": 0.6, "high": 0.8, "attack": "a", "norm": "l0"}]
+    held: Any = SimpleNamespace(measurements=(), verdicts=(), data=SimpleNamespace(modality=modality))
+    ((figure,), _) = figures(
+        "robustness.evasion", {("robustness.evasion", "curve"): pl.DataFrame(rows)}, held
+    )
+    assert f"(L0 norm, {said})" in html.unescape(figure.content.decode())
