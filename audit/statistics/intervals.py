@@ -36,6 +36,7 @@ __all__ = [
     "paired_difference",
     "ratio",
     "satterthwaite",
+    "share_with_luck",
     "wilson",
 ]
 
@@ -109,6 +110,13 @@ def average(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     below = math.hypot(*(value - interval.low for value, interval in pairs)) / len(pairs)
     above = math.hypot(*(interval.high - value for value, interval in pairs)) / len(pairs)
     return Interval(mean - below, mean + above)
+
+
+def share_with_luck(share: float, *intervals: Interval) -> Interval:
+    """A share that each of these would bound alone, by the same squares: all of their luck together."""
+    below = math.hypot(*(share - interval.low for interval in intervals))
+    above = math.hypot(*(interval.high - share for interval in intervals))
+    return Interval(max(0.0, share - below), min(1.0, share + above))
 
 
 def newcombe(successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95) -> Interval:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from raiaudit.audit.statistics.intervals import Interval, paired_difference
+from raiaudit.audit.statistics.intervals import Interval, paired_difference, share_with_luck
 
 if TYPE_CHECKING:
     from raiaudit.audit.measurement import Measurement
@@ -132,11 +132,8 @@ def with_luck(cells: Cells, luck: Mapping[str, Interval]) -> Cells:
             low = max(-1.0, gap - hypot(gap - change.low, down, raised))
             high = min(1.0, gap + hypot(change.high - gap, up, lowered))
             change = change.model_copy(update={"low": low, "high": high})
-        limits = {
-            "low": max(0.0, cell.value - hypot(cell.value - cell.low, down)),
-            "high": min(1.0, cell.value + hypot(cell.high - cell.value, up)),
-        }
-        found[name] = cell.model_copy(update={**limits, "change": change})
+        joined = share_with_luck(cell.value, Interval(cell.low, cell.high), luck[name])
+        found[name] = cell.model_copy(update={**joined._asdict(), "change": change})
     return found
 
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_groups"]
 
-_TAKEN = frozenset({"label", "predicted", "score", "weight", "cluster", "bin", "n", "squares"})
-
 
 def compare_groups(
     groups: Mapping[str, Iterable[Any]],
@@ -60,7 +58,7 @@ def compare_groups(
 
     from raiaudit.audit.fairness.by_group.findings import groups_findings
     from raiaudit.audit.fairness.by_group.groups import GroupsConfig
-    from raiaudit.audit.fairness.counting.tally import Tally
+    from raiaudit.audit.fairness.counting.tally import TAKEN, Tally
     from raiaudit.audit.fairness.predictions.values import level_name
     from raiaudit.audit.fairness.predictions.vocabulary import class_name, vocabulary
     from raiaudit.errors import UsageError
@@ -85,7 +83,7 @@ def compare_groups(
             raise UsageError(f"row {columns[name].index(None)} of `{name}` is missing")
     if any(not (number is not None and 0 <= number <= 1) for number in columns.get("score", ())):
         raise UsageError("scores are numbers in [0, 1]", remedy="scale them, and leave out rows without one")
-    if taken := sorted(_TAKEN & set(groups)):
+    if taken := sorted(TAKEN & set(groups)):
         raise UsageError(f"a group cannot be called {taken[0]!r}", remedy="give the attribute another name")
     words = vocabulary(
         None if label is None else set(columns["label"]),

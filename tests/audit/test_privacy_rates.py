@@ -107,6 +107,16 @@ def test_a_tie_that_no_threshold_divides_does_not_widen_the_interval() -> None:
     assert cell.tpr_interval == pytest.approx((exact.low, exact.high))
 
 
+@pytest.mark.parametrize("shift", [-0.5, 3.0])
+def test_the_interval_is_one_of_rates(shift: float) -> None:
+    """Few members found, and nearly all."""
+    for seed in range(50):
+        draws = rng(seed)
+        cell, _ = tpr_at_fpr(draws.normal(shift, 1, 100), draws.normal(size=2000), 0.01, draws)
+        assert cell is not None
+        assert 0 <= cell.tpr_interval[0] <= cell.tpr <= cell.tpr_interval[1] <= 1
+
+
 def test_ties_never_raise_the_rate() -> None:
     """All scores equal: nobody lies above the threshold, instead of everybody."""
     cell, _ = tpr_at_fpr(np.zeros(50), np.zeros(300), 0.1, rng())

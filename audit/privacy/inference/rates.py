@@ -23,7 +23,7 @@ import polars as pl
 from pydantic import AfterValidator
 from scipy.special import bdtr, bdtrc
 
-from raiaudit.audit.statistics.intervals import Interval, clopper_pearson, newcombe
+from raiaudit.audit.statistics.intervals import Interval, clopper_pearson, newcombe, share_with_luck
 from raiaudit.models.numbers import Fractions
 
 if TYPE_CHECKING:
@@ -115,11 +115,7 @@ def tpr_interval(in_M: Scores, threshold: Threshold) -> Interval:
     """Of the TPR at the rate `threshold` was set for, at 95 %: the threshold's luck and the members'."""
     hits = int((in_M > threshold.value).sum())
     members, set_by = clopper_pearson(hits, len(in_M)), tpr_of_possible_thresholds(in_M, threshold)
-    tpr = hits / len(in_M)
-    return Interval(
-        tpr - math.hypot(tpr - members.low, tpr - set_by.low),
-        min(1.0, tpr + math.hypot(members.high - tpr, set_by.high - tpr)),
-    )
+    return share_with_luck(hits / len(in_M), members, set_by)
 
 
 def tpr_of_possible_thresholds(in_M: Scores, threshold: Threshold) -> Interval:
