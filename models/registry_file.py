@@ -60,7 +60,7 @@ def _put(made: Path, path: Path) -> None:
         try:
             path.hardlink_to(beside)
         except FileExistsError:
-            pass
+            pass  # another process was first, and its registry is the one
         except OSError:  # a file system without links: the step that is left replaces
             if not path.exists():
                 beside.replace(path)
